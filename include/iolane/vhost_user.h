@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The vhost-user back end: a device with queues (struct iol_device), served on a
+ * Unix socket by a thread of its own (struct iol_server), and the virtqueues that its data
+ * path works on (struct iol_ring).
+ *
+ * Threads. A device has one control thread: the server's, which reads messages from the front
+ * end. Each running queue belongs to one data thread, chosen by the device. Control never
+ * touches a running queue: it asks the owner through iol_device_ops.queue_call and waits.
+ *
+ * Specifications: "Vhost-user Protocol" (QEMU, docs/interop/vhost-user.rst) and virtio 1.3.
+ */
+#ifndef IOLANE_VHOST_USER_H
+#define IOLANE_VHOST_USER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IOL_QUEUES_MAX      256
+#define IOL_QUEUE_SIZE_MAX  32768
+#define IOL_CONFIG_SIZE_MAX 256
+
+struct iol_device;
+struct iol_queue;
+struct iol_ring;
+struct iol_server;
+
+/* ---- virtqueues ---- */
+
+/**
+ * struct iol_chain - One descriptor chain, checked and translated.
+ * @id: what iol_ring_push() wants back: the head's index (split) or the buffer ID (packed).
+ * @ndesc: ring slots that the chain takes (packed; 1 for split).
+ * @nout: device-readable pieces, first in @iov.
+ * @nin: device-writable pieces, after the readable ones.
+ * @out_len: bytes in the readable pieces.
+ * @in_len: bytes in the writable pieces.
+ * @iov: the pieces, in host memory. They belong to the ring and are valid until the next
+ *       iol_ring_pop(); the memory they point at stays valid until the chain is pushed.
+ */
+struct iol_chain {
+	uint16_t id;
+	uint16_t ndesc;
+	uint16_t nout;
+	uint16_t nin;
+	uint32_t out_len;
+	uint32_t in_len;
+	struct iovec *iov;
+};
+
+/**
+ * iol_ring_pop() - Take up to @max available chains.
+ * @chains: filled from the start.
+ *
+ * Every descriptor is read once, and checked before it is believed: a chain is no longer than the
+ * queue, holds less than 4 GiB, readable pieces come before writable ones, all of it lies
+ * inside guest memory. After an error the ring stays broken until it is started again.
+ * Only the thread that owns the queue calls it (so for all iol_ring_* functions).
+ *
+ * Return: the number of chains, 0 when there is none; -EAGAIN when the next chain waits for an
+ * IOTLB entry (asked for already); -EPROTO when the driver broke the rules (sentence set).
+ * An error is returned only when no good chain came before it.
+ *
+ * Spec: virtio 1.3, 2.7.13 and 2.8.21 (device side).
+ */
+int iol_ring_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max);
+
+/**
+ * iol_ring_push() - Give a chain back to the driver, with @len bytes written to it.
+ *
+ * The driver sees it after the next iol_ring_publish(). Chains may be pushed in any order.
+ */
+void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len);
+
+/**
+ * iol_ring_publish() - Let the driver see all that was pushed.
+ *
+ * Return: true when the driver wants to be notified (iol_queue_call()).
+ */
+bool iol_ring_publish(struct iol_ring *r);
+
+/**
+ * iol_ring_arm() - Ask the driver for kicks, before the thread sleeps.
+ *
+ * Return: true when chains became available meanwhile: don't sleep.
+ */
+bool iol_ring_arm(struct iol_ring *r);
+
+/** iol_ring_disarm() - Tell the driver that kicks aren't needed, while the thread polls. */
+void iol_ring_disarm(struct iol_ring *r);
+
+/**
+ * iol_ring_dirty() - Log that [@base, @base + @len) in guest memory was written, if the front end
+ * keeps a dirty log. Call it before the chain is pushed.
+ */
+void iol_ring_dirty(struct iol_ring *r, const void *base, uint32_t len);
+
+/** iol_ring_size() - The number of descriptors. */
+uint16_t iol_ring_size(const struct iol_ring *r);
+
+/* ---- queues ---- */
+
+/** iol_queue_index() - The number of the queue in its device, from 0. */
+unsigned int iol_queue_index(const struct iol_queue *q);
+
+/** iol_queue_ring() - The ring of a running queue. */
+struct iol_ring *iol_queue_ring(struct iol_queue *q);
+
+/** iol_queue_kick_fd() - The eventfd that the driver kicks; -1 when the queue must be polled. */
+int iol_queue_kick_fd(const struct iol_queue *q);
+
+/** iol_queue_call() - Notify the driver that used chains wait. */
+void iol_queue_call(struct iol_queue *q);
+
+/**
+ * iol_queue_fail() - End a queue after -EPROTO or the like: one log line with iol_error(),
+ * VRING_ERR to the front end. The owner stops popping, and keeps the queue until queue_stop.
+ */
+void iol_queue_fail(struct iol_queue *q);
+
+/** iol_queue_set_priv(), iol_queue_priv() - A pointer of the device's own. */
+void iol_queue_set_priv(struct iol_queue *q, void *priv);
+void *iol_queue_priv(const struct iol_queue *q);
+
+/* ---- devices ---- */
+
+/**
+ * struct iol_device_ops - What a kind of device does. All run on the device's control thread.
+ * @get_config: fill the whole config space, at most IOL_CONFIG_SIZE_MAX bytes; return its size.
+ * @set_config: the driver (or the front end) wrote @len bytes at @off; negative errno if refused.
+ * @features: the features that were negotiated (SET_FEATURES).
+ * @start: the first ring is about to start. May wait (an image's lock), bounded. An error refuses
+ *         the ring.
+ * @stop: the last ring has stopped: the device is suspended.
+ * @queue_start: the ring is mapped, and from here belongs to a data thread of the device's choice
+ *               until @queue_stop returns.
+ * @queue_stop: take the queue from its thread. Returns when every chain popped is pushed and
+ *              published, or left in the inflight log, within a bounded time whatever storage does.
+ * @queue_call: run @fn on the thread that owns the queue, between two of its turns; return after it.
+ * @queue_wake: look at the ring again (an IOTLB entry came, the queue was enabled).
+ * @reset: the driver or front end reset the device; every queue is stopped already.
+ */
+struct iol_device_ops {
+	int (*get_config)(void *ctx, void *config);
+	int (*set_config)(void *ctx, uint32_t off, const void *data, uint32_t len);
+	void (*features)(void *ctx, uint64_t features);
+	int (*start)(void *ctx);
+	void (*stop)(void *ctx);
+	int (*queue_start)(void *ctx, struct iol_queue *q);
+	void (*queue_stop)(void *ctx, struct iol_queue *q);
+	void (*queue_call)(void *ctx, struct iol_queue *q, void (*fn)(void *arg), void *arg);
+	void (*queue_wake)(void *ctx, struct iol_queue *q);
+	void (*reset)(void *ctx);
+};
+
+/**
+ * struct iol_device_spec - What a new device is.
+ * @name: for the log; copied.
+ * @num_queues: 1 to IOL_QUEUES_MAX.
+ * @features: virtio feature bits of the device type. The core adds what it does itself: VERSION_1,
+ *            RING_PACKED, EVENT_IDX, INDIRECT_DESC, RING_RESET, ACCESS_PLATFORM, VHOST_F_LOG_ALL
+ *            and the protocol features bit.
+ * @ops, @ctx: the device's own part.
+ */
+struct iol_device_spec {
+	const char *name;
+	unsigned int num_queues;
+	uint64_t features;
+	const struct iol_device_ops *ops;
+	void *ctx;
+};
+
+/**
+ * iol_device_new() - Make a device, not served yet.
+ * Return: 0 and *@dev, or -EINVAL, -ENOMEM, -EMFILE.
+ */
+int iol_device_new(const struct iol_device_spec *spec, struct iol_device **dev);
+
+/** iol_device_destroy() - Free a device; its server must be gone. Nulls *@dev; NULL is fine. */
+void iol_device_destroy(struct iol_device **dev);
+
+/**
+ * iol_device_config_changed() - Tell the guest that the config space changed (any thread).
+ *
+ * Return: 0 when the front end will be told; -ENOTCONN when none is connected;
+ * -EOPNOTSUPP when it cannot be told, as it did not negotiate BACKEND_REQ and CONFIG.
+ */
+int iol_device_config_changed(struct iol_device *dev);
+
+/* ---- servers ---- */
+
+/**
+ * struct iol_server_spec - Where a device is served.
+ * @path: Unix socket path, or NULL when @fd is given. Copied.
+ * @fd: a connected or listening Unix socket, owned by the server from the call on; -1 for none.
+ * @client: connect to @path, again and again with a growing pause, in place of listening on it.
+ * @mode: permission bits of a listening socket, such as 0660; 0 for what umask says.
+ */
+struct iol_server_spec {
+	const char *path;
+	int fd;
+	bool client;
+	unsigned int mode;
+};
+
+/**
+ * iol_server_new() - Bind the socket (or check that it can be connected to later) and start the
+ * device's control thread. One front end at a time; the next is accepted when it has gone.
+ *
+ * Return: 0 and *@server, or a negative errno with the sentence set: -EADDRINUSE when a live
+ * process has the path (a stale socket is replaced), -ENAMETOOLONG, -EACCES, -ENOTSOCK, …
+ */
+int iol_server_new(struct iol_device *dev, const struct iol_server_spec *spec,
+		   struct iol_server **server);
+
+/**
+ * iol_server_destroy() - End the connection, stop every queue, remove the socket, end the thread.
+ * Nulls *@server; NULL is fine.
+ */
+void iol_server_destroy(struct iol_server **server);
+
+/** iol_server_connected() - Whether a front end is connected (any thread). */
+bool iol_server_connected(const struct iol_server *server);
+
+/**
+ * iol_server_finished() - Whether the control thread has ended for good: a connected @fd was
+ * closed by its front end and nothing can come again (any thread).
+ */
+bool iol_server_finished(const struct iol_server *server);
+
+/**
+ * iol_sigbus_install() - Survive a front end that truncates the memory it shared: a SIGBUS inside
+ * guest memory of this library's maps a zero page there and ends that connection; any other goes
+ * to the handler that was installed before. For programs; a library that embeds iolane may
+ * call iol_sigbus_handle() from a handler of its own.
+ */
+int iol_sigbus_install(void);
+
+/**
+ * iol_sigbus_handle() - Handle a fault at @addr (siginfo's si_addr). Async-signal-safe.
+ * Return: true when it was ours and the access may be tried again.
+ */
+bool iol_sigbus_handle(void *addr);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "base/error.h"
+#include "base/hist.h"
+#include "base/units.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void sizes(void **state)
+{
+	static const struct {
+		const char *text;
+		int rc;
+		uint64_t size;
+	} cases[] = {
+		{ "0", 0, 0 },           { "512", 0, 512 },
+		{ "4k", 0, 4096 },       { "4K", 0, 4096 },
+		{ "2MiB", 0, 2 << 20 },  { "3GB", 0, 3ull << 30 },
+		{ "1T", 0, 1ull << 40 }, { "15E", 0, 15ull << 60 },
+		{ "16E", -ERANGE, 0 },   { "99999999999999999999", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },      { "k", -EINVAL, 0 },
+		{ "-1", -EINVAL, 0 },    { " 1", -EINVAL, 0 },
+		{ "1x", -EINVAL, 0 },    { "1kk", -EINVAL, 0 },
+		{ "0x10", -EINVAL, 0 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t size = 0;
+
+		assert_int_equal(iol_parse_size("--size", cases[i].text, &size), cases[i].rc);
+		if (cases[i].rc)
+			assert_non_null(strstr(iol_error(), "--size"));
+		else
+			assert_int_equal(size, cases[i].size);
+	}
+}
+
+static void whole_numbers(void **state)
+{
+	uint64_t n = 0;
+
+	assert_int_equal(iol_parse_uint("--n", "64", 1, 64, &n), 0);
+	assert_int_equal(n, 64);
+	assert_int_equal(iol_parse_uint("--n", "65", 1, 64, &n), -ERANGE);
+	assert_string_equal(iol_error(), "--n must be from 1 to 64, not 65");
+	assert_int_equal(iol_parse_uint("--n", "1 ", 1, 64, &n), -EINVAL);
+	assert_int_equal(iol_parse_uint("--n", "+1", 1, 64, &n), -EINVAL);
+	assert_int_equal(n, 64);
+}
+
+static void sizes_for_people(void **state)
+{
+	char buf[16];
+
+	assert_string_equal(iol_format_size(512, buf, sizeof(buf)), "512 B");
+	assert_string_equal(iol_format_size(65536, buf, sizeof(buf)), "64 KiB");
+	assert_string_equal(iol_format_size(3ull << 29, buf, sizeof(buf)), "1.5 GiB");
+}
+
+static void error_sentence(void **state)
+{
+	assert_int_equal(iol_fail(ENOENT, "cannot open %s", "x"), -ENOENT);
+	assert_int_equal(iol_fail_more(-ENOENT, "disk %d", 3), -ENOENT);
+	assert_string_equal(iol_error(), "disk 3: cannot open x");
+	/* An argument may be the sentence itself. */
+	iol_fail(EIO, "again: %s", iol_error());
+	assert_string_equal(iol_error(), "again: disk 3: cannot open x");
+}
+
+static void histogram_keeps_its_error_bound(void **state)
+{
+	struct iol_hist h = { 0 }, sum = { 0 };
+	uint64_t v;
+
+	/* Each value's bucket must end no further than 1/32 above it. */
+	for (v = 0; v < 1ull << 40; v = v * 5 / 4 + 1) {
+		memset(&h, 0, sizeof(h));
+		iol_hist_add(&h, v);
+		iol_hist_add(&h, 1ull << 41);
+		assert_true(iol_hist_quantile(&h, 0.25) >= v);
+		assert_true(iol_hist_quantile(&h, 0.25) <= v + v / IOL_HIST_SUB);
+	}
+	memset(&h, 0, sizeof(h));
+	assert_int_equal(iol_hist_quantile(&h, 0.5), 0);
+	for (v = 1; v <= 1000; v++)
+		iol_hist_add(&h, v);
+	iol_hist_merge(&sum, &h);
+	iol_hist_merge(&sum, &h);
+	assert_int_equal(sum.count, 2000);
+	assert_int_equal(sum.min, 1);
+	assert_int_equal(sum.max, 1000);
+	assert_in_range(iol_hist_quantile(&sum, 0.5), 500, 516);
+	assert_in_range(iol_hist_quantile(&sum, 0.99), 990, 1000);
+	assert_int_equal(iol_hist_quantile(&sum, 1.0), 1000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(whole_numbers),
+		cmocka_unit_test(sizes_for_people),
+		cmocka_unit_test(error_sentence),
+		cmocka_unit_test(histogram_keeps_its_error_bound),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The driver side of a virtqueue, split or packed: what a guest does. It is the other end of the
+ * ring tests and fuzzers, and the data path of the front end in vmm-glue/, so it is built for speed
+ * as well: descriptors that did not change are not written again, and one publish shows a batch.
+ */
+#ifndef IOL_VHOST_USER_DRIVER_H
+#define IOL_VHOST_USER_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct iol_driver_ring;
+
+/** struct iol_driver_seg - One buffer; device-readable ones come first in a chain. */
+struct iol_driver_seg {
+	uint64_t addr; /* GPA, or IOVA behind an IOMMU */
+	uint32_t len;
+	bool write; /* the device writes it */
+};
+
+struct iol_driver_spec {
+	uint16_t size;
+	bool packed, event_idx, indirect;
+	/* Where the areas are, here. Zeroed by iol_driver_new(). */
+	void *desc, *avail, *used;
+	/* Room for indirect tables, size * indirect_max descriptors, and its address for the device;
+	 * needed with @indirect only. */
+	void *tables;
+	uint64_t tables_addr;
+	unsigned int indirect_max;
+};
+
+/** iol_driver_areas() - Bytes and alignment (power of two) of the three areas. */
+void iol_driver_areas(uint16_t size, bool packed, size_t bytes[3], size_t align[3]);
+
+int iol_driver_new(const struct iol_driver_spec *spec, struct iol_driver_ring **ring);
+void iol_driver_destroy(struct iol_driver_ring **ring);
+
+/**
+ * iol_driver_add() - Make a chain available, seen by the device at the next iol_driver_publish().
+ * @cookie: given back by iol_driver_used().
+ * Return: 0; -ENOSPC when the ring is full; -EINVAL when @n is 0 or too many.
+ */
+int iol_driver_add(struct iol_driver_ring *d, const struct iol_driver_seg *segs, unsigned int n,
+		   uintptr_t cookie);
+
+/** iol_driver_publish() - Show the device all that was added. Return: true when it wants a kick. */
+bool iol_driver_publish(struct iol_driver_ring *d);
+
+/**
+ * iol_driver_used() - Take one used chain: 1, 0 when there is none, -EPROTO when the device gave back
+ * what it did not have (an id never sent, or sent back twice).
+ */
+int iol_driver_used(struct iol_driver_ring *d, uintptr_t *cookie, uint32_t *len);
+
+/** iol_driver_arm() - Ask for calls. Return: true when used chains wait already. */
+bool iol_driver_arm(struct iol_driver_ring *d);
+void iol_driver_disarm(struct iol_driver_ring *d);
+
+/** iol_driver_inflight() - Chains the device has. */
+unsigned int iol_driver_inflight(const struct iol_driver_ring *d);
+
+/** iol_driver_base() - What SET_VRING_BASE would be for a device that has answered everything. */
+uint32_t iol_driver_base(const struct iol_driver_ring *d);
+
+#endif

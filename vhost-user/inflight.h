@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inflight I/O tracking: which chains were taken and not given back, in memory that the front end
+ * keeps, so that a backend killed at any instruction finds out after its restart.
+ * Spec: vhost-user, "Inflight I/O tracking"; layouts for split and packed queues there.
+ */
+#ifndef IOL_VHOST_USER_INFLIGHT_H
+#define IOL_VHOST_USER_INFLIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The whole buffer, of all queues (GET/SET_INFLIGHT_FD). */
+struct iol_inflight {
+	uint8_t *map;
+	size_t map_len;
+	int fd;
+	uint16_t num_queues;
+	uint16_t queue_size;
+	bool packed;
+	size_t stride; /* bytes a queue */
+	struct iol_sigbus_range *sigbus;
+};
+
+/** iol_inflight_new() - Make and zero the buffer for GET_INFLIGHT_FD (a sealed memfd, .fd). */
+int iol_inflight_new(uint16_t num_queues, uint16_t queue_size, bool packed,
+		     struct iol_inflight **inflight);
+
+/** iol_inflight_map() - Map the buffer of a SET_INFLIGHT_FD, sizes checked; @fd is taken over. */
+int iol_inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t num_queues,
+		     uint16_t queue_size, bool packed, int wake_fd, bool *broken,
+		     struct iol_inflight **inflight);
+void iol_inflight_destroy(struct iol_inflight **inflight);
+
+/** iol_inflight_queue() - The part of queue @index, or NULL when it has none. */
+void *iol_inflight_queue(const struct iol_inflight *inflight, unsigned int index);
+
+#endif
