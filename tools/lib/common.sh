@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
-# What every command in tools/ needs: messages on stderr, and becoming root for one command.
-# Sourced after `set -euo pipefail`; defines functions only.
+# What every command in tools/ needs: messages on stderr, noise kept in a log, and becoming root
+# for one command. Sourced after `set -euo pipefail`.
 
 program=${0##*/}
+# shellcheck disable=SC2034 # the commands use it
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 say() {
   printf '%s\n' "$program: $*" >&2
@@ -24,6 +26,23 @@ have() {
   command -v "$1" >/dev/null 2>&1
 }
 
+# quietly COMMAND...: its output goes to the file $log and is shown, shortened, when it fails.
+# Where $log is empty the output goes to stderr.
+quietly() {
+  if [ -z "${log-}" ]; then
+    "$@" >&2
+    return
+  fi
+  local status=0
+  printf '+ %s\n' "$*" >>"$log"
+  "$@" >>"$log" 2>&1 || status=$?
+  if [ "$status" -ne 0 ]; then
+    tail -n 20 "$log" | sed 's/^/  | /' >&2
+    say "failed ($status): $*; the whole output is in $log"
+  fi
+  return "$status"
+}
+
 can_become_root() {
   [ "$(id -u)" -eq 0 ] || have sudo
 }
@@ -33,15 +52,15 @@ can_become_root() {
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     "$@"
-  elif [ -t 0 ] || [ -t 2 ]; then
+  elif [ -t 0 ]; then
     sudo "$@"
   else
     sudo -n "$@"
   fi
 }
 
-# apt_get ARGUMENT...: apt-get as root, asking nothing, its chatter on stderr.
+# apt_get ARGUMENT...: apt-get as root, asking nothing.
 apt_get() {
   as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get -q -o DPkg::Lock::Timeout=120 "$@" </dev/null >&2
+    apt-get -q -o DPkg::Lock::Timeout=120 -o DPkg::Options::=--force-confold "$@"
 }
