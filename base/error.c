@@ -21,7 +21,7 @@ const char *iol_version(void)
 	return IOL_VERSION;
 }
 
-int iol_fail(int err, const char *fmt, ...)
+int iol_set_error(int err, const char *fmt, ...)
 {
 	/* Formatted aside: an argument may be the old sentence. */
 	char text[IOL_ERROR_MAX];
@@ -34,7 +34,7 @@ int iol_fail(int err, const char *fmt, ...)
 	return -err;
 }
 
-int iol_fail_more(int err, const char *fmt, ...)
+int iol_prefix_error(int err, const char *fmt, ...)
 {
 	char text[IOL_ERROR_MAX];
 	va_list ap;
