@@ -33,11 +33,12 @@ quietly() {
     "$@" >&2
     return
   fi
-  local status=0
+  local status=0 before
   printf '+ %s\n' "$*" >>"$log"
+  before=$(wc -c <"$log")
   "$@" >>"$log" 2>&1 || status=$?
   if [ "$status" -ne 0 ]; then
-    tail -n 20 "$log" | sed 's/^/  | /' >&2
+    tail -c "+$((before + 1))" "$log" | tail -n 20 | sed 's/^/  | /' >&2
     say "failed ($status): $*; the whole output is in $log"
   fi
   return "$status"
