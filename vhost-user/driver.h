@@ -22,7 +22,9 @@ struct iol_driver_seg {
 
 struct iol_driver_spec {
 	uint16_t size;
-	bool packed, event_idx, indirect;
+	bool packed, event_idx, indirect, in_order;
+	/* Where the ring begins, as SET_VRING_BASE gives it; 0 for a new ring of either kind. */
+	uint32_t base;
 	/* Where the areas are, here. Zeroed by iol_driver_new(). */
 	void *desc, *avail, *used;
 	/* Room for indirect tables, size * indirect_max descriptors, and its address for the device;

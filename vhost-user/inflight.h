@@ -33,7 +33,12 @@ int iol_inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t num_queues
 		     struct iol_inflight **inflight);
 void iol_inflight_destroy(struct iol_inflight **inflight);
 
-/** iol_inflight_queue() - The part of queue @index, or NULL when it has none. */
-void *iol_inflight_queue(const struct iol_inflight *inflight, unsigned int index);
+/**
+ * iol_inflight_forget() - The front end has queue @index's base (GET_VRING_BASE was answered) and
+ * nothing of the queue is in flight: its next start takes up the base that it is given, not what the
+ * log says. Without it a ring that the guest has reset would be taken for one that a dead process left.
+ * The queue must be stopped.
+ */
+void iol_inflight_forget(const struct iol_inflight *inflight, unsigned int index);
 
 #endif

@@ -10,6 +10,7 @@
 #include <iolane/vhost_user.h>
 
 #include "vhost-user/dirty.h"
+#include "vhost-user/inflight.h"
 #include "vhost-user/iotlb.h"
 #include "vhost-user/memory.h"
 
@@ -24,7 +25,11 @@
  * @base: SET_VRING_BASE: split, the next avail index; packed, avail index and wrap counter in
  *        bits 0-15, used in bits 16-31.
  * @mem: a reference is taken. @iotlb: NULL without access_platform.
- * @dirty: NULL when not logging. @inflight: this queue's part, NULL when not tracked.
+ * @dirty: NULL when not logging.
+ * @inflight: NULL when not tracked; @index is the queue's number in it. Where the log holds the state
+ *            of a ring that was not stopped in order, it says where the ring goes on, not @base.
+ *
+ * @iotlb, @dirty and @inflight must outlive the running ring.
  */
 struct iol_ring_spec {
 	uint16_t size;
@@ -36,7 +41,8 @@ struct iol_ring_spec {
 	struct iol_mem *mem;
 	struct iol_iotlb *iotlb;
 	struct iol_dirty *dirty;
-	void *inflight;
+	const struct iol_inflight *inflight;
+	unsigned int index;
 };
 
 /**
@@ -69,6 +75,12 @@ uint32_t iol_ring_base(const struct iol_ring *r);
  * While it is not 0, iol_ring_pop() gives them one a call: each must be pushed before the next.
  */
 unsigned int iol_ring_replaying(const struct iol_ring *r);
+
+/**
+ * iol_ring_replay_oldest() - When the chain that iol_ring_pop() replays next was first taken, on a clock
+ * that all queues of a device share; UINT64_MAX when there is none. To replay several queues in one order.
+ */
+uint64_t iol_ring_replay_oldest(const struct iol_ring *r);
 
 /** iol_ring_inflight() - Chains popped and not pushed. */
 unsigned int iol_ring_inflight(const struct iol_ring *r);

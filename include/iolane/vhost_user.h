@@ -80,6 +80,9 @@ void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len
 /**
  * iol_ring_publish() - Let the driver see all that was pushed.
  *
+ * Behind an IOMMU the used ring's translation may be gone for a while: what was pushed is kept, and
+ * shown by the first publish that finds it again. So publish after queue_wake, too.
+ *
  * Return: true when the driver wants to be notified (iol_queue_call()).
  */
 bool iol_ring_publish(struct iol_ring *r);
@@ -142,7 +145,7 @@ void *iol_queue_priv(const struct iol_queue *q);
  * @queue_stop: take the queue from its thread. Returns when every chain popped is pushed and
  *              published, or left in the inflight log, within a bounded time whatever storage does.
  * @queue_call: run @fn on the thread that owns the queue, between two of its turns; return after it.
- * @queue_wake: look at the ring again (an IOTLB entry came, the queue was enabled).
+ * @queue_wake: look at the ring again, pop and publish (an IOTLB entry came, the queue was enabled).
  * @reset: the driver or front end reset the device; every queue is stopped already.
  */
 struct iol_device_ops {
