@@ -27,19 +27,36 @@ struct iol_iotlb_miss {
 int iol_iotlb_new(int wake_fd, struct iol_iotlb **tlb);
 void iol_iotlb_destroy(struct iol_iotlb **tlb);
 
-/** iol_iotlb_update() - Add or replace [@iova, @iova + @size) → @uaddr. -EINVAL, -ENOSPC (bounded). */
+/*
+ * The most entries kept. A full IOTLB forgets one that it likes: it is a cache, and the front end tells
+ * again when asked.
+ */
+#define IOL_IOTLB_MAX 65536
+
+/**
+ * iol_iotlb_update() - Add or replace [@iova, @iova + @size) → @uaddr.
+ *
+ * An update that repeats a translation adds its permissions to those that are known: some virtual
+ * IOMMUs tell only what was asked for. They are taken away by an invalidation.
+ *
+ * Return: 0, -EINVAL for an empty or overflowing range or no permissions, -ENOMEM.
+ */
 int iol_iotlb_update(struct iol_iotlb *tlb, uint64_t iova, uint64_t size, uint64_t uaddr,
 		     uint8_t perm);
 
-/** iol_iotlb_invalidate() - Forget every entry that touches [@iova, @iova + @size). */
+/**
+ * iol_iotlb_invalidate() - Forget every entry that touches [@iova, @iova + @size), up to the end of
+ * the address space when that overflows.
+ */
 void iol_iotlb_invalidate(struct iol_iotlb *tlb, uint64_t iova, uint64_t size);
 void iol_iotlb_clear(struct iol_iotlb *tlb);
 
 /**
  * iol_iotlb_iov() - Translate an IOVA range for @perm to host memory.
  *
- * Return: pieces; -EAGAIN when an entry is missing (the miss is queued and @wake_fd written, once
- * for the same page until answered or until iol_iotlb_take_miss() and a later update);
+ * Return: pieces; -EAGAIN when an entry is missing or does not permit @perm (the miss is queued and
+ * @wake_fd written, once for the same page until any update or invalidation comes after
+ * iol_iotlb_take_miss() took it);
  * -EFAULT when the entry lies outside guest memory; -E2BIG.
  */
 int iol_iotlb_iov(struct iol_iotlb *tlb, const struct iol_mem *mem, uint64_t iova, uint64_t len,
@@ -47,5 +64,8 @@ int iol_iotlb_iov(struct iol_iotlb *tlb, const struct iol_mem *mem, uint64_t iov
 
 /** iol_iotlb_take_miss() - The next miss to send: 1 and *@miss, or 0. Control thread. */
 int iol_iotlb_take_miss(struct iol_iotlb *tlb, struct iol_iotlb_miss *miss);
+
+/** iol_iotlb_untake_miss() - The miss could not be sent: it is to be taken again. */
+void iol_iotlb_untake_miss(struct iol_iotlb *tlb, const struct iol_iotlb_miss *miss);
 
 #endif

@@ -32,7 +32,8 @@ struct iol_region {
 struct iol_mem {
 	unsigned int refs;
 	unsigned int n;
-	struct iol_region *region[]; /* sorted by gpa, none overlap */
+	struct iol_region **by_uaddr; /* the same, sorted by uaddr; these may overlap */
+	struct iol_region *region[];  /* sorted by gpa, none overlap */
 };
 
 /** struct iol_mem_desc - A region as a message describes it (VhostUserMemRegion). */
@@ -87,5 +88,9 @@ int iol_mem_iov(const struct iol_mem *mem, uint64_t gpa, uint64_t len, struct io
 /** iol_mem_iov_uaddr() - The same for front-end addresses. */
 int iol_mem_iov_uaddr(const struct iol_mem *mem, uint64_t uaddr, uint64_t len, struct iovec *iov,
 		      unsigned int max);
+
+/** iol_mem_iov_uaddr_add() - The same, going on after @n pieces that are in @iov; the new number. */
+int iol_mem_iov_uaddr_add(const struct iol_mem *mem, uint64_t uaddr, uint64_t len,
+			  struct iovec *iov, unsigned int n, unsigned int max);
 
 #endif
