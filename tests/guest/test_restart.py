@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Backends are killed and started again under load; the guest notices nothing and loses nothing."""
+
+import signal
+import time
+
+import checks
+import harness
+
+# What ends the backends in each round, and how long they stay away.
+ROUNDS = [
+    (signal.SIGKILL, 0.0),
+    (signal.SIGKILL, 0.5),
+    (signal.SIGTERM, 0.0),
+    (signal.SIGKILL, 0.1),
+    (signal.SIGKILL, 1.0),
+]
+
+
+def test(lab):
+    lab.check_direct()
+    disks = [
+        lab.disk("split", threads=2),
+        lab.disk("packed", properties=lab.packed()),
+        lab.disk("split-direct", direct=True, properties={"event_idx": False}),
+        lab.disk("packed-direct", direct=True, properties=lab.packed()),
+    ]
+    guest = lab.guest("guest", disks)
+    loads = [checks.Stress(guest, guest.device(disk), "--threads=8") for disk in disks]
+    lab.step("booted, loads run")
+    for number, (how, pause) in enumerate(ROUNDS, 1):
+        for disk in disks:
+            disk.backend.kill(how)
+        time.sleep(pause)
+        for disk in disks:
+            disk.backend.start()
+        for load in loads:
+            load.progress()
+        lab.step(f"round {number}: all loads go on after {how.name} and {pause} s")
+    for disk, load in zip(disks, loads):
+        lab.step(f"{disk.name}: {load.stop()}")
+    for disk in disks:
+        guest.sh(f"guestio zero /dev/{guest.device(disk)} --discard")
+        checks.file_system(guest, guest.device(disk), 2)
+    lab.step("file systems are right afterwards")
+
+
+harness.main(test)
