@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The inside of a front end, and the two ways its parts talk to the back end. */
+#ifndef IOL_VMM_GLUE_FRONTEND_H
+#define IOL_VMM_GLUE_FRONTEND_H
+
+#include <iolane/vmm_glue.h>
+
+#include "vhost-user/wire.h"
+
+/* The specification's limit on SET_MEM_TABLE; more regions go one by one. */
+#define FRONTEND_TABLE_MAX 8
+
+struct frontend_queue {
+	struct iol_frontend_queue setup;
+	bool started, enabled;
+	bool resume; /* stopped by suspend */
+};
+
+struct frontend_mapping {
+	uint64_t iova, size, gpa;
+	unsigned int perm;
+};
+
+struct iol_frontend {
+	/* Where. */
+	char *path;
+	bool listen, can_reconnect;
+	int listen_fd;
+	int timeout_ms;
+	struct iol_frontend_ops ops;
+	void *ctx;
+	/* The connection. */
+	int fd, channel;
+	struct iol_wire_rx rx, channel_rx;
+	unsigned int iotlb_pending; /* answers to misses that the back end has yet to acknowledge */
+	bool iotlb_refused;         /* the last acknowledgement was a no */
+	/* What was agreed on. */
+	uint64_t protocol_off;
+	uint64_t features, protocol;
+	bool negotiated;
+	unsigned int queues_max, slots_max;
+	/* What is to be as it was after a reconnection. */
+	const struct iol_guest_memory *memory;
+	struct iol_mem_desc *regions; /* what the back end has */
+	unsigned int nregions;
+	bool table_sent;
+	struct frontend_queue *queues;
+	unsigned int nqueues;
+	int inflight_fd;
+	struct vhost_user_inflight inflight;
+	int log_fd;
+	uint8_t *log;
+	uint64_t log_size;
+	bool logging;
+	struct frontend_mapping *mappings;
+	unsigned int nmappings;
+	uint64_t misses, unknown_misses;
+};
+
+/* ---- connection.c ---- */
+
+/** iol_fe_open() - Connect, or wait for a connection. */
+int iol_fe_open(struct iol_frontend *fe);
+
+/** iol_fe_lose() - Close what is no good any more. Return: @rc, the sentence is left alone. */
+int iol_fe_lose(struct iol_frontend *fe, int rc);
+
+/* ---- request.c ---- */
+
+/** iol_fe_has() - 0 when what @request needs was negotiated, else -ENOTSUP. */
+int iol_fe_has(const struct iol_frontend *fe, uint32_t request);
+
+/**
+ * iol_fe_set() - Send a message that has no answer but yes or no, and wait for it where there is one.
+ * Return: 0; -EREMOTEIO for no; -ENOTSUP, -EPROTO, -ETIMEDOUT, -ENOTCONN.
+ */
+int iol_fe_set(struct iol_frontend *fe, uint32_t request, const void *payload, uint32_t size,
+	       const int *fds, unsigned int nfds);
+
+/** iol_fe_set_u64() - The same for one number. */
+int iol_fe_set_u64(struct iol_frontend *fe, uint32_t request, uint64_t value);
+
+/**
+ * iol_fe_get() - Send a message and wait for its answer, which has the kind and the number of
+ * descriptors that the table of messages says. Free @reply with iol_msg_close().
+ */
+int iol_fe_get(struct iol_frontend *fe, uint32_t request, const void *payload, uint32_t size,
+	       struct iol_msg *reply);
+int iol_fe_get_u64(struct iol_frontend *fe, uint32_t request, uint64_t *value);
+
+/** iol_fe_send_iotlb() - Send an IOTLB message; its acknowledgement is counted, not waited for. */
+int iol_fe_send_iotlb(struct iol_frontend *fe, const struct vhost_iotlb_msg *iotlb);
+
+/** iol_fe_wait_iotlb() - Wait until all of them came. -EREMOTEIO when the last was a no. */
+int iol_fe_wait_iotlb(struct iol_frontend *fe);
+
+/* ---- queues.c ---- */
+
+/** iol_fe_send_addr() - SET_VRING_ADDR as the queue and the dirty log are now. */
+int iol_fe_send_addr(struct iol_frontend *fe, unsigned int index);
+
+/** iol_fe_restart_queues() - After a reconnection. */
+int iol_fe_restart_queues(struct iol_frontend *fe);
+
+/* ---- device.c, log.c: give the back end what an earlier one had ---- */
+int iol_fe_send_inflight(struct iol_frontend *fe);
+int iol_fe_send_log(struct iol_frontend *fe);
+
+/* ---- iommu.c ---- */
+
+/** iol_fe_iotlb_miss() - Answer a miss, if some mapping does. */
+int iol_fe_iotlb_miss(struct iol_frontend *fe, const struct vhost_iotlb_msg *miss);
+
+/** iol_fe_host() - Where a ring's area is here: through the IOMMU when there is one. */
+void *iol_fe_host(const struct iol_frontend *fe, uint64_t addr, uint64_t len);
+
+#endif
