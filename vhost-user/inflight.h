@@ -15,6 +15,7 @@
 struct iol_inflight {
 	uint8_t *map;
 	size_t map_len;
+	uint8_t *queues; /* where the first queue's part is in @map */
 	int fd;
 	uint16_t num_queues;
 	uint16_t queue_size;
@@ -27,7 +28,7 @@ struct iol_inflight {
 int iol_inflight_new(uint16_t num_queues, uint16_t queue_size, bool packed,
 		     struct iol_inflight **inflight);
 
-/** iol_inflight_map() - Map the buffer of a SET_INFLIGHT_FD, sizes checked; @fd is taken over. */
+/** iol_inflight_map() - Map the buffer of a SET_INFLIGHT_FD, sizes checked; @fd is taken over, also on failure. */
 int iol_inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t num_queues,
 		     uint16_t queue_size, bool packed, int wake_fd, bool *broken,
 		     struct iol_inflight **inflight);
