@@ -2,13 +2,14 @@
 #include "vhost-user/dirty.h"
 
 #include "base/error.h"
-#include "base/own.h"
 #include "vhost-user/sigbus.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct iol_dirty {
 	uint8_t *map;
@@ -21,7 +22,8 @@ struct iol_dirty {
 int iol_dirty_new(int fd, uint64_t size, uint64_t offset, int wake_fd, bool *broken,
 		  struct iol_dirty **dirty)
 {
-	_cleanup_(iol_dirty_destroy) struct iol_dirty *d = NULL;
+	struct iol_dirty *d;
+	int rc;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), skip = offset % page;
 	struct stat st;
 
@@ -40,16 +42,23 @@ int iol_dirty_new(int fd, uint64_t size, uint64_t offset, int wake_fd, bool *bro
 		      (off_t)(offset - skip));
 	if (d->map == MAP_FAILED) {
 		d->map = NULL;
-		return iol_fail(errno, "cannot map the dirty log of %llu bytes: %s",
-				(unsigned long long)size, strerror(errno));
+		rc = iol_fail(errno, "cannot map the dirty log of %llu bytes: %s",
+			      (unsigned long long)size, strerror(errno));
+		goto fail;
 	}
 	d->sigbus = iol_sigbus_add(d->map, d->map_len, wake_fd, broken);
-	if (!d->sigbus)
-		return iol_fail(ENOMEM, "no memory to guard a dirty log");
+	if (!d->sigbus) {
+		rc = -ENOMEM;
+		goto fail;
+	}
 	d->bits = d->map + skip;
 	d->bytes = size;
-	*dirty = iol_take_ptr(d);
+	*dirty = d;
 	return 0;
+
+fail:
+	iol_dirty_destroy(&d);
+	return rc;
 }
 
 void iol_dirty_destroy(struct iol_dirty **dirty)

@@ -22,8 +22,8 @@ static int make(uint16_t num_queues, uint16_t queue_size, bool packed,
 		struct iol_inflight **inflight)
 {
 	size_t len = packed ? sizeof(struct iol_log_packed) +
-				      queue_size * sizeof(struct iol_log_packed_desc) :
-			      sizeof(struct iol_log_split) +
+				      queue_size * sizeof(struct iol_log_packed_desc)
+			    : sizeof(struct iol_log_split) +
 				      queue_size * sizeof(struct iol_log_split_desc);
 	struct iol_inflight *in;
 
@@ -106,7 +106,7 @@ int iol_inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t num_queues
 	}
 	in->sigbus = iol_sigbus_add(in->map, in->map_len, wake_fd, broken);
 	if (!in->sigbus)
-		return iol_fail(ENOMEM, "no memory to guard the inflight log");
+		return -ENOMEM;
 	in->queues = in->map + skip;
 	in->fd = iol_take_fd(&owned);
 	*inflight = iol_take_ptr(in);

@@ -60,7 +60,8 @@ static int map_area(struct iol_ring *r, const char *name, uint64_t addr, size_t 
 	if (rc != 1)
 		return iol_fail(EFAULT,
 				"the ring's %s area (%zu bytes at 0x%llx) is not in one piece of "
-				"guest memory", name, len, (unsigned long long)addr);
+				"guest memory",
+				name, len, (unsigned long long)addr);
 	if ((uintptr_t)iov.iov_base % align)
 		return iol_fail(EINVAL, "the ring's %s area at 0x%llx is not aligned to %zu bytes",
 				name, (unsigned long long)addr, align);
@@ -118,8 +119,8 @@ static int take_up(struct iol_ring *r)
 	r->used_next = pos.used_next;
 	r->used_wrap = pos.used_wrap;
 	if (r->packed) {
-		r->slots = pos.next >= pos.used_next ? pos.next - pos.used_next :
-						       r->size + pos.next - pos.used_next;
+		r->slots = pos.next >= pos.used_next ? pos.next - pos.used_next
+						     : r->size + pos.next - pos.used_next;
 		if (pos.next == pos.used_next && pos.avail_wrap != pos.used_wrap)
 			r->slots = r->size;
 	}
@@ -151,8 +152,8 @@ static int check_spec(const struct iol_ring_spec *s)
 	if (!size || size > IOL_QUEUE_SIZE_MAX || (!s->packed && size & (size - 1)))
 		return iol_fail(EINVAL, "a %s ring of %u descriptors cannot be: %s",
 				s->packed ? "packed" : "split", size,
-				s->packed ? "1 to 32768 are allowed" :
-					    "powers of two up to 32768 are allowed");
+				s->packed ? "1 to 32768 are allowed"
+					  : "powers of two up to 32768 are allowed");
 	if (s->packed && ((s->base & 0x7fff) >= size || (s->base >> 16 & 0x7fff) >= size))
 		return iol_fail(EINVAL, "base 0x%x is outside a ring of %u descriptors", s->base,
 				size);
@@ -396,8 +397,8 @@ int iol_ring_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max)
 		if (unlikely(r->special))
 			rc = pop_special(r, chains);
 		if (!rc && likely(!(r->special & RING_REPLAY)))
-			rc = r->packed ? iol_packed_pop(r, chains, max) :
-					 iol_split_pop(r, chains, max);
+			rc = r->packed ? iol_packed_pop(r, chains, max)
+				       : iol_split_pop(r, chains, max);
 		if (likely(rc >= 0))
 			return rc;
 		if (rc == -EAGAIN) {
@@ -431,8 +432,9 @@ static int translate(struct iol_ring *r, uint64_t addr, uint32_t len, uint8_t pe
 		return -ENOBUFS;
 	if (rc > 0 || rc == -EAGAIN)
 		return rc;
-	return iol_fail(EPROTO, "the driver gave a buffer outside guest memory (%u bytes at 0x%llx)",
-			len, (unsigned long long)addr);
+	return iol_fail(EPROTO,
+			"the driver gave a buffer outside guest memory (%u bytes at 0x%llx)", len,
+			(unsigned long long)addr);
 }
 
 int iol_ring_add_slow(struct iol_ring *r, struct ring_walk *w, const struct ring_desc *d)
@@ -463,9 +465,10 @@ const struct vring_desc *iol_ring_table_slow(struct iol_ring *r, const struct ri
 
 	n = translate(r, d->addr, d->len, IOL_ACCESS_RO, iov, sizeof(iov) / sizeof(iov[0]));
 	if (n < 0) {
-		*rc = n == -ENOBUFS ?
-			      iol_fail(EPROTO, "the driver's indirect table lies in too many pieces") :
-			      n;
+		*rc = n == -ENOBUFS
+			      ? iol_fail(EPROTO,
+					 "the driver's indirect table lies in too many pieces")
+			      : n;
 		return NULL;
 	}
 	if (n == 1 && !((uintptr_t)iov[0].iov_base % sizeof(uint64_t)))

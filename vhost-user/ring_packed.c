@@ -71,8 +71,10 @@ static inline int walk(struct iol_ring *r, struct place *p, struct found *f, uin
 		if (!(f->d.flags & VRING_DESC_F_NEXT))
 			break;
 		if (unlikely(f->ndesc == room))
-			return iol_fail(EPROTO, "the driver made a chain longer than the %u "
-						"descriptors that it has left", room);
+			return iol_fail(EPROTO,
+					"the driver made a chain longer than the %u "
+					"descriptors that it has left",
+					room);
 		f->ndesc++;
 		advance(p, r->size, 1);
 		f->d = load(&r->pdesc[p->pos],
@@ -157,8 +159,10 @@ static int take_burst(struct iol_ring *r, struct iol_chain *chains, unsigned int
 		uint16_t id = f->d.id;
 
 		if (unlikely(r->state[id])) {
-			rc = iol_fail(EPROTO, "the driver made buffer %u available again before it "
-					      "was used", id);
+			rc = iol_fail(EPROTO,
+				      "the driver made buffer %u available again before it "
+				      "was used",
+				      id);
 			break;
 		}
 		if (f->d.flags & VRING_DESC_F_INDIRECT)
@@ -264,7 +268,7 @@ static bool wants_call(const struct iol_ring *r, unsigned int slots)
 		return false;
 	if (!r->event_idx || (e.flags & EVENT_FLAGS) != VRING_PACKED_EVENT_FLAG_DESC)
 		return true;
-	event = e.off_wrap & (uint16_t)~(1u << VRING_PACKED_EVENT_F_WRAP_CTR);
+	event = e.off_wrap & (uint16_t) ~(1u << VRING_PACKED_EVENT_F_WRAP_CTR);
 	/* A place of the lap before is that many descriptors back. */
 	if (e.off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR != r->used_wrap)
 		event -= r->size;
@@ -362,8 +366,7 @@ static void set_event(struct iol_ring *r, uint16_t off_wrap, uint16_t flags)
 bool iol_packed_arm(struct iol_ring *r)
 {
 	if (r->event_idx)
-		set_event(r,
-			  (uint16_t)(r->next | r->avail_wrap << VRING_PACKED_EVENT_F_WRAP_CTR),
+		set_event(r, (uint16_t)(r->next | r->avail_wrap << VRING_PACKED_EVENT_F_WRAP_CTR),
 			  VRING_PACKED_EVENT_FLAG_DESC);
 	else if (r->kicks != KICKS_WANTED)
 		set_event(r, 0, VRING_PACKED_EVENT_FLAG_ENABLE);

@@ -93,10 +93,10 @@ struct iol_ring {
 	uint16_t avail_idx; /* split: the driver's index as last seen */
 	bool avail_wrap;    /* packed: wrap counter at next */
 	bool packed, event_idx, indirect, in_order;
-	bool waiting;		/* the last pop ended at an IOTLB miss */
-	unsigned int slots;	/* packed: slots not given back to the driver */
-	unsigned int desc_max;	/* longest chain */
-	struct iol_track track; /* the inflight log */
+	bool waiting;             /* the last pop ended at an IOTLB miss */
+	unsigned int slots;       /* packed: slots not given back to the driver */
+	unsigned int desc_max;    /* longest chain */
+	struct iol_track track;   /* the inflight log */
 	struct vring_desc *table; /* scratch for an indirect table that lies in pieces */
 	struct iol_mem *mem;
 	struct iol_iotlb *iotlb;
@@ -111,8 +111,8 @@ struct iol_ring {
 	unsigned int inflight; /* popped, not pushed */
 	uint16_t used_next;    /* position of the next used entry */
 	bool used_wrap;
-	bool notify;   /* the driver may wait for something that a dead back end published */
-	uint8_t kicks; /* enum ring_kicks: what the driver was told last */
+	bool notify;          /* the driver may wait for something that a dead back end published */
+	uint8_t kicks;        /* enum ring_kicks: what the driver was told last */
 	unsigned int old_mem; /* chains with CHAIN_OLD_MEM */
 	struct ring_retired *retired;
 	struct iol_dirty *dirty;
@@ -126,7 +126,7 @@ struct iol_ring {
 /* One chain being translated. */
 struct ring_walk {
 	struct iovec *iov, *end; /* the next free piece, and where the scratch ends */
-	struct iovec *in;	 /* the first writable piece */
+	struct iovec *in;        /* the first writable piece */
 	uint64_t out_len, in_len;
 };
 
@@ -212,11 +212,14 @@ ring_add_table(struct iol_ring *r, struct ring_walk *w, const struct ring_desc *
 	int rc = 0;
 
 	if (unlikely(!n || d->len % sizeof(*table)))
-		return iol_fail(EPROTO, "the driver's indirect table has %u bytes, not a multiple "
-					"of 16", d->len);
+		return iol_fail(EPROTO,
+				"the driver's indirect table has %u bytes, not a multiple "
+				"of 16",
+				d->len);
 	if (unlikely(n > r->desc_max))
-		return iol_fail(EPROTO, "the driver's indirect table has %u descriptors, more than %u",
-				n, r->desc_max);
+		return iol_fail(EPROTO,
+				"the driver's indirect table has %u descriptors, more than %u", n,
+				r->desc_max);
 	/* In one piece and aligned it is read where it lies, each descriptor once. */
 	if (likely(off < r->near_size && d->len <= r->near_size - off &&
 		   !((uintptr_t)(r->near_host + off) % sizeof(uint64_t)))) {
@@ -246,16 +249,19 @@ ring_add_table(struct iol_ring *r, struct ring_walk *w, const struct ring_desc *
 			return 0;
 		i = e.next;
 		if (unlikely(i >= n))
-			return iol_fail(EPROTO, "the driver's indirect table of %u goes on at "
-						"descriptor %u", n, i);
+			return iol_fail(EPROTO,
+					"the driver's indirect table of %u goes on at "
+					"descriptor %u",
+					n, i);
 		if (unlikely(visited >= n))
-			return iol_fail(EPROTO, "the driver's indirect table of %u descriptors "
-						"runs in a circle", n);
+			return iol_fail(EPROTO,
+					"the driver's indirect table of %u descriptors "
+					"runs in a circle",
+					n);
 	}
 }
 
-static inline void ring_walk_start(const struct iol_ring *r, struct ring_walk *w,
-				   struct iovec *iov)
+static inline void ring_walk_start(const struct iol_ring *r, struct ring_walk *w, struct iovec *iov)
 {
 	*w = (struct ring_walk){ .iov = iov, .end = r->iov + r->iov_max };
 }

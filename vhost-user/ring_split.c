@@ -24,8 +24,8 @@ static inline int walk(struct iol_ring *r, struct ring_desc d, struct ring_walk 
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			if (unlikely(!r->indirect || d.flags & VRING_DESC_F_NEXT))
 				return iol_fail(EPROTO, "the driver made an indirect descriptor %s",
-						r->indirect ? "that goes on" :
-							      "without INDIRECT_DESC");
+						r->indirect ? "that goes on"
+							    : "without INDIRECT_DESC");
 			return ring_add_table(r, w, &d, false);
 		}
 		rc = ring_add(r, w, &d);
@@ -39,7 +39,8 @@ static inline int walk(struct iol_ring *r, struct ring_desc d, struct ring_walk 
 		if (unlikely(n >= r->size))
 			return iol_fail(EPROTO,
 					"the driver made a chain longer than the queue (%u), or a "
-					"circle", r->size);
+					"circle",
+					r->size);
 		d = ring_load(&r->desc[d.next]);
 	}
 }
@@ -51,8 +52,10 @@ static inline int take(struct iol_ring *r, uint16_t head, const struct ring_desc
 	int rc;
 
 	if (unlikely(r->state[head]))
-		return iol_fail(EPROTO, "the driver made descriptor %u available again before it was "
-					"used", head);
+		return iol_fail(EPROTO,
+				"the driver made descriptor %u available again before it was "
+				"used",
+				head);
 	ring_walk_start(r, &w, *iov);
 	rc = walk(r, *first, &w);
 	if (!rc)
@@ -77,8 +80,8 @@ static int take_burst(struct iol_ring *r, struct iol_chain *chains, unsigned int
 
 	for (good = 0; good < n; good++) {
 		/* Relaxed: the acquire of idx came before. */
-		head[good] = __atomic_load_n(&r->avail->ring[(r->next + good) & mask],
-					     __ATOMIC_RELAXED);
+		head[good] =
+			__atomic_load_n(&r->avail->ring[(r->next + good) & mask], __ATOMIC_RELAXED);
 		if (unlikely(head[good] >= r->size))
 			break;
 		__builtin_prefetch(&r->desc[head[good]]);
@@ -127,7 +130,8 @@ int iol_split_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max
 		} else if (!known) {
 			return iol_fail(EPROTO,
 					"the driver's available index jumped from %u to %u in a "
-					"queue of %u", r->next, idx, r->size);
+					"queue of %u",
+					r->next, idx, r->size);
 		}
 	}
 	if (known < max)
@@ -209,15 +213,15 @@ bool iol_split_publish(struct iol_ring *r)
 	if (unlikely(r->in_order)) {
 		for (i = 0; i < n; i += run) {
 			run = run_length(r, i);
-			r->used->ring[(uint16_t)(old + i) & mask] = (struct vring_used_elem){
-				.id = r->batch[i + run - 1].id, .len = r->batch[i + run - 1].len
-			};
+			r->used->ring[(uint16_t)(old + i) & mask] =
+				(struct vring_used_elem){ .id = r->batch[i + run - 1].id,
+							  .len = r->batch[i + run - 1].len };
 		}
 	} else {
 		for (i = 0; i < n; i++)
-			r->used->ring[(uint16_t)(old + i) & mask] = (struct vring_used_elem){
-				.id = r->batch[i].id, .len = r->batch[i].len
-			};
+			r->used->ring[(uint16_t)(old + i) & mask] =
+				(struct vring_used_elem){ .id = r->batch[i].id,
+							  .len = r->batch[i].len };
 	}
 	for (i = 0; i < n; i++)
 		r->state[r->batch[i].id] = 0;

@@ -33,8 +33,8 @@ static void sort(struct iol_track *t)
 
 static int nonsense(const char *what, unsigned int value)
 {
-	return iol_fail(EINVAL, "the inflight log that the front end kept makes no sense: %s %u", what,
-			value);
+	return iol_fail(EINVAL, "the inflight log that the front end kept makes no sense: %s %u",
+			what, value);
 }
 
 static void *part(const struct iol_inflight *inflight, unsigned int index, uint16_t size,
@@ -295,8 +295,8 @@ static int packed_recover(struct iol_track *t, uint16_t size, struct vring_packe
 		rc = packed_free_list(t, size, seen);
 	for (i = 0; i < size && !rc; i++)
 		if (ONCE(log->desc[i].inflight))
-			rc = seen[i] ? nonsense("a chain in flight within another, entry", i) :
-				       packed_chain(t, size, (uint16_t)i, seen, ids);
+			rc = seen[i] ? nonsense("a chain in flight within another, entry", i)
+				     : packed_chain(t, size, (uint16_t)i, seen, ids);
 	if (rc)
 		return rc;
 	for (i = 0; i < t->nreplay; i++)
