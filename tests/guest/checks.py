@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks that several guest tests make on a disk."""
 
-from harness import Failure, check, wait_for
+from basis import Failure, check, wait_for
 
 # The virtio feature bit of each property of QEMU's device, and whether QEMU sets it unasked.
 FEATURES = {

@@ -86,7 +86,7 @@ static char failure[STATUS_BYTES];
 static pthread_mutex_t failure_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Keeps the first failure's sentence and makes every thread stop. */
-__attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void keep_failure(const char *format, ...)
 {
 	va_list args;
 
@@ -99,8 +99,10 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
 	}
 	pthread_mutex_unlock(&failure_lock);
 	atomic_store(&stopping, true);
-	return -1;
 }
+
+/* A macro, so that compilers and analysers see the result. */
+#define fail(...) (keep_failure(__VA_ARGS__), -1)
 
 /* splitmix64: passes every 64-bit value once, so different states never make the same stamp. */
 static uint64_t mix(uint64_t *state)
@@ -363,7 +365,7 @@ static void *stress_worker(void *arg)
 	int rc = 0;
 
 	if (!before)
-		fail("no memory for a worker");
+		keep_failure("no memory for a worker");
 	while (rc == 0 && !atomic_load(&stopping)) {
 		choice = (uint32_t)(mix(&w->random) % 100);
 		if (choice < 55) {
@@ -425,8 +427,8 @@ __attribute__((format(printf, 2, 3))) static void tell(const struct disk *d, con
 	line[sizeof(line) - 1] = '\n';
 	fd = d->status ? open(d->status, O_WRONLY | O_CREAT | O_CLOEXEC, 0644) : dup(STDOUT_FILENO);
 	if (fd < 0 || write(fd, line, sizeof(line)) < 0)
-		fail("writing the status to %s: %s", d->status ? d->status : "standard output",
-		     strerror(errno));
+		keep_failure("writing the status to %s: %s",
+			     d->status ? d->status : "standard output", strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }
@@ -462,31 +464,41 @@ static int run_workers(struct disk *d, struct worker *workers, void *(*run)(void
 	return atomic_load(&failed) ? -1 : 0;
 }
 
-static int stress(struct disk *d, struct worker *workers)
+static int stress_passes(struct disk *d, struct worker *workers)
 {
 	uint64_t writes = 0, reads = 0, others = 0;
-	uint64_t runs = d->units / (OWNED_BYTES / d->unit_size);
 	uint32_t i;
 
-	if (runs < d->threads)
+	if (run_workers(d, workers, stress_worker, true) < 0 || stress_end(&workers[0]) < 0) {
+		tell(d, "failed %s", failure);
+		return -1;
+	}
+	for (i = 0; i < d->threads; i++) {
+		writes += workers[i].writes;
+		reads += workers[i].reads;
+		others += workers[i].others;
+	}
+	tell(d, "passed writes=%" PRIu64 " reads=%" PRIu64 " others=%" PRIu64, writes, reads,
+	     others);
+	return 0;
+}
+
+static int stress(struct disk *d, struct worker *workers)
+{
+	int rc;
+
+	if (d->units / (OWNED_BYTES / d->unit_size) < d->threads)
 		return fail("%s is too small for %" PRIu32 " threads", d->path, d->threads);
+	signal(SIGTERM, on_term);
 	d->started = calloc(d->units, sizeof(*d->started));
 	d->completed = calloc(d->units, sizeof(*d->completed));
-	if (!d->started || !d->completed)
-		return fail("no memory for a journal of %" PRIu64 " units", d->units);
-	signal(SIGTERM, on_term);
-	if (run_workers(d, workers, stress_worker, true) == 0 && stress_end(&workers[0]) == 0) {
-		for (i = 0; i < d->threads; i++) {
-			writes += workers[i].writes;
-			reads += workers[i].reads;
-			others += workers[i].others;
-		}
-		tell(d, "passed writes=%" PRIu64 " reads=%" PRIu64 " others=%" PRIu64, writes,
-		     reads, others);
-		return 0;
-	}
-	tell(d, "failed %s", failure);
-	return -1;
+	if (d->started && d->completed)
+		rc = stress_passes(d, workers);
+	else
+		rc = fail("no memory for a journal of %" PRIu64 " units", d->units);
+	free(d->started);
+	free(d->completed);
+	return rc;
 }
 
 static int check_blank(struct disk *d)
@@ -494,8 +506,10 @@ static int check_blank(struct disk *d)
 	uint8_t *data = aligned_alloc(4096, MAX_REQUEST);
 	uint32_t units = MAX_REQUEST / d->unit_size, i;
 	uint64_t first;
-	int rc = data ? 0 : fail("no memory");
+	int rc = 0;
 
+	if (!data)
+		return fail("no memory");
 	for (first = 0; rc == 0 && first < d->units; first += units) {
 		if (d->units - first < units)
 			units = (uint32_t)(d->units - first);
@@ -528,7 +542,7 @@ static int open_disk(struct disk *d, uint64_t size, bool writes)
 			return fail("asking %s for its size: %s", d->path, strerror(errno));
 		d->unit_size = (uint32_t)unit;
 	}
-	if (d->unit_size > 4096)
+	if (d->unit_size < 512 || d->unit_size > 4096)
 		return fail("%s has blocks of %" PRIu32 " bytes", d->path, d->unit_size);
 	if (!size)
 		size = whole > d->offset ? whole - d->offset : 0;

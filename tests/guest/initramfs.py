@@ -19,15 +19,13 @@ import subprocess
 import sys
 import tempfile
 
+from basis import Missing
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 # virtio_blk and ext4 are what the tests use; ext4 asks the crypto layer for crc32c by name, which
 # modinfo does not count as a dependency.
 MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
 PROGRAMS = ["mke2fs", "e2fsck"]
-
-
-class Missing(Exception):
-    """Something this machine lacks: the tests skip and say this sentence."""
 
 
 def kernel_version(kernel):

@@ -6,9 +6,10 @@ import signal
 
 import checks
 import harness
-from harness import check, wait_for
+from basis import check, wait_for
 
 GROWN = 96 << 20
+GROWN_MORE = 128 << 20
 
 
 def use(lab, guest, disk):
@@ -74,6 +75,9 @@ def resize(lab, guest, disk):
     disk.backend.process.child.send_signal(signal.SIGHUP)
     reached(GROWN)
     lab.step("the image grew, SIGHUP told the guest")
+    lab.iolane("blk", "resize", disk.name, str(GROWN_MORE), f"--control={lab.path('control')}")
+    reached(GROWN_MORE)
+    lab.step("iolane blk resize grew the image and told the guest")
 
 
 def reboot(lab, guest, disks):
@@ -96,12 +100,12 @@ def hot_plug(lab, guest):
 
 def test(lab):
     lab.check_direct()
-    plain = lab.disk("plain", serial="serial-of-plain")
+    plain = lab.disk("plain", serial="serial-of-plain", control=lab.path("control"))
     # With the plain disk (split, event_idx, indirect) every pair of settings comes up.
     disks = [
         plain,
         lab.disk("neither", properties={"event_idx": False, "indirect_desc": False}),
-        lab.disk("packed-noevent", properties=lab.packed(event_idx=False)),
+        lab.disk("packed-noevent", block_size=4096, properties=lab.packed(event_idx=False)),
         lab.disk("packed-direct", direct=True, properties=lab.packed(indirect_desc=False)),
     ]
     fixed = lab.disk("readonly", read_only=True)

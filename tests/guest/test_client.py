@@ -4,7 +4,7 @@
 
 import checks
 import harness
-from harness import Missing, check
+from basis import Missing, check
 
 
 def test(lab):
@@ -23,9 +23,14 @@ def test(lab):
     guest.quit()
     check(all(disk.backend.process.alive for disk in disks), "a backend ended with its QEMU")
 
+    for disk in disks:
+        # Only where rings run does a backend keep others from the image.
+        check(not lab.locked(disk.backend.image), f"{disk.name} is locked without a guest")
+
     guest = lab.guest("second", disks)
     for disk, pid in zip(disks, pids):
         check(disk.backend.process.child.pid == pid, f"{disk.name} is another process")
+        check(lab.locked(disk.backend.image), f"{disk.name} is not locked under its guest")
         checks.verify_files(guest, guest.device(disk))
         guest.sh(f"guestio zero /dev/{guest.device(disk)} --discard")
     lab.step("a second QEMU was served by the same processes; every file is there")

@@ -6,7 +6,7 @@ import struct
 
 import checks
 import harness
-from harness import Failure, check
+from basis import Failure, check
 
 MACHINE = ("-device", "intel-iommu,intremap=on,device-iotlb=on,caching-mode=on")
 ATS_CAPABILITY = 0x000F

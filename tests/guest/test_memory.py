@@ -4,7 +4,7 @@
 
 import checks
 import harness
-from harness import check, wait_for
+from basis import check, wait_for
 
 SIZE = 256 << 20
 MODULES = 3

@@ -2,19 +2,36 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A guest moves between QEMUs, its disks' backends and back, under load."""
 
+import signal
+
 import checks
 import harness
-from harness import Backend, Disk, check, wait_for
+from backend import Backend, Disk
+from basis import check, wait_for
 
 
-def destination(lab, name, disks):
-    """New backends on the same images, and a QEMU that waits for the guest."""
-    copies = []
+def other_processes(lab, name, disks):
+    """Disks on the same images by new backend processes, with a second socket each."""
+    sockets = 1 if lab.stand_in else 2
     for disk in disks:
-        backend = Backend(lab, f"{disk.name}-{name}", disk.backend.image, **disk.backend.options)
-        copies.append(Disk(backend, **disk.given))
-    guest = lab.guest(name, copies, incoming=True)
-    return guest, copies
+        image = disk.backend.image
+        backend = Backend(lab, f"{disk.name}-{name}", image, sockets, **disk.backend.options)
+        yield Disk(backend, **disk.given)
+
+
+def other_sockets(lab, name, disks):
+    """Disks on the same images by the same backend processes, on their second socket."""
+    if lab.stand_in:
+        yield from other_processes(lab, name, disks)
+    else:
+        for disk in disks:
+            yield Disk(disk.backend, socket=1, **disk.given)
+
+
+def check_locked(lab, disk):
+    """The destination has the image's lock, now that the source is gone."""
+    if not lab.stand_in:
+        check(lab.locked(disk.backend.image), f"nobody holds the lock of {disk.backend.image}")
 
 
 def migrate(lab, source, target):
@@ -41,18 +58,21 @@ def test(lab):
     guest = lab.guest("first", disks)
     loads = [checks.Stress(guest, guest.device(disk), "--threads=8") for disk in disks]
     lab.step("booted, loads run")
-    for name in ("second", "third"):
-        target, disks = destination(lab, name, disks)
+    for name, others in (("second", other_processes), ("third", other_sockets)):
+        disks = list(others(lab, name, disks))
+        target = lab.guest(name, disks, incoming=True)
         migrate(lab, guest, target)
         # The source is still there, its disks suspended: the images are the destination's now.
         for load in loads:
             load.guest = target
             load.progress()
         guest.quit()
-        for disk in guest.disks:
-            disk.backend.kill(harness.signal.SIGTERM)
+        for backend in {disk.backend for disk in guest.disks} - {disk.backend for disk in disks}:
+            backend.kill(signal.SIGTERM)
         for load in loads:
             load.progress()
+        for disk in disks:
+            check_locked(lab, disk)
         lab.step(f"the guest runs on the {name} QEMU, the loads go on")
         guest = target
     for load in loads:

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A guest: QEMU, its QMP socket, and the commands its init takes on the second serial port."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+
+from basis import Failure, check, wait_for
+
+# Bounds on waits, not expectations: a loaded machine may be many times slower than an idle one.
+BOOT_SECONDS = 180
+COMMAND_SECONDS = 180
+# On one thread, because with one for each guest processor QEMU 10.0 now and then dies or hangs in
+# boot on a busy machine ("iotlb_to_section: Assertion"; a processor whose timer never fires).
+ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
+# What the guest's kernel says when a disk or its driver is in trouble.
+COMPLAINTS = (
+    r"I/O error|is not a head|Call Trace|blocked for more than|Oops|BUG:|EXT4-fs error"
+    r"|virtio.*(broken|timeout|failed)"
+)
+
+
+def to_text(properties):
+    """QEMU's option syntax for a set of properties."""
+    words = {"True": "on", "False": "off"}
+    return ",".join(f"{key}={words.get(str(v), v)}" for key, v in properties.items())
+
+
+class Channel:
+    """A unix socket read with a deadline, by line or by length."""
+
+    def __init__(self, path, alive):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.alive = alive
+        self.data = b""
+        wait_for(f"{os.path.basename(path)} to listen", lambda: self.connect(path), 30)
+
+    def connect(self, path):
+        self.alive()
+        try:
+            self.socket.connect(path)
+        except OSError:
+            return False
+        return True
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def more(self, end, what):
+        self.alive()
+        if time.monotonic() > end:
+            raise Failure(f"no answer in time to: {what}")
+        self.socket.settimeout(0.5)
+        try:
+            data = self.socket.recv(65536)
+        except TimeoutError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            time.sleep(0.1)
+            self.alive()
+            raise Failure(f"the guest's port was closed during: {what}")
+        self.data += data
+
+    def line(self, end, what):
+        while b"\n" not in self.data:
+            self.more(end, what)
+        line, self.data = self.data.split(b"\n", 1)
+        return line
+
+    def take(self, length, end, what):
+        while len(self.data) < length:
+            self.more(end, what)
+        taken, self.data = self.data[:length], self.data[length:]
+        return taken
+
+
+class Guest:
+    """A QEMU with the test's kernel; its init answers commands on the second serial port."""
+
+    ports = 4
+
+    def __init__(
+        self,
+        lab,
+        name,
+        disks,
+        memory="512M",
+        machine=(),
+        append="",
+        incoming=False,
+        on_ports=False,
+    ):
+        self.lab = lab
+        self.name = name
+        self.disks = []
+        self.requests = 0
+        self.next_id = 0
+        self.events = []
+        self.console = lab.path(f"{name}.console")
+        self.free_ports = list(range(self.ports))
+        command = [
+            lab.qemu,
+            *("-M", "q35,memory-backend=mem", "-accel", ACCELERATORS[lab.accel]),
+            *("-cpu", "host" if lab.accel == "kvm" else "max", "-smp", "4", "-m", memory),
+            *("-object", f"memory-backend-memfd,id=mem,size={memory.split(',')[0]},share=on"),
+            *("-nodefaults", "-no-user-config", "-display", "none"),
+            *("-serial", f"file:{self.console}"),
+            *("-chardev", f"socket,id=port,path={lab.path(name)}.port,server=on,wait=off"),
+            *("-serial", "chardev:port"),
+            *("-qmp", f"unix:{lab.path(name)}.qmp,server=on,wait=off"),
+            *("-kernel", lab.kernel_image, "-initrd", lab.initramfs),
+            *("-append", f"console=ttyS0 quiet panic=0 {append}"),
+            *machine,
+        ]
+        for port in range(self.ports):
+            place = f"chassis={port},addr=1c.{port},multifunction=on"
+            command += ["-device", f"pcie-root-port,id=port{port},{place}"]
+        for slot, disk in enumerate(disks, 0x10):
+            chardev = {"id": f"c-{disk.name}", **disk.chardev(), **self.reconnect(disk)}
+            device = {"id": f"d-{disk.name}", "chardev": f"c-{disk.name}", **disk.properties}
+            # Only behind a port is a device PCI Express, which some features need.
+            if on_ports:
+                device["bus"] = self.take_port(disk)
+            else:
+                device["addr"] = f"{slot:x}.0"
+                disk.folder = f"0000:00:{slot:02x}.0"
+            command += ["-chardev", "socket," + to_text(chardev)]
+            command += ["-device", f"vhost-user-blk-pci,{to_text(device)}"]
+            self.disks.append(disk)
+        if incoming:
+            command += ["-incoming", "defer"]
+        self.process = lab.run(f"QEMU {name}", command, lab.path(f"{name}.log"))
+        lab.guests.append(self)
+        self.qmp_channel = Channel(lab.path(f"{name}.qmp"), self.check_alive)
+        self.qmp_channel.line(time.monotonic() + 30, "QMP's greeting")
+        self.qmp("qmp_capabilities")
+        self.port = Channel(lab.path(f"{name}.port"), self.check_alive)
+        if not incoming:
+            self.wait_ready()
+
+    def reconnect(self, disk):
+        if disk.backend.client:
+            return {}
+        return {"reconnect-ms": 200} if self.lab.qemu_version >= (9, 2) else {"reconnect": 1}
+
+    def check_alive(self):
+        if not self.process.alive:
+            raise Failure(f"QEMU {self.name} ended with {self.process.child.returncode}")
+
+    def wait_ready(self):
+        """Waits until the guest's init takes commands."""
+        end = time.monotonic() + BOOT_SECONDS
+        while not self.port.line(end, f"boot of {self.name}").endswith(b"@ready"):
+            pass
+
+    # QMP
+
+    def qmp(self, command, **arguments):
+        """One QMP command; gives its answer. Events that come meanwhile are kept."""
+        request = {"execute": command, "arguments": arguments}
+        self.qmp_channel.send(json.dumps(request).encode() + b"\n")
+        end = time.monotonic() + 60
+        while True:
+            answer = json.loads(self.qmp_channel.line(end, command))
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise Failure(f"QMP {command}: {answer['error']['desc']}")
+            else:
+                return answer["return"]
+
+    def unplug(self, device, seconds=60):
+        """Asks the guest to let a device go and waits until QEMU has removed it."""
+
+        def gone():
+            self.qmp("query-status")
+            for event in self.events:
+                if event["event"] == "DEVICE_DELETED" and event["data"].get("device") == device:
+                    self.events.remove(event)
+                    return True
+            return False
+
+        self.qmp("device_del", id=device)
+        wait_for(f"{self.name} to let {device} go", gone, seconds)
+
+    # Commands in the guest
+
+    def run(self, command, seconds=COMMAND_SECONDS):
+        """Runs a shell command; gives (exit status, output)."""
+        self.next_id += 1
+        self.port.send(f"{self.next_id} {command}\n".encode())
+        end = time.monotonic() + seconds
+        prefix = f"@{self.next_id} "
+        line = self.port.line(end, command).decode(errors="replace")
+        check(line.startswith(prefix), f"{self.name} answered {line!r} to: {command}")
+        status, length = line[len(prefix) :].split()
+        output = self.port.take(int(length), end, command).decode(errors="replace")
+        return int(status), output.strip()
+
+    def sh(self, command, seconds=COMMAND_SECONDS):
+        """Runs a shell command that must succeed; gives its output."""
+        status, output = self.run(command, seconds)
+        check(status == 0, f"in {self.name}: {command}\n  gave status {status}: {output}")
+        return output
+
+    def refuses(self, command):
+        """Runs a shell command that must fail; gives its output."""
+        status, output = self.run(command)
+        check(status != 0, f"in {self.name}: {command}\n  worked, which it must not: {output}")
+        return output
+
+    def device(self, disk):
+        """The disk's name in the guest (vda), found by the PCI slot it was put in."""
+        pattern = f"/sys/devices/pci0000:00/{disk.folder}/virtio*/block/*"
+        if disk.folder.startswith("0000:00:1c"):
+            pattern = pattern.replace("/virtio*", "/*/virtio*")
+
+        def found():
+            status, path = self.run(f"ls -d {pattern}")
+            return os.path.basename(path) if status == 0 else None
+
+        return wait_for(f"{disk.name} to show in {self.name}", found)
+
+    def reboot(self):
+        """The guest's own reboot; QEMU resets the machine and boots the same kernel."""
+        self.port.send(b"0 reboot -f\n")
+        self.wait_ready()
+
+    def take_port(self, disk):
+        disk.port = self.free_ports.pop()
+        disk.folder = f"0000:00:1c.{disk.port}"
+        return f"port{disk.port}"
+
+    def add(self, disk):
+        """Hot-plugs a disk into a free port."""
+        port = self.take_port(disk)
+        address = {"type": "unix", "data": {"path": disk.socket}}
+        backend = {"type": "socket", "data": {"addr": address, "server": False}}
+        self.qmp("chardev-add", id=f"c-{disk.name}", backend=backend)
+        device = {"id": f"d-{disk.name}", "chardev": f"c-{disk.name}", "bus": port}
+        self.qmp("device_add", driver="vhost-user-blk-pci", **device, **disk.properties)
+        self.disks.append(disk)
+
+    def remove(self, disk):
+        self.unplug(f"d-{disk.name}")
+        self.qmp("chardev-remove", id=f"c-{disk.name}")
+        self.free_ports.append(disk.port)
+        self.disks.remove(disk)
+
+    def check_dmesg(self):
+        """The kernel must have had nothing to say against any disk."""
+        status, output = self.run(f"dmesg | grep -E '{COMPLAINTS}'")
+        check(status == 1, f"the kernel of {self.name} complained:\n{output}")
+
+    def quit(self):
+        """Ends QEMU in good order, as a VMM that shuts down does."""
+        self.qmp_channel.send(b'{"execute": "quit"}\n')
+        try:
+            status = self.process.child.wait(60)
+        except subprocess.TimeoutExpired as err:
+            raise Failure(f"QEMU {self.name} hangs in quit") from err
+        check(status == 0, f"QEMU {self.name} ended with {status}")
+        self.lab.guests.remove(self)
