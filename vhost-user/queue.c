@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vhost-user/device.h"
+
+#include "base/error.h"
+#include "base/own.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+int iol_queue_init(struct iol_queue *q, struct iol_device *dev, unsigned int index)
+{
+	q->dev = dev;
+	q->index = index;
+	q->kick = q->call = q->err = -1;
+	return iol_ring_new(&q->ring);
+}
+
+void iol_queue_fini(struct iol_queue *q)
+{
+	iol_ring_destroy(&q->ring);
+}
+
+unsigned int iol_queue_index(const struct iol_queue *q)
+{
+	return q->index;
+}
+
+struct iol_ring *iol_queue_ring(struct iol_queue *q)
+{
+	return q->ring;
+}
+
+int iol_queue_kick_fd(const struct iol_queue *q)
+{
+	return q->kick;
+}
+
+void iol_queue_set_priv(struct iol_queue *q, void *priv)
+{
+	q->priv = priv;
+}
+
+void *iol_queue_priv(const struct iol_queue *q)
+{
+	return q->priv;
+}
+
+static void signal_fd(int fd, bool may_block)
+{
+	const uint64_t one = 1;
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	/*
+	 * A full eventfd has been signalled already. One that the front end keeps in blocking mode
+	 * must not hold up a thread that serves others too.
+	 */
+	if (fd < 0 || (may_block && poll(&p, 1, 0) != 1))
+		return;
+	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		iol_log(IOL_LOG_DEBUG, "cannot signal an eventfd: %s", strerror(errno));
+}
+
+void iol_queue_call(struct iol_queue *q)
+{
+	signal_fd(q->call, q->call_blocks);
+}
+
+void iol_queue_fail(struct iol_queue *q)
+{
+	iol_log(IOL_LOG_ERROR, "%s: queue %u has stopped: %s", q->dev->name, q->index, iol_error());
+	signal_fd(q->err, true);
+}
+
+bool iol_queue_enabled(const struct iol_queue *q)
+{
+	if (q->enable == IOL_ENABLE_UNSET)
+		return !iol_device_has(q->dev, VHOST_USER_F_PROTOCOL_FEATURES);
+	return q->enable == IOL_ENABLE_ON;
+}
+
+void iol_queue_on_owner(struct iol_queue *q, void (*fn)(void *arg), void *arg)
+{
+	if (q->running)
+		q->dev->ops->queue_call(q->dev->ctx, q, fn, arg);
+	else
+		fn(arg);
+}
+
+void iol_queue_park(struct iol_queue *q)
+{
+	if (!q->running)
+		return;
+	q->dev->ops->queue_stop(q->dev->ctx, q);
+	q->running = false;
+	q->spec.base = iol_ring_base(q->ring);
+	q->clean = !iol_ring_inflight(q->ring) && !iol_ring_replaying(q->ring);
+	iol_ring_stop(q->ring);
+}
+
+/* What the front end must have told before a ring can start. */
+static int check_complete(const struct iol_queue *q)
+{
+	const struct iol_device *dev = q->dev;
+	const char *missing = NULL;
+
+	if (!q->spec.size)
+		missing = "its size (SET_VRING_NUM)";
+	else if (!q->has_addr)
+		missing = "its addresses (SET_VRING_ADDR)";
+	else if (!dev->mem->n)
+		missing = "any shared memory; the VM's memory must be shared: with QEMU, -object "
+			  "memory-backend-memfd,share=on,… and -machine memory-backend=…";
+	if (missing)
+		return iol_fail(EINVAL, "queue %u cannot start without %s", q->index, missing);
+	if (iol_device_has(dev, VIRTIO_F_ACCESS_PLATFORM) && dev->backend_fd < 0)
+		return iol_fail(EINVAL,
+				"queue %u cannot start: the guest's IOMMU is in use "
+				"(ACCESS_PLATFORM), and the front end set up no channel for misses "
+				"(SET_BACKEND_REQ_FD)",
+				q->index);
+	if (dev->inflight &&
+	    (dev->inflight->packed != iol_device_has(dev, VIRTIO_F_RING_PACKED) ||
+	     (q->index < dev->inflight->num_queues && q->spec.size > dev->inflight->queue_size)))
+		return iol_fail(EINVAL,
+				"queue %u of %u descriptors does not fit the inflight buffer, made "
+				"for %s queues of %u",
+				q->index, q->spec.size, dev->inflight->packed ? "packed" : "split",
+				dev->inflight->queue_size);
+	return 0;
+}
+
+static int run(struct iol_queue *q)
+{
+	struct iol_device *dev = q->dev;
+	struct iol_ring_spec *spec = &q->spec;
+	int rc = check_complete(q);
+
+	if (rc)
+		return rc;
+	spec->packed = iol_device_has(dev, VIRTIO_F_RING_PACKED);
+	spec->event_idx = iol_device_has(dev, VIRTIO_RING_F_EVENT_IDX);
+	spec->indirect = iol_device_has(dev, VIRTIO_RING_F_INDIRECT_DESC);
+	spec->in_order = iol_device_has(dev, VIRTIO_F_IN_ORDER);
+	spec->access_platform = iol_device_has(dev, VIRTIO_F_ACCESS_PLATFORM);
+	spec->mem = dev->mem;
+	spec->iotlb = spec->access_platform ? dev->iotlb : NULL;
+	spec->dirty = iol_device_has(dev, VHOST_F_LOG_ALL) ? dev->dirty : NULL;
+	spec->inflight = dev->inflight;
+	spec->index = q->index;
+	rc = iol_ring_start(q->ring, spec);
+	if (rc)
+		return iol_fail_more(rc, "queue %u cannot start", q->index);
+	/* Before queue_start(): from there on the owner may look at anything of the queue's. */
+	q->running = true;
+	rc = dev->ops->queue_start(dev->ctx, q);
+	if (rc) {
+		q->running = false;
+		iol_ring_stop(q->ring);
+		return iol_fail_more(rc, "queue %u cannot start", q->index);
+	}
+	return 0;
+}
+
+int iol_queue_update(struct iol_queue *q)
+{
+	bool wanted = q->started && iol_queue_enabled(q);
+
+	if (q->running && !wanted)
+		iol_queue_park(q);
+	return wanted && !q->running ? run(q) : 0;
+}
+
+void iol_device_park(struct iol_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->num_queues; i++)
+		iol_queue_park(&dev->queue[i]);
+}
+
+int iol_device_unpark(struct iol_device *dev)
+{
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < dev->num_queues && !rc; i++)
+		rc = iol_queue_update(&dev->queue[i]);
+	return rc;
+}
+
+int iol_queue_start(struct iol_queue *q)
+{
+	struct iol_device *dev = q->dev;
+	int rc = check_complete(q);
+
+	if (rc)
+		return rc;
+	if (!dev->live && dev->ops->start) {
+		rc = dev->ops->start(dev->ctx);
+		if (rc)
+			return iol_fail_more(rc, "queue %u cannot start", q->index);
+	}
+	dev->live = true;
+	q->started = true;
+	rc = iol_queue_update(q);
+	if (rc) {
+		q->started = false;
+		iol_device_settle(dev);
+	}
+	return rc;
+}
+
+void iol_queue_stop(struct iol_queue *q)
+{
+	struct iol_device *dev = q->dev;
+
+	iol_queue_park(q);
+	/* The front end is told where the ring goes on; the log has nothing to add to that. */
+	if (q->started && q->clean && dev->inflight && q->index < dev->inflight->num_queues)
+		iol_inflight_forget(dev->inflight, q->index);
+	q->started = false;
+	q->clean = false;
+}
+
+void iol_device_settle(struct iol_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->num_queues; i++) {
+		if (dev->queue[i].started)
+			return;
+	}
+	if (dev->live && dev->ops->stop)
+		dev->ops->stop(dev->ctx);
+	dev->live = false;
+}
