@@ -1,0 +1,402 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The control socket of iolane-blk, with the verbs of "iolane blk" and with hostile clients."""
+
+import json
+import os
+import signal
+import socket
+import time
+import unittest
+
+import programs
+from programs import IOLANE, Sandbox, run
+
+FAILED, USAGE = 1, 2
+REQUEST_MAX = 65536
+CLIENTS = 16
+
+
+class Control(unittest.TestCase):
+    """Each test has an iolane-blk with a control socket and one null disk."""
+
+    def setUp(self):
+        self.box = Sandbox()
+        self.addCleanup(self.box.__exit__)
+        self.path = f"{self.box.path}/c"
+        self.blk = self.box.blk(f"--control={self.path}",
+                                f"--disk=name=zero,socket={self.box.path}/zero,file=null:1M")
+        self.addCleanup(self.blk.__exit__, None)
+        self.blk.wait_connect(self.path)
+
+    def verb(self, *arguments, status=0, **more):
+        result = run([IOLANE, "blk", *arguments, f"--control={self.path}"], **more)
+        self.assertEqual(result.returncode, status, result.stderr + result.stdout)
+        if status:
+            self.assertEqual(result.stdout, "")
+            self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+            self.assertTrue(result.stderr.startswith("iolane: "), result.stderr)
+            return result.stderr
+        return result.stdout
+
+    def verb_json(self, *arguments):
+        return json.loads(self.verb(*arguments, "--json"))
+
+    def ask(self, *lines):
+        """Send lines as they are; the replies that come until the other side closes."""
+        with self.blk.connect(self.path) as connection:
+            connection.sendall(b"".join(lines))
+            connection.shutdown(socket.SHUT_WR)
+            return receive_all(connection).splitlines()
+
+    def ask_one(self, request):
+        reply, = self.ask(json.dumps(request).encode() + b"\n")
+        return json.loads(reply)
+
+    def assert_served(self):
+        """It lives, answers at once, and has its disk."""
+        self.blk.check_alive()
+        reply = self.ask_one({"cmd": "list"})
+        self.assertTrue(reply["ok"])
+        self.assertIn("zero", [disk["name"] for disk in reply["result"]])
+
+    def assert_refused(self, line, sentence):
+        reply, = self.ask(line + b"\n")
+        reply = json.loads(reply)
+        self.assertEqual(sorted(reply), ["error", "ok"])
+        self.assertFalse(reply["ok"])
+        self.assertIn(sentence, reply["error"])
+
+
+def receive_all(connection):
+    text = b""
+    try:
+        while True:
+            more = connection.recv(1 << 16)
+            if not more:
+                return text
+            text += more
+    except ConnectionResetError:
+        return text
+
+
+class Verbs(Control):
+    def test_list(self):
+        disk, = self.verb_json("list")
+        self.assertEqual(disk, {
+            "name": "zero", "file": "null:1M", "socket": f"{self.box.path}/zero", "client": False,
+            "connected": False, "capacity": 1 << 20, "read_only": False, "direct": False,
+            "queues": 64, "queues_running": 0})
+        head, row = self.verb("list").splitlines()
+        self.assertEqual(head.split(), "NAME SIZE MODE QUEUES FRONT END SOCKET FILE".split())
+        self.assertEqual(row.split(), ["zero", "1", "MiB", "rw", "0", "of", "64", "none",
+                                       f"{self.box.path}/zero", "null:1M"])
+
+    def test_add_and_del(self):
+        self.box.image("image,x", 2 << 20)
+        # Relative paths are the client's.
+        said = self.verb("add", "socket=one,file=image,,x,read-only=on,queues=2",
+                         cwd=self.box.path)
+        self.assertEqual(said, f"disk0 serves {self.box.path}/image,x on {self.box.path}/one\n")
+        programs.get_features(self.blk.connect(f"{self.box.path}/one"))
+        self.assertEqual(self.verb_json("add", f"socket={self.box.path}/two,file=null:1G")["name"],
+                         "disk1")
+        disks = {disk["name"]: disk for disk in self.verb_json("list")}
+        self.assertEqual(list(disks), ["zero", "disk0", "disk1"])
+        self.assertEqual((disks["disk0"]["read_only"], disks["disk0"]["queues"],
+                          disks["disk0"]["capacity"]), (True, 2, 2 << 20))
+
+        self.assertEqual(self.verb("del", "disk0"), "disk0 is no longer served\n")
+        self.assertFalse(os.path.exists(f"{self.box.path}/one"))
+        self.assertEqual(self.verb_json("del", "zero")["name"], "zero")
+        # Free names are used again, and the last disk may go.
+        self.assertEqual(self.verb_json("add", f"socket={self.box.path}/1,file=null:1M")["name"],
+                         "disk0")
+        self.verb("del", "disk0")
+        self.verb("del", "disk1")
+        self.assertEqual(self.verb("list"), "no disks\n")
+        self.assertEqual(self.verb_json("list"), [])
+        self.blk.check_alive()
+
+    def test_add_refuses(self):
+        d = self.box.path
+        for settings, status, sentence in (
+                ("socket=a", FAILED, "the disk has no image: add file=FILE"),
+                ("file=null:1M", FAILED, "the disk has no socket: add socket=PATH"),
+                ("socket=a,file=null:1M,queus=2", FAILED, "did you mean queues?"),
+                ("socket=a,file=null:1M,queues=0", FAILED, "queues must be from 1 to 64"),
+                ("socket=a,file=none", FAILED, f"{d}/none"),
+                (f"socket={d}/zero,file=null:1M", FAILED, "disk zero has the socket"),
+                ("name=zero,socket=a,file=null:1M", FAILED, "there is a disk zero already"),
+                ("fd=3,file=null:1M", FAILED, "fd cannot be given here"),
+                ("socket=a,socket=b,file=null:1M", USAGE, "socket is given twice"),
+                ("socket=a,=b", USAGE, "write KEY=VALUE")):
+            with self.subTest(settings=settings):
+                self.assertIn(sentence, self.verb("add", settings, status=status, cwd=d))
+        self.assertEqual(len(self.verb_json("list")), 1)
+        self.assertEqual(sorted(os.listdir(d)), ["c", "zero"])
+
+    def test_del_of_a_connected_disk_needs_force(self):
+        with self.blk.connect(f"{self.box.path}/zero") as front_end:
+            programs.until("the connection to be seen",
+                           lambda: self.verb_json("list")[0]["connected"])
+            self.assertIn("connected", self.verb("list").splitlines()[1])
+            self.assertIn("a front end is connected", self.verb("del", "zero", status=FAILED))
+            self.assertEqual(len(self.verb_json("list")), 1)
+            self.verb("del", "zero", "--force")
+            self.assertEqual(receive_all(front_end), b"")
+        self.assertEqual(self.verb_json("list"), [])
+
+    def test_resize(self):
+        path = self.box.image("image", 1 << 20)
+        self.verb("add", f"name=vm,socket={self.box.path}/vm,file={path}")
+        self.assertEqual(self.verb("resize", "vm"), "vm still has 1 MiB\n")
+        os.truncate(path, 3 << 20)
+        self.assertEqual(self.verb("resize", "vm"), "vm now has 3 MiB\n")
+        result = self.verb_json("resize", "vm", "5M")
+        self.assertEqual((result["changed"], result["capacity"]), (True, 5 << 20))
+        self.assertEqual(os.stat(path).st_size, 5 << 20)
+        self.assertFalse(self.verb_json("resize", "vm", "5M")["changed"])
+        self.assertIn("grow", self.verb("resize", "vm", "1M", status=FAILED))
+        self.assertEqual(os.stat(path).st_size, 5 << 20)
+        for size, sentence in (("0", "SIZE must be above 0"), ("x", "SIZE must be a whole number"),
+                               ("9E", "SIZE must be above 0 and below 8 EiB")):
+            self.assertIn(sentence, self.verb("resize", "vm", size, status=USAGE))
+
+    def test_stats(self):
+        stats = self.verb_json("stats")
+        self.assertEqual(sorted(stats), ["disks", "engine", "threads", "time_ns"])
+        self.assertIn(stats["engine"], ("io_uring", "pool"))
+        self.assertEqual([disk["name"] for disk in stats["disks"]], ["zero"])
+        thread, = stats["threads"]
+        self.assertEqual(sorted(thread), ["index", "sleeps", "syscalls", "turns", "useful",
+                                          "useful_ratio"])
+        self.verb("add", f"name=more,socket={self.box.path}/more,file=null:1M")
+        self.assertEqual(len(self.verb_json("stats")["disks"]), 2)
+        self.assertEqual([disk["name"] for disk in self.verb_json("stats", "more")["disks"]],
+                         ["more"])
+        self.assertIn("THREAD", self.verb("stats", "zero"))
+
+    def test_stats_are_watched_until_the_end(self):
+        arguments = [IOLANE, "blk", "stats", "--watch=100ms", "--json", f"--control={self.path}"]
+        with programs.started(arguments) as watch:
+            first = json.loads(watch.stdout.readline())
+            second = json.loads(watch.stdout.readline())
+            self.assertGreater(second["time_ns"], first["time_ns"])
+            self.assertEqual(self.blk.stop(), 0)
+            self.assertEqual(watch.wait(timeout=programs.SOON), FAILED)
+
+    def test_wrong_command_lines(self):
+        for arguments, status, sentence in (
+                (["lits"], USAGE, "did you mean list?"),
+                (["list", "more"], USAGE, "unexpected argument \"more\""),
+                (["list", "--force"], USAGE, "unknown option --force"),
+                (["del"], USAGE, "iolane blk del needs the NAME of a disk"),
+                (["add"], USAGE, "iolane blk add needs socket=PATH,file=FILE"),
+                (["resize"], USAGE, "iolane blk resize needs the NAME of a disk"),
+                (["del", "a", "b"], USAGE, "unexpected argument \"b\""),
+                (["stats", "--watch=0"], USAGE, "--watch must be from 1ms"),
+                (["list", "--timeout=never"], USAGE, "--timeout must be a time"),
+                (["del", "nobody"], FAILED, "no disk has the name \"nobody\""),
+                (["stats", "nobody"], FAILED, "no disk has the name"),
+                (["resize", "nobody"], FAILED, "no disk has the name")):
+            with self.subTest(arguments=arguments):
+                self.assertIn(sentence, self.verb(*arguments, status=status))
+
+    def test_nobody_listens(self):
+        for path in (f"{self.box.path}/none", f"{self.box.path}/dead"):
+            if path.endswith("dead"):
+                with socket.socket(socket.AF_UNIX) as dead:
+                    dead.bind(path)
+            result = run([IOLANE, "blk", "list", f"--control={path}"])
+            self.assertEqual(result.returncode, FAILED)
+            self.assertIn(f"nothing listens on {path}: start iolane-blk with --control={path}",
+                          result.stderr)
+        result = run([IOLANE, "blk", "list", "--control=/" + 150 * "x"])
+        self.assertEqual(result.returncode, FAILED)
+        self.assertIn("a socket's path has at most 107", result.stderr)
+
+    def test_the_default_path(self):
+        os.symlink(self.path, f"{self.box.path}/iolane-blk.sock")
+        result = run([IOLANE, "blk", "list"],
+                     env={**os.environ, "XDG_RUNTIME_DIR": self.box.path})
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_a_silent_server_is_given_up(self):
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(f"{self.box.path}/silent")
+            silent.listen()
+            result = run([IOLANE, "blk", "list", "--timeout=200ms",
+                          f"--control={self.box.path}/silent"])
+            self.assertEqual(result.returncode, FAILED)
+            self.assertIn("no answer", result.stderr)
+
+    def test_only_its_own_user_may_steer(self):
+        if os.geteuid():
+            self.skipTest("only root can be somebody else")
+        os.chmod(self.box.path, 0o755)
+        for mode, sentence in ((0o600, "no permission to connect"), (0o666, "without an answer")):
+            os.chmod(self.path, mode)
+            result = programs.run_as_nobody(IOLANE, "blk", "list", f"--control={self.path}")
+            self.assertEqual(result.returncode, FAILED)
+            self.assertIn(sentence, result.stderr)
+        self.assert_served()
+
+
+class Hostile(Control):
+    def test_what_is_no_request(self):
+        for line, sentence in (
+                (b"", "not a line of JSON"),
+                (b"hello", "not a line of JSON"),
+                (b"\x00\xff\xfe\x01", "not a line of JSON"),
+                (b'{"cmd":"list"', "not a line of JSON"),
+                (b'{"cmd":"list"} x', "not a line of JSON"),
+                (b'{"cmd":"\xff"}', "not a line of JSON"),
+                (b"[" * 60000, "not a line of JSON"),
+                (b'{"a":' * 10000, "not a line of JSON"),
+                (b"[]", "not a JSON object"),
+                (b'"list"', "not a JSON object"),
+                (b"{}", 'lacks "cmd"'),
+                (b'{"cmd":1}', '"cmd" must be a string'),
+                (b'{"cmd":null}', '"cmd" must be a string'),
+                (b'{"cmd":"li\\u0000st"}', "zero byte"),
+                (b'{"cmd":"lits"}', "did you mean list?"),
+                (b'{"cmd":"quit"}', "unknown command quit"),
+                (b'{"cmd":"%s"}' % (b"x" * 65000), "unknown command"),
+                (b'{"cmd":"%s%n%s%n"}', "unknown command"),
+                (b'{"cmd":"add"}', 'lacks "disk"'),
+                (b'{"cmd":"add","disk":"zero"}', 'lacks "disk"'),
+                (b'{"cmd":"add","disk":{}}', "no socket"),
+                (b'{"cmd":"add","disk":{"queues":4}}', '"queues" must be a string'),
+                (b'{"cmd":"add","disk":{"fd":"3","file":"null:1M"}}', "fd cannot be given here"),
+                (b'{"cmd":"add","disk":{"socket":"s","file":"null:1M"}}',
+                 "socket must be an absolute path"),
+                (b'{"cmd":"add","disk":{"socket":"/tmp/s","file":"x"}}',
+                 "file must be an absolute path"),
+                (b'{"cmd":"add","disk":{"":""}}', "unknown disk setting"),
+                (b'{"cmd":"del"}', 'lacks "name"'),
+                (b'{"cmd":"del","name":["zero"]}', '"name" must be a string'),
+                (b'{"cmd":"resize","name":"zero","size":-1}', '"size" must be a number'),
+                (b'{"cmd":"resize","name":"zero","size":"1M"}', '"size" must be a number'),
+                (b'{"cmd":"resize","name":"zero","size":1e3}', '"size" must be a number'),
+                (b'{"cmd":"stats","name":1}', '"name" must be a string')):
+            with self.subTest(line=line[:40]):
+                self.assert_refused(line, sentence)
+        self.assert_served()
+
+    def test_a_connection_goes_on_after_a_refusal(self):
+        replies = self.ask(b"garbage\n", b'{"cmd":"list"}\n', b"\n", b'{"cmd":"list"}\n')
+        self.assertEqual([json.loads(reply)["ok"] for reply in replies],
+                         [False, True, False, True])
+
+    def test_a_line_that_is_too_long(self):
+        # The longest that is taken, and one byte more.
+        request = b'{"cmd":"list"'
+        request += b" " * (REQUEST_MAX - len(request) - 2) + b"}\n"
+        reply, = self.ask(request)
+        self.assertTrue(json.loads(reply)["ok"])
+        with self.blk.connect(self.path) as connection:
+            connection.sendall(b"x" * REQUEST_MAX)
+            reply = json.loads(receive_all(connection))
+            self.assertIn("longer than 64 KiB", reply["error"])
+        with self.blk.connect(self.path) as connection:
+            with self.assertRaises((BrokenPipeError, ConnectionResetError)):
+                for _ in range(1000):
+                    connection.sendall(b"x" * REQUEST_MAX)
+        self.assert_served()
+
+    def test_half_a_line_holds_nobody_up(self):
+        with self.blk.connect(self.path) as half, self.blk.connect(self.path) as silent:
+            half.sendall(b'{"cmd":')
+            self.assert_served()
+            half.sendall(b'"list"}\n')
+            self.assertTrue(json.loads(half.recv(1 << 16))["ok"])
+            silent.shutdown(socket.SHUT_WR)
+            self.assertEqual(receive_all(silent), b"")
+        self.assert_served()
+
+    def test_one_that_says_nothing_is_closed(self):
+        with self.blk.connect(self.path) as silent, self.blk.connect(self.path) as slow:
+            slow.sendall(b"{")
+            self.assertEqual(receive_all(silent), b"")
+            self.assertEqual(receive_all(slow), b"")
+        self.assert_served()
+
+    def test_one_byte_at_a_time(self):
+        with self.blk.connect(self.path) as connection:
+            for byte in b'{"cmd":"list"}\n':
+                connection.sendall(bytes([byte]))
+            self.assertTrue(json.loads(connection.recv(1 << 16))["ok"])
+
+    def test_answers_that_nobody_reads(self):
+        with self.blk.connect(self.path) as deaf:
+            deaf.setblocking(False)
+            sent = 0
+            quiet_since = time.monotonic()
+            # It stops reading when its answers don't get away, so this ends.
+            while time.monotonic() - quiet_since < 0.5:
+                try:
+                    sent += deaf.send(b'{"cmd":"list"}\n' * 1000)
+                    quiet_since = time.monotonic()
+                except BlockingIOError:
+                    time.sleep(0.01)
+                self.assertLess(sent, 256 << 20)
+            self.assert_served()
+            # Read at last, and all that was taken is answered.
+            deaf.settimeout(programs.SOON)
+            self.assertTrue(deaf.recv(1 << 16).startswith(b'{"ok":true'))
+        self.assert_served()
+
+    def test_more_clients_than_there_are_places(self):
+        connections = []
+        try:
+            for _ in range(5 * CLIENTS):
+                connections.append(self.blk.connect(self.path))
+            self.assert_served()
+            # The newest are there, the oldest had to go.
+            connections[-1].sendall(b'{"cmd":"list"}\n')
+            self.assertTrue(json.loads(connections[-1].recv(1 << 16))["ok"])
+            self.assertEqual(receive_all(connections[0]), b"")
+        finally:
+            for connection in connections:
+                connection.close()
+        self.assert_served()
+
+    def test_clients_that_leave_at_once(self):
+        for _ in range(200):
+            with self.blk.connect(self.path) as connection:
+                connection.sendall(b'{"cmd":"stats"}\n{"cmd":"li')
+        self.assert_served()
+
+    def test_it_ends_with_clients_connected(self):
+        with self.blk.connect(self.path) as half, self.blk.connect(self.path) as silent:
+            half.sendall(b"{")
+            self.assert_served()
+            self.assertEqual(self.blk.stop(signal.SIGTERM), 0)
+            self.assertEqual(receive_all(half) + receive_all(silent), b"")
+        self.assertEqual(os.listdir(self.box.path), [])
+
+
+class WithoutDisks(unittest.TestCase):
+    def test_disks_may_come_later(self):
+        with Sandbox() as box, box.blk(f"--control={box.path}/c") as blk:
+            blk.wait_connect(f"{box.path}/c")
+            for verb in (["list"], ["add", f"socket={box.path}/s,file=null:1M"], ["del", "disk0"]):
+                result = run([IOLANE, "blk", *verb, f"--control={box.path}/c"])
+                self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(blk.stop(), 0)
+
+    def test_a_path_that_another_took_over_stays(self):
+        with Sandbox() as box:
+            path = f"{box.path}/c"
+            with box.blk(f"--control={path}") as blk:
+                blk.wait_connect(path)
+                os.unlink(path)
+                with socket.socket(socket.AF_UNIX) as other:
+                    other.bind(path)
+                    self.assertEqual(blk.stop(), 0)
+                    self.assertTrue(os.path.exists(path))
+
+
+if __name__ == "__main__":
+    programs.main()

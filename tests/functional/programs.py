@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the tests of the programs share: where they are, running them, waiting for them."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+# Meson names the programs to the test; see meson.build.
+BLK = os.environ["IOLANE_BLK"]
+IOLANE = os.environ["IOLANE"]
+
+# A bound on what comes at once on any machine, and slowly on a loaded one under a sanitizer.
+SOON = 60
+
+
+def run(arguments, **more):
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=SOON, check=False,
+                          stdin=subprocess.DEVNULL, **more)
+
+
+def started(arguments):
+    """A program whose output is read while it runs."""
+    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True)
+
+
+def run_as_nobody(program, *arguments):
+    """As an ordinary user: ourselves, or nobody when we are root. The program may lie
+    where nobody can reach it, so it is opened before and run through its descriptor."""
+    if os.geteuid():
+        return run([program, *arguments])
+    number = os.open(program, os.O_RDONLY)
+    try:
+        return run([f"/proc/self/fd/{number}", *arguments], pass_fds=[number], user=65534,
+                   group=65534, extra_groups=[])
+    finally:
+        os.close(number)
+
+
+def read_file(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def help_options(text):
+    """The long options that a help text explains: the ones that start a line."""
+    options = set()
+    for line in text.splitlines():
+        if re.match(r" +--", line):
+            options.update(re.findall(r"(?:^|, ) *(--[a-z-]+)", line.split("   ")[0] + line[:30]))
+    return options
+
+
+def until(what, condition):
+    """Wait until the condition holds; it says what it got."""
+    end = time.monotonic() + SOON
+    while time.monotonic() < end:
+        got = condition()
+        if got:
+            return got
+        time.sleep(0.01)
+    raise AssertionError(f"waited {SOON} s in vain for {what}")
+
+
+def get_features(connection):
+    """The shortest exchange a front end has: VHOST_USER_GET_FEATURES; ends the connection."""
+    with connection:
+        connection.settimeout(SOON)
+        connection.sendall(b"".join(n.to_bytes(4, "little") for n in (1, 1, 0)))
+        reply = b""
+        while len(reply) < 20:
+            more = connection.recv(20 - len(reply))
+            if not more:
+                raise AssertionError("the back end closed the connection")
+            reply += more
+        return int.from_bytes(reply[12:], "little")
+
+
+class Backend:
+    """A running iolane-blk."""
+
+    def __init__(self, box, arguments, fds, user):
+        self.log_path = f"{box.path}.log"
+        # Nobody may not reach the build tree: open the program before, run its descriptor.
+        number = os.open(BLK, os.O_RDONLY)
+        with open(self.log_path, "wb") as log:
+            program = f"/proc/self/fd/{number}" if user else BLK
+            self.process = subprocess.Popen([program, *arguments], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, pass_fds=[number, *fds], **user)
+        os.close(number)
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if error[0]:
+            print(self.log(), file=sys.stderr)
+        os.unlink(self.log_path)
+
+    def log(self):
+        return read_file(self.log_path)
+
+    def check_alive(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"iolane-blk ended with {self.process.returncode}: {self.log()}")
+
+    def wait_log(self, text):
+        def logged():
+            found = text in self.log()
+            if not found:
+                self.check_alive()
+            return found
+        until(f"the log to say {text!r}", logged)
+
+    def wait_socket(self, path):
+        def bound():
+            self.check_alive()
+            return os.path.exists(path)
+        until(f"{path} to be there", bound)
+
+    def wait_connect(self, path):
+        def connected():
+            self.check_alive()
+            try:
+                self.connect(path).close()
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+            return True
+        until(f"{path} to listen", connected)
+
+    @staticmethod
+    def connect(path):
+        def connected():
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(SOON)
+            try:
+                connection.connect(path)
+            except BlockingIOError:
+                # Many of us wait to be accepted.
+                connection.close()
+                return None
+            except OSError:
+                connection.close()
+                raise
+            return connection
+        return until(f"a place in the queue of {path}", connected)
+
+    def kill(self, number):
+        self.process.send_signal(number)
+
+    def wait(self):
+        return self.process.wait(timeout=SOON)
+
+    def stop(self, number=signal.SIGTERM):
+        self.kill(number)
+        return self.wait()
+
+
+class Sandbox:
+    """A folder for a test's files and sockets, with a path short enough for a socket's."""
+
+    def __init__(self):
+        self.path = tempfile.mkdtemp(prefix="iolane-", dir="/tmp")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path)
+
+    def image(self, name, size):
+        path = f"{self.path}/{name}"
+        with open(path, "wb") as file:
+            file.truncate(size)
+        return path
+
+    def blk(self, *arguments, fds=(), **user):
+        return Backend(self, arguments, list(fds), user)
+
+
+def main():
+    unittest.main(verbosity=1)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How every program talks: its log and its last sentence on stderr, its exit status. */
+#ifndef TOOLS_COMMON_PROG_H
+#define TOOLS_COMMON_PROG_H
+
+#include "base/error.h"
+
+#include <stdio.h>
+
+/* Exit statuses of all programs: the machine said no, or the command line is wrong by itself. */
+enum {
+	PROG_OK = 0,
+	PROG_FAILED = 1,
+	PROG_USAGE = 2,
+};
+
+/**
+ * prog_start() - Name the program in its messages and send the libraries' log to stderr.
+ * @name: kept, not copied.
+ */
+void prog_start(const char *name, enum iol_log_level level);
+
+/** prog_fail() - Say iol_error() on stderr. Return: PROG_FAILED. */
+int prog_fail(void);
+
+/** prog_usage() - Say iol_error() on stderr and where help is. Return: PROG_USAGE. */
+int prog_usage(void);
+
+/**
+ * prog_print() - Write @text to standard output and see that it got there.
+ * Return: PROG_OK, or PROG_FAILED after saying why.
+ */
+int prog_print(const char *text);
+
+/** prog_flush() - The same for what was printed to stdout with stdio. */
+int prog_flush(void);
+
+#endif
