@@ -202,12 +202,12 @@ int iol_ring_start(struct iol_ring *r, const struct iol_ring_spec *spec)
 	return 0;
 }
 
-static void release_retired(struct iol_ring *r)
+static void release_retired(struct ring_retired **list)
 {
-	while (r->retired) {
-		struct ring_retired *old = r->retired;
+	while (*list) {
+		struct ring_retired *old = *list;
 
-		r->retired = old->next;
+		*list = old->next;
 		iol_mem_unref(&old->mem);
 		free(old);
 	}
@@ -219,7 +219,7 @@ void iol_ring_stop(struct iol_ring *r)
 		return;
 	r->special = RING_STOPPED;
 	iol_track_stop(&r->track);
-	release_retired(r);
+	release_retired(&r->retired);
 	iol_mem_unref(&r->mem);
 	free(r->state);
 	free(r->batch);
@@ -329,6 +329,46 @@ int iol_ring_set_addr(struct iol_ring *r, const struct iol_ring_spec *spec)
 	r->special |= RING_UNMAPPED;
 	rc = map(r);
 	return rc && rc != -EAGAIN ? break_ring(r, rc) : 0;
+}
+
+bool iol_ring_tracked(const struct iol_ring *r)
+{
+	return r->spec.inflight != NULL;
+}
+
+struct iol_mem *iol_ring_mem(const struct iol_ring *r)
+{
+	return r->mem;
+}
+
+struct iol_ring_memory {
+	struct iol_mem *mem;
+	struct ring_retired *retired;
+};
+
+struct iol_ring_memory *iol_ring_keep_mem(struct iol_ring *r)
+{
+	struct iol_ring_memory *m = calloc(1, sizeof(*m));
+	struct ring_retired *retired = iol_take_ptr(r->retired);
+
+	/* One reference more, that nobody knows, keeps a table for good. */
+	iol_mem_ref(r->mem);
+	if (!m)
+		return NULL;
+	m->mem = r->mem;
+	m->retired = retired;
+	return m;
+}
+
+void iol_ring_free_mem(struct iol_ring_memory **memory)
+{
+	struct iol_ring_memory *m = iol_take_ptr(*memory);
+
+	if (!m)
+		return;
+	release_retired(&m->retired);
+	iol_mem_unref(&m->mem);
+	free(m);
 }
 
 /* ---- pop ---- */
@@ -501,7 +541,7 @@ void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len
 	r->batch[r->nbatch++] = (struct ring_used){ .id = id, .ndesc = ndesc, .len = len };
 	r->inflight--;
 	if (unlikely(state & CHAIN_OLD_MEM) && !--r->old_mem)
-		release_retired(r);
+		release_retired(&r->retired);
 }
 
 bool iol_ring_publish(struct iol_ring *r)

@@ -85,6 +85,24 @@ uint64_t iol_ring_replay_oldest(const struct iol_ring *r);
 /** iol_ring_inflight() - Chains popped and not pushed. */
 unsigned int iol_ring_inflight(const struct iol_ring *r);
 
+/** iol_ring_tracked() - Whether an inflight log remembers chains that are never pushed. */
+bool iol_ring_tracked(const struct iol_ring *r);
+
+/** iol_ring_mem() - The table that pops translate with; the ring's own reference. */
+struct iol_mem *iol_ring_mem(const struct iol_ring *r);
+
+struct iol_ring_memory;
+
+/**
+ * iol_ring_keep_mem() - For a device that lets go of a ring while storage still works on chains of
+ * it: references to every table that they point into.
+ * Return: what iol_ring_free_mem() drops, or NULL without memory: then they are never dropped.
+ */
+struct iol_ring_memory *iol_ring_keep_mem(struct iol_ring *r);
+
+/** iol_ring_free_mem() - Drop them (any thread). Nulls *@memory; NULL is fine. */
+void iol_ring_free_mem(struct iol_ring_memory **memory);
+
 /* Changes to a running ring; on the owner's thread (iol_device_ops.queue_call). */
 
 /** iol_ring_set_mem() - Take another table; every area is mapped anew. As for iol_ring_start(). */
