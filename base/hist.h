@@ -38,17 +38,23 @@ static inline unsigned int iol_hist_bucket(uint64_t value)
 #define IOL_STAT_GET(field)        __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define IOL_STAT_ADD(field, n)     IOL_STAT_SET(field, (field) + (n))
 
-static inline void iol_hist_add(struct iol_hist *h, uint64_t value)
+/** iol_hist_add_n() - @n values of the same size at once; @n is not 0. */
+static inline void iol_hist_add_n(struct iol_hist *h, uint64_t value, uint64_t n)
 {
 	unsigned int b = iol_hist_bucket(value);
 
-	IOL_STAT_ADD(h->bucket[b], 1);
-	IOL_STAT_ADD(h->sum, value);
+	IOL_STAT_ADD(h->bucket[b], n);
+	IOL_STAT_ADD(h->sum, value * n);
 	if (value > h->max)
 		IOL_STAT_SET(h->max, value);
 	if (value < h->min || !h->count)
 		IOL_STAT_SET(h->min, value);
-	IOL_STAT_ADD(h->count, 1);
+	IOL_STAT_ADD(h->count, n);
+}
+
+static inline void iol_hist_add(struct iol_hist *h, uint64_t value)
+{
+	iol_hist_add_n(h, value, 1);
 }
 
 /** iol_hist_merge() - Add what @from has counted to @to. */
