@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vhost-user/blk/queue.h"
+
+#include "base/error.h"
+#include "base/own.h"
+#include "vhost-user/blk/disk.h"
+#include "vhost-user/blk/thread.h"
+#include "vhost-user/ring.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/*
+ * What the thread does itself is shown to the driver in portions, so that the driver works on one
+ * while the thread works on the next.
+ */
+#define PUBLISH_REQUESTS 8
+#define PUBLISH_BYTES    (256u << 10)
+
+static size_t align(size_t len)
+{
+	return (len + 63) & ~(size_t)63;
+}
+
+int iol_blk_queue_new(struct iol_disk *disk, unsigned int index, const struct iol_blk_port *port,
+		      struct iol_blk_queue **queue)
+{
+	size_t size = iol_ring_size(port->ring);
+	size_t reqs = align(size * sizeof(struct iol_blk_req));
+	size_t pieces = align(size * IOL_REQ_ARENA * sizeof(struct iovec));
+	size_t ranges = align(size * sizeof(struct iol_range));
+	size_t owners = align(size * sizeof(struct iol_blk_req *));
+	struct iol_blk_queue *q = calloc(1, sizeof(*q));
+	uint8_t *map;
+
+	if (!q)
+		return iol_fail(ENOMEM, "no memory for a queue of disk %s", disk->name);
+	q->map_len = reqs + pieces + ranges + owners;
+	map = mmap(NULL, q->map_len, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED) {
+		free(q);
+		return iol_fail(ENOMEM, "no memory for a queue of disk %s", disk->name);
+	}
+	q->map = map;
+	q->reqs = (struct iol_blk_req *)(void *)map;
+	q->arena = (struct iovec *)(void *)(map + reqs);
+	iol_overlap_init(&q->writes, (struct iol_range *)(void *)(map + reqs + pieces),
+			 (struct iol_blk_req **)(void *)(map + reqs + pieces + ranges));
+	q->size = (uint32_t)size;
+	q->ring = port->ring;
+	q->port = *port;
+	q->disk = disk;
+	q->image = disk->image;
+	q->stats = &disk->stats[index];
+	q->replaying = iol_ring_replaying(port->ring) > 0;
+	*queue = q;
+	return 0;
+}
+
+void iol_blk_queue_free(struct iol_blk_queue **p)
+{
+	struct iol_blk_queue *q = iol_take_ptr(*p);
+
+	if (!q)
+		return;
+	iol_ring_free_mem(&q->mem);
+	munmap(q->map, q->map_len);
+	free(q);
+}
+
+bool iol_blk_queue_ready(const struct iol_blk_queue *q)
+{
+	if (q->stopping || q->failed || q->waiting)
+		return false;
+	if (q->replaying)
+		return !q->inflight;
+	return !IOL_STAT_GET(q->disk->replaying);
+}
+
+struct iol_blk_req *iol_blk_queue_take(struct iol_blk_queue *q)
+{
+	struct iol_blk_req *req = q->free;
+
+	if (req) {
+		q->free = req->next_held;
+		return req;
+	}
+	if (q->used == q->size)
+		return NULL;
+	req = &q->reqs[q->used];
+	req->q = q;
+	req->pieces = q->arena + (size_t)q->used++ * IOL_REQ_ARENA;
+	return req;
+}
+
+static void fail(struct iol_blk_queue *q)
+{
+	q->failed = true;
+	q->port.fail(q->port.ctx);
+}
+
+/*
+ * The headers were written by the driver on another core, and so will the status bytes be read
+ * there: fetch them all while there is other work.
+ */
+static void prefetch(const struct iol_chain *chains, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		const struct iol_chain *c = &chains[i];
+
+		if (!c->nout || !c->nin)
+			continue;
+		__builtin_prefetch(c->iov[0].iov_base);
+		__builtin_prefetch((uint8_t *)c->iov[c->nout + c->nin - 1].iov_base +
+					   c->iov[c->nout + c->nin - 1].iov_len - 1,
+				   1);
+	}
+}
+
+/* The last queue of the disk's that ends its replay lets all of them take new chains. */
+void iol_blk_queue_end_replay(struct iol_blk_queue *q)
+{
+	q->replaying = false;
+	if (__atomic_sub_fetch(&q->disk->replaying, 1, __ATOMIC_SEQ_CST) == 0)
+		iol_blk_threads_wake(q->thread->all);
+}
+
+bool iol_blk_queue_turn(struct iol_blk_queue *q)
+{
+	struct iol_chain *chains = q->thread->chains;
+	int i, n;
+
+	if (__atomic_load_n(&q->woken, __ATOMIC_RELAXED) &&
+	    __atomic_exchange_n(&q->woken, false, __ATOMIC_ACQUIRE))
+		q->waiting = false;
+	if (q->replaying && !q->inflight && !iol_ring_replaying(q->ring))
+		iol_blk_queue_end_replay(q);
+	if (!iol_blk_queue_ready(q))
+		return false;
+	n = iol_ring_pop(q->ring, chains, IOL_BLK_BURST);
+	if (n <= 0) {
+		if (n == -EAGAIN)
+			q->waiting = true;
+		else if (n < 0)
+			fail(q);
+		return false;
+	}
+	prefetch(chains, n);
+	for (i = 0; i < n && !q->failed; i++) {
+		if (iol_blk_req_start(q, &chains[i]) < 0)
+			fail(q);
+		if (q->pushed >= PUBLISH_REQUESTS || q->moved >= PUBLISH_BYTES)
+			iol_blk_queue_publish(q);
+	}
+	return true;
+}
+
+void iol_blk_queue_publish(struct iol_blk_queue *q)
+{
+	q->pushed = 0;
+	q->moved = 0;
+	if (iol_ring_publish(q->ring))
+		q->port.call(q->port.ctx);
+}
+
+/* Requests that ended where they stood took from the last turn's end to this one's. */
+static void settle_counts(struct iol_blk_queue *q, uint64_t took)
+{
+	unsigned int op;
+
+	for (op = 0; op < IOL_BLK_OPS; op++) {
+		struct iol_turn_counts *t = &q->turn[op];
+		struct iol_blk_op_counts *c = &q->stats->op[op];
+
+		if (!(q->turn_ops & 1u << op))
+			continue;
+		iol_hist_add_n(&c->lat, took, t->requests);
+		IOL_STAT_ADD(c->bytes, t->bytes);
+		if (t->errors)
+			IOL_STAT_ADD(c->errors, t->errors);
+		memset(t, 0, sizeof(*t));
+	}
+	q->turn_ops = 0;
+}
+
+void iol_blk_queue_settle(struct iol_blk_queue *q, uint64_t took)
+{
+	if (q->pushed)
+		iol_blk_queue_publish(q);
+	if (q->turn_ops)
+		settle_counts(q, took);
+}
+
+void iol_blk_queue_new_mem(struct iol_blk_queue *q)
+{
+	struct iol_mem *mem = iol_ring_mem(q->ring);
+
+	if (q->fixed && iol_fixed_mem(q->fixed) == mem)
+		return;
+	iol_fixed_put(q->thread, &q->fixed);
+	if (iol_fixed_get(q->thread, mem, &q->fixed) < 0)
+		iol_log(IOL_LOG_WARNING, "disk %s goes on without fixed buffers: %s", q->disk->name,
+			iol_error());
+}
+
+void iol_blk_queue_cancel(struct iol_blk_queue *q)
+{
+	uint32_t i;
+
+	/* Those that are held first: none of them may go to storage when others end. */
+	while (q->writes.held)
+		iol_blk_req_cancel(q->writes.held);
+	for (i = 0; i < q->used; i++)
+		if (q->reqs[i].state != IOL_REQ_FREE)
+			iol_blk_req_cancel(&q->reqs[i]);
+}

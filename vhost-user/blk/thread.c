@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The loop of a data thread. A turn looks at every queue, submits once, reaps, and shows each driver
+ * what is done. After turns that found nothing it polls on for a while and then sleeps, in one
+ * epoll_wait() on its eventfd, the drivers' kicks and its engines.
+ *
+ * Polling adapts as KVM's halt polling does: when work came soon after the thread went to sleep, it
+ * polls longer the next time; when it took long, polling was in vain and stops.
+ */
+#include "vhost-user/blk/thread.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/own.h"
+#include "vhost-user/blk/disk.h"
+#include "vhost-user/ring.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The first step of polling, and below which it isn't worth it. */
+#define POLL_FIRST_NS (10 * IOL_NS_PER_US)
+/* Idle turns between two looks at the clock. */
+#define IDLE_TURNS 16
+/* How long to sleep when a queue has no kick eventfd. */
+#define NO_KICK_NS (100 * IOL_NS_PER_US)
+
+struct iol_blk_message {
+	void (*fn)(void *arg);
+	void *arg;
+	bool done;
+	struct iol_blk_message *next;
+};
+
+/* ---- messages ---- */
+
+static void run_messages(struct iol_blk_thread *th)
+{
+	struct iol_blk_message *m;
+
+	pthread_mutex_lock(&th->lock);
+	while ((m = th->messages)) {
+		th->messages = m->next;
+		if (!th->messages)
+			th->messages_tail = &th->messages;
+		pthread_mutex_unlock(&th->lock);
+		m->fn(m->arg);
+		pthread_mutex_lock(&th->lock);
+		m->done = true;
+		pthread_cond_broadcast(&th->cond);
+	}
+	__atomic_store_n(&th->pending, false, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&th->lock);
+}
+
+void iol_blk_thread_wake(struct iol_blk_thread *th)
+{
+	eventfd_write(th->wake_fd, 1);
+}
+
+void iol_blk_thread_call(struct iol_blk_thread *th, void (*fn)(void *arg), void *arg)
+{
+	struct iol_blk_message m = { .fn = fn, .arg = arg };
+
+	pthread_mutex_lock(&th->lock);
+	*th->messages_tail = &m;
+	th->messages_tail = &m.next;
+	__atomic_store_n(&th->pending, true, __ATOMIC_SEQ_CST);
+	iol_blk_thread_wake(th);
+	while (!m.done)
+		pthread_cond_wait(&th->cond, &th->lock);
+	pthread_mutex_unlock(&th->lock);
+}
+
+/* ---- queues come and go ---- */
+
+struct queue_call {
+	struct iol_blk_queue *q;
+	int rc;
+};
+
+static int add(struct iol_blk_thread *th, struct iol_blk_queue *q)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+
+	if (th->num_queues == th->room) {
+		unsigned int room = th->room ? 2 * th->room : 8;
+		struct iol_blk_queue **more = realloc(th->queue, room * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		th->queue = more;
+		th->room = room;
+	}
+	if (q->port.kick_fd >= 0 &&
+	    epoll_ctl(th->epoll_fd, EPOLL_CTL_ADD, q->port.kick_fd, &ev) < 0)
+		return -errno;
+	if (q->disk->fixed_buffers) {
+		int rc = iol_fixed_get(th, iol_ring_mem(q->ring), &q->fixed);
+
+		if (rc < 0)
+			return rc;
+	}
+	q->slot = th->engine->ops->attach(th->engine, q->image);
+	th->queue[th->num_queues++] = q;
+	return 0;
+}
+
+static void add_message(void *arg)
+{
+	struct queue_call *c = arg;
+
+	c->rc = add(c->q->thread, c->q);
+}
+
+int iol_blk_thread_add(struct iol_blk_queue *q)
+{
+	struct queue_call c = { .q = q };
+
+	iol_blk_thread_call(q->thread, add_message, &c);
+	if (c.rc < 0)
+		return iol_fail(-c.rc, "can't start a queue of disk %s: %s", q->disk->name,
+				strerror(-c.rc));
+	return 0;
+}
+
+static void stop_message(void *arg)
+{
+	struct iol_blk_queue *q = arg;
+
+	q->stopping = true;
+}
+
+/* Control threads wait for this under the lock. */
+static void tell_drained(struct iol_blk_queue *q)
+{
+	struct iol_blk_thread *th = q->thread;
+
+	pthread_mutex_lock(&th->lock);
+	q->drained = true;
+	pthread_cond_broadcast(&th->cond);
+	pthread_mutex_unlock(&th->lock);
+}
+
+bool iol_blk_thread_drain(struct iol_blk_queue *q, unsigned int timeout_ms)
+{
+	struct iol_blk_thread *th = q->thread;
+	struct timespec until;
+	bool drained;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += (long)(timeout_ms % 1000) * (long)IOL_NS_PER_MS;
+	if (until.tv_nsec >= (long)IOL_NS_PER_S) {
+		until.tv_sec++;
+		until.tv_nsec -= (long)IOL_NS_PER_S;
+	}
+	iol_blk_thread_call(th, stop_message, q);
+	pthread_mutex_lock(&th->lock);
+	while (!q->drained && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&th->cond, &th->lock, &until);
+	drained = q->drained;
+	pthread_mutex_unlock(&th->lock);
+	return drained;
+}
+
+static void cancel_message(void *arg)
+{
+	iol_blk_queue_cancel(arg);
+}
+
+void iol_blk_thread_cancel(struct iol_blk_queue *q)
+{
+	iol_blk_thread_call(q->thread, cancel_message, q);
+}
+
+static void drop(struct iol_blk_queue *q)
+{
+	struct iol_blk_thread *th = q->thread;
+
+	th->engine->ops->detach(th->engine, q->slot);
+	iol_fixed_put(th, &q->fixed);
+	iol_blk_queue_free(&q);
+}
+
+static void remove_message(void *arg)
+{
+	struct queue_call *c = arg;
+	struct iol_blk_queue *q = c->q;
+	struct iol_blk_thread *th = q->thread;
+	unsigned int i;
+
+	iol_blk_queue_settle(q, 0);
+	for (i = 0; th->queue[i] != q; i++)
+		;
+	th->queue[i] = th->queue[--th->num_queues];
+	if (q->port.kick_fd >= 0)
+		epoll_ctl(th->epoll_fd, EPOLL_CTL_DEL, q->port.kick_fd, NULL);
+	if (q->replaying)
+		iol_blk_queue_end_replay(q);
+	c->rc = (int)q->inflight;
+	if (!q->inflight) {
+		drop(q);
+		return;
+	}
+	/* The ring goes; the memory that storage may still write to, and the disk, stay. */
+	q->mem = iol_ring_keep_mem(q->ring);
+	q->ring = NULL;
+	q->gone = true;
+	th->zombies++;
+	iol_disk_ref(q->disk);
+	iol_disk_zombies_add(q->disk, (int)q->inflight);
+}
+
+void iol_blk_thread_unchoose(struct iol_blk_thread *th)
+{
+	pthread_mutex_lock(&th->all->lock);
+	th->assigned--;
+	pthread_mutex_unlock(&th->all->lock);
+}
+
+unsigned int iol_blk_thread_remove(struct iol_blk_queue *q)
+{
+	struct iol_blk_thread *th = q->thread;
+	struct queue_call c = { .q = q };
+
+	iol_blk_thread_call(th, remove_message, &c);
+	iol_blk_thread_unchoose(th);
+	return (unsigned int)c.rc;
+}
+
+/* ---- bounce buffers ---- */
+
+void *iol_bounce_get(struct iol_blk_thread *th)
+{
+	void *buf;
+
+	if (th->num_bounce)
+		return th->bounce[--th->num_bounce];
+	return posix_memalign(&buf, 4096, IOL_BOUNCE_SIZE) ? NULL : buf;
+}
+
+void iol_bounce_put(struct iol_blk_thread *th, void *buf)
+{
+	if (th->num_bounce < IOL_BOUNCE_KEEP)
+		th->bounce[th->num_bounce++] = buf;
+	else
+		free(buf);
+}
+
+/* ---- the loop ---- */
+
+static unsigned int reap(struct iol_blk_thread *th)
+{
+	unsigned int n;
+
+	n = th->engine->ops->reap(th->engine, th->done, IOL_BLK_BURST);
+	if (th->workers != th->engine)
+		n += th->workers->ops->reap(th->workers, th->done + n, IOL_BLK_BURST);
+	return n;
+}
+
+static void finish(struct iol_blk_thread *th, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		struct iol_blk_queue *q = ((struct iol_blk_req *)th->done[i])->q;
+
+		iol_blk_req_done(th->done[i]);
+		if (!q->gone)
+			continue;
+		iol_disk_zombies_add(q->disk, -1);
+		if (!q->inflight) {
+			struct iol_disk *disk = q->disk;
+
+			drop(q);
+			th->zombies--;
+			iol_disk_unref(disk);
+		}
+	}
+}
+
+static bool turn(struct iol_blk_thread *th)
+{
+	uint64_t began = th->now;
+	bool useful = false;
+	unsigned int i, n;
+
+	if (__atomic_load_n(&th->pending, __ATOMIC_RELAXED)) {
+		run_messages(th);
+		useful = true;
+	}
+	for (i = 0; i < th->num_queues; i++)
+		useful |= iol_blk_queue_turn(th->queue[i]);
+	th->engine->ops->submit(th->engine);
+	if (th->workers != th->engine)
+		th->workers->ops->submit(th->workers);
+	n = reap(th);
+	if (!useful && !n)
+		return false;
+	th->now = iol_now();
+	finish(th, n);
+	for (i = 0; i < th->num_queues; i++) {
+		struct iol_blk_queue *q = th->queue[i];
+
+		if (q->pushed || q->turn_ops)
+			iol_blk_queue_settle(q, th->now - began);
+		if (q->stopping && !q->inflight && !q->drained)
+			tell_drained(q);
+	}
+	return true;
+}
+
+/* Kicks are wanted. Return: true when there is something to do already. */
+static bool arm(struct iol_blk_thread *th, bool *kicks)
+{
+	unsigned int i;
+
+	*kicks = true;
+	for (i = 0; i < th->num_queues; i++) {
+		struct iol_blk_queue *q = th->queue[i];
+
+		if (__atomic_load_n(&q->woken, __ATOMIC_RELAXED))
+			return true;
+		if (!iol_blk_queue_ready(q))
+			continue;
+		if (q->port.kick_fd < 0)
+			*kicks = false;
+		if (iol_ring_arm(q->ring))
+			return true;
+	}
+	return false;
+}
+
+static void disarm(struct iol_blk_thread *th)
+{
+	unsigned int i;
+
+	for (i = 0; i < th->num_queues; i++)
+		if (iol_blk_queue_ready(th->queue[i]))
+			iol_ring_disarm(th->queue[i]->ring);
+}
+
+static void wait_for_work(struct iol_blk_thread *th, bool kicks)
+{
+	const struct timespec shortly = { .tv_nsec = NO_KICK_NS };
+	struct epoll_event ev[16];
+	int n;
+
+	IOL_STAT_ADD(th->stats.sleeps, 1);
+	n = epoll_pwait2(th->epoll_fd, ev, 16, kicks ? NULL : &shortly, NULL);
+	/* Linux before 5.11 sleeps in milliseconds. */
+	if (n < 0 && errno == ENOSYS)
+		epoll_wait(th->epoll_fd, ev, 16, kicks ? -1 : 1);
+}
+
+/* @idle_since: when it last had work. */
+static void sleep_now(struct iol_blk_thread *th, uint64_t idle_since)
+{
+	bool busy, kicks;
+	uint64_t gap;
+
+	busy = arm(th, &kicks);
+	if (!busy)
+		busy = th->engine->ops->sleep(th->engine);
+	if (!busy && th->workers != th->engine)
+		busy = th->workers->ops->sleep(th->workers);
+	if (!busy && !__atomic_load_n(&th->pending, __ATOMIC_SEQ_CST))
+		wait_for_work(th, kicks);
+	th->engine->ops->awake(th->engine);
+	if (th->workers != th->engine)
+		th->workers->ops->awake(th->workers);
+	disarm(th);
+	th->now = iol_now();
+	gap = th->now - idle_since;
+	if (gap > th->poll_max)
+		th->poll_ns = 0;
+	else if (th->poll_ns < th->poll_max)
+		th->poll_ns = th->poll_ns ? 2 * th->poll_ns : POLL_FIRST_NS;
+	if (th->poll_ns > th->poll_max)
+		th->poll_ns = th->poll_max;
+}
+
+static void loop(struct iol_blk_thread *th)
+{
+	uint64_t idle_since;
+	unsigned int idle = 0;
+
+	th->now = idle_since = iol_now();
+	while (!th->end) {
+		IOL_STAT_ADD(th->stats.turns, 1);
+		if (turn(th)) {
+			IOL_STAT_ADD(th->stats.useful, 1);
+			idle_since = th->now;
+			idle = 0;
+			continue;
+		}
+		if (th->poll_ns && ++idle % IDLE_TURNS) {
+			__builtin_ia32_pause();
+			continue;
+		}
+		if (th->poll_ns)
+			th->now = iol_now();
+		if (th->now - idle_since >= th->poll_ns)
+			sleep_now(th, idle_since);
+	}
+}
+
+static int set_up(struct iol_blk_thread *th)
+{
+	struct iol_engine_spec spec = {
+		.pool = th->all->pool,
+		.sqpoll = th->all->sqpoll,
+		.syscalls = &th->stats.syscalls,
+	};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int rc;
+
+	rc = iol_engine_pool.create(&spec, &th->workers);
+	if (rc < 0)
+		return rc;
+	th->engine = th->workers;
+	if (th->all->engine != &iol_engine_pool) {
+		rc = th->all->engine->create(&spec, &th->engine);
+		if (rc < 0)
+			th->engine = th->workers;
+		if (rc < 0)
+			return rc;
+	}
+	if (epoll_ctl(th->epoll_fd, EPOLL_CTL_ADD, th->wake_fd, &ev) < 0 ||
+	    epoll_ctl(th->epoll_fd, EPOLL_CTL_ADD, th->workers->fd, &ev) < 0 ||
+	    (th->engine != th->workers && th->engine->fd >= 0 &&
+	     epoll_ctl(th->epoll_fd, EPOLL_CTL_ADD, th->engine->fd, &ev) < 0))
+		return iol_fail(errno, "can't wait for I/O: %s", strerror(errno));
+	return 0;
+}
+
+void *iol_blk_thread_main(void *arg)
+{
+	struct iol_blk_thread *th = arg;
+	char name[16];
+	int rc;
+
+	snprintf(name, sizeof(name), "iolane-blk%u", th->index);
+	pthread_setname_np(pthread_self(), name);
+	rc = set_up(th);
+	pthread_mutex_lock(&th->lock);
+	th->up = true;
+	th->up_error = rc;
+	if (rc < 0)
+		snprintf(th->up_sentence, sizeof(th->up_sentence), "%s", iol_error());
+	pthread_cond_broadcast(&th->cond);
+	pthread_mutex_unlock(&th->lock);
+	if (rc == 0)
+		loop(th);
+	/* What storage still works on must not lose its ring. */
+	if (!th->zombies && th->engine && th->engine != th->workers)
+		th->engine->ops->destroy(th->engine);
+	return NULL;
+}
