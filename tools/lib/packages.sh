@@ -18,7 +18,6 @@ build libcmocka-dev      pc:cmocka          runs the C tests
 guest qemu-system-x86    qemu-system-x86_64 the virtual machine of the guest tests
 guest qemu-utils         qemu-img           disk images, and the disk backend to compare with
 guest busybox-static     busybox            userland of the test guest
-guest cpio               cpio               packs the test guest's initramfs
 guest e2fsprogs          mkfs.ext4          the file system that the test guest makes
 guest python3            python3            drives the test guests
 test  git                git                tells which files are the project's
