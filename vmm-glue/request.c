@@ -253,7 +253,7 @@ int iol_fe_set(struct iol_frontend *fe, uint32_t request, const void *payload, u
 		return iol_fe_lose(fe, rc);
 	iol_wire_next(&fe->rx);
 	if (status)
-		return iol_fail(EREMOTEIO, "the back end refused %s", row->name);
+		return iol_fail(EREMOTEIO, "the back end refused %s", iol_wire_name(request));
 	return 0;
 }
 
@@ -291,7 +291,7 @@ int iol_fe_get(struct iol_frontend *fe, uint32_t request, const void *payload, u
 
 int iol_fe_get_u64(struct iol_frontend *fe, uint32_t request, uint64_t *value)
 {
-	struct iol_msg reply;
+	struct iol_msg reply = { 0 };
 	int rc;
 
 	rc = iol_fe_get(fe, request, NULL, 0, &reply);
