@@ -87,15 +87,11 @@ static int clear_path(const char *path)
 
 int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
 {
-	_cleanup_free_ char *copy = strdup(path);
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_un sun;
 	struct stat st;
-	int rc;
+	int rc = iol_check_path(path);
 
-	if (!copy)
-		return iol_fail(ENOMEM, "no memory for a socket path");
-	rc = iol_check_path(path);
 	if (!rc)
 		rc = clear_path(path);
 	if (!rc)
@@ -109,13 +105,18 @@ int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
 		return iol_fail(errno, "cannot make the socket %s: %s%s", path, strerror(errno),
 				errno == ENOENT ? " (its directory)" : "");
-	if ((mode && chmod(path, mode) < 0) || lstat(path, &st) < 0 || listen(fd, BACKLOG) < 0) {
-		rc = iol_fail(errno, "cannot listen on %s: %s", copy, strerror(errno));
-		unlink(path);
+	if ((mode && chmod(sun.sun_path, mode) < 0) || lstat(sun.sun_path, &st) < 0 ||
+	    listen(fd, BACKLOG) < 0) {
+		rc = iol_fail(errno, "cannot listen on %s: %s", sun.sun_path, strerror(errno));
+		unlink(sun.sun_path);
 		return rc;
 	}
+	l->path = strdup(sun.sun_path);
+	if (!l->path) {
+		unlink(sun.sun_path);
+		return iol_fail(ENOMEM, "no memory for a socket path");
+	}
 	l->fd = iol_take_fd(&fd);
-	l->path = iol_take_ptr(copy);
 	l->st_dev = st.st_dev;
 	l->st_ino = st.st_ino;
 	return 0;

@@ -119,7 +119,7 @@ fail:
 
 static struct iol_mem *mem_alloc(unsigned int n)
 {
-	struct iol_mem *mem = calloc(1, sizeof(*mem) + 2ul * n * sizeof(mem->region[0]));
+	struct iol_mem *mem = calloc(1, sizeof(*mem) + 2ul * n * sizeof(struct iol_region *));
 
 	if (!mem) {
 		iol_fail(ENOMEM, "no memory for a table of %u memory regions", n);
@@ -153,7 +153,7 @@ static int mem_finish(struct iol_mem *mem)
 
 	if (!mem->n)
 		return 0;
-	qsort(mem->region, mem->n, sizeof(mem->region[0]), cmp_gpa);
+	qsort(mem->region, mem->n, sizeof(struct iol_region *), cmp_gpa);
 	for (i = 1; i < mem->n; i++) {
 		const struct iol_region *a = mem->region[i - 1], *b = mem->region[i];
 
@@ -163,8 +163,8 @@ static int mem_finish(struct iol_mem *mem)
 					" overlap",
 					a->gpa, b->gpa);
 	}
-	memcpy(mem->by_uaddr, mem->region, mem->n * sizeof(mem->region[0]));
-	qsort(mem->by_uaddr, mem->n, sizeof(mem->region[0]), cmp_uaddr);
+	memcpy(mem->by_uaddr, mem->region, mem->n * sizeof(struct iol_region *));
+	qsort(mem->by_uaddr, mem->n, sizeof(struct iol_region *), cmp_uaddr);
 	return 0;
 }
 
