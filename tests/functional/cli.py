@@ -5,6 +5,7 @@ and sentence, signals, and what is printed for people and machines."""
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -91,7 +92,7 @@ BAD = [
     (["--socket-path={d}/s", "--blk-file={d}"], FAILED, "director"),
     (["--socket-path={d}/s", "--blk-file={d}/odd"], FAILED, "multiple"),
     (["--socket-path={d}/s", "--blk-file={d}/odd4k", "--block-size=4096"], FAILED, "multiple"),
-    (["--socket-path={d}/s", "--blk-file=null:much"], FAILED, "must be a size"),
+    (["--socket-path={d}/s", "--blk-file=null:much"], FAILED, "must be a whole number"),
     (["--socket-path={d}/no/s", "--blk-file={d}/image"], FAILED, "{d}/no/s"),
     (["--socket-path={d}/image", "--blk-file={d}/image"], FAILED, "{d}/image"),
     (GOOD + ["--control={d}/image"], FAILED, "it exists and is no socket"),
@@ -224,6 +225,57 @@ class Printed(unittest.TestCase):
                                         timeout=programs.SOON, check=False)
             self.assertEqual(result.returncode, FAILED)
             self.assertIn("cannot write to standard output", result.stderr)
+
+
+class Documents(unittest.TestCase):
+    TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+    def test_the_description_for_managers(self):
+        # docs/interop/vhost-user.json, VhostUserBackend.
+        with open(os.environ["IOLANE_BLK_DESCRIPTION"], encoding="utf-8") as file:
+            description = json.load(file)
+        self.assertEqual(sorted(description), ["binary", "description", "tags", "type"])
+        self.assertEqual(description["type"], "block")
+        self.assertTrue(description["binary"].startswith("/"))
+        self.assertTrue(description["binary"].endswith("/iolane-blk"))
+
+    def test_manual_pages_name_every_option(self):
+        for name, programs_of_page in (
+                ("iolane-blk", [[BLK]]),
+                ("iolane", [[IOLANE, "blk", verb]
+                            for verb in ("add", "del", "list", "resize", "stats")])):
+            page = programs.read_file(f"{self.TOP}/docs/man/{name}.1")
+            documented = {"--" + word for word in re.findall(r"Fl -([a-z-]+)", page)}
+            for program in programs_of_page:
+                for option in programs.help_options(run([*program, "--help"]).stdout):
+                    self.assertIn(option, documented, name)
+
+    def test_completion(self):
+        script = f"""
+            export PATH={os.path.dirname(IOLANE)}:{os.path.dirname(BLK)}:$PATH
+            compopt() {{ :; }}
+            source {self.TOP}/tools/completion/iolane.bash
+            while IFS= read -r COMP_LINE; do
+              COMP_POINT=${{#COMP_LINE}}
+              _iolane
+              echo "${{COMPREPLY[*]}}"
+            done"""
+        lines = {
+            "iolane b": "blk bench",
+            "iolane blk re": "resize",
+            "iolane blk --read": "--read-only",
+            "iolane blk del --fo": "--force",
+            "iolane blk stats --w": "--watch",
+            "iolane help blk a": "add",
+            "iolane-blk --c": "--cache= --client --control=",
+            "iolane-blk --cache=w": "writeback writethrough",
+            "iolane-blk --engine ": "auto io_uring pool",
+            "iolane-blk --socket-path=/dev/nul": "/dev/null",
+        }
+        result = subprocess.run(["bash", "-c", script], input="\n".join(lines) + "\n",
+                                capture_output=True, text=True, timeout=programs.SOON, check=False)
+        for line, said in zip(lines, result.stdout.splitlines(), strict=True):
+            self.assertEqual(said, lines[line], line)
 
 
 class Serving(unittest.TestCase):

@@ -157,7 +157,7 @@ class Verbs(Control):
         self.assertEqual((result["changed"], result["capacity"]), (True, 5 << 20))
         self.assertEqual(os.stat(path).st_size, 5 << 20)
         self.assertFalse(self.verb_json("resize", "vm", "5M")["changed"])
-        self.assertIn("grow", self.verb("resize", "vm", "1M", status=FAILED))
+        self.assertIn("shrink", self.verb("resize", "vm", "1M", status=FAILED))
         self.assertEqual(os.stat(path).st_size, 5 << 20)
         for size, sentence in (("0", "SIZE must be above 0"), ("x", "SIZE must be a whole number"),
                                ("9E", "SIZE must be above 0 and below 8 EiB")):

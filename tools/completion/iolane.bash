@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+# Bash completion of iolane and its programs. Options are read from --help, which names all of them.
+
+# _iolane_options PROGRAM [ARGUMENT]...: the options that its help explains.
+_iolane_options() {
+  "$@" --help 2>/dev/null | sed -n 's/^  *\(-[-a-zA-Z, =[]*\).*/\1/p' |
+    grep -o -e '--[a-z][a-z-]*=\{0,1\}' | sort -u
+}
+
+# _iolane_value OPTION WORD: complete the value of an option.
+_iolane_value() {
+  case $1 in
+  --cache) mapfile -t COMPREPLY < <(compgen -W 'writeback writethrough none' -- "$2") ;;
+  --engine) mapfile -t COMPREPLY < <(compgen -W 'auto io_uring pool' -- "$2") ;;
+  --block-size) mapfile -t COMPREPLY < <(compgen -W '512 4096' -- "$2") ;;
+  --socket-path | --blk-file | --control | --socket)
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen -f -- "$2")
+    ;;
+  esac
+}
+
+# _iolane_disks ARGUMENT...: names of the disks of the server that the command line speaks to.
+_iolane_disks() {
+  local control=() word previous=''
+  for word in "$@"; do
+    case $word in
+    --control=*) control=("$word") ;;
+    esac
+    [ "$previous" = --control ] && control=("--control=$word")
+    previous=$word
+  done
+  iolane blk list --timeout=1s "${control[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+_iolane() {
+  local line=${COMP_LINE:0:COMP_POINT} words word previous='' program
+  # Bash splits words at "=" too; ours are split at blanks.
+  read -r -a words <<<"$line"
+  case $line in
+  *[[:blank:]]) words+=('') ;;
+  esac
+  word=${words[-1]}
+  [ ${#words[@]} -gt 1 ] && previous=${words[-2]}
+  program=${words[0]##*/}
+  COMPREPLY=()
+
+  case $word in
+  --*=*)
+    _iolane_value "${word%%=*}" "${word#*=}"
+    return
+    ;;
+  esac
+  case $previous in
+  --socket-path | --blk-file | --control | --cache | --engine | --block-size)
+    _iolane_value "$previous" "$word"
+    return
+    ;;
+  esac
+
+  local choices=''
+  if [ "$program" != iolane ]; then
+    choices=$(_iolane_options "$program")
+  elif [ ${#words[@]} -eq 2 ]; then
+    choices='blk bench help --help --version'
+  elif [ "${words[1]}" = help ]; then
+    [ ${#words[@]} -eq 3 ] && choices='blk bench'
+    [ ${#words[@]} -eq 4 ] && choices='add del list resize stats'
+  elif [ "${words[1]}" = blk ] && [ ${#words[@]} -eq 3 ]; then
+    choices="add del list resize stats $(_iolane_options iolane-blk)"
+  elif [ "${words[1]}" = blk ]; then
+    case ${words[2]} in
+    -*) choices=$(_iolane_options iolane-blk) ;;
+    del | resize | stats)
+      choices="$(_iolane_options iolane blk "${words[2]}")"
+      [ ${#words[@]} -eq 4 ] && choices+=" $(_iolane_disks "${words[@]}")"
+      ;;
+    *) choices=$(_iolane_options iolane blk "${words[2]}") ;;
+    esac
+  else
+    choices=$(_iolane_options "iolane-${words[1]}")
+  fi
+  mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")
+  if [ ${#COMPREPLY[@]} -eq 1 ] && [ "${COMPREPLY[0]%=}" != "${COMPREPLY[0]}" ]; then
+    compopt -o nospace
+  fi
+}
+
+complete -F _iolane iolane iolane-blk iolane-bench
