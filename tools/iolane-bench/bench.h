@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What every verb of iolane-bench shares: a run's result, back ends that it starts itself,
+ * rounds that interleave them, the machine's manifest and the report.
+ */
+#ifndef IOL_BENCH_H
+#define IOL_BENCH_H
+
+#include "base/hist.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct json_object;
+
+#define BENCH_ENTRANTS_MAX 8
+#define BENCH_ROUNDS_MAX   999
+
+/* Set by SIGINT and SIGTERM: end early, with the results so far. */
+extern volatile int bench_interrupted;
+
+/**
+ * struct bench_result - What one run measured; a negative number means not measured.
+ * @seconds: the time counted. @ops: requests (or packets) completed in it. @lat: in nanoseconds.
+ * @backend_cpu: cores that the back end used (1 is a whole core).
+ * @idle_cpu: the same while its device was started and idle.
+ * @rss_kib: its resident memory besides shared memory, that is besides the guest's.
+ * @start_ms: from exec to a socket that takes connections.
+ */
+struct bench_result {
+	double seconds;
+	uint64_t ops, bytes;
+	double backend_cpu, idle_cpu, rss_kib, start_ms;
+	struct iol_hist lat;
+};
+
+void bench_result_init(struct bench_result *r);
+double bench_rate(const struct bench_result *r);
+
+/* ---- cpus.c ---- */
+
+/** bench_parse_cpus() - Read "0,2-3". Return: 0, or -EINVAL with the sentence set. */
+int bench_parse_cpus(const char *what, const char *text, cpu_set_t *set);
+/** bench_format_cpus() - The reverse, into @buf. */
+const char *bench_format_cpus(const cpu_set_t *set, char *buf, size_t len);
+/** bench_cpu_nth() - The @n-th CPU of a set, counted round and round. */
+int bench_cpu_nth(const cpu_set_t *set, unsigned int n);
+/** bench_default_cpus() - First allowed CPU for the back end, last one for the load. */
+void bench_default_cpus(cpu_set_t *load, cpu_set_t *backend);
+
+/* ---- proc.c ---- */
+
+/** bench_proc_cpu_ns() - CPU time that all threads of @pid have used; -1 when it is gone. */
+int64_t bench_proc_cpu_ns(pid_t pid);
+/** bench_proc_rss_kib() - Resident anonymous and file memory of @pid, or -1. */
+double bench_proc_rss_kib(pid_t pid);
+
+/* ---- backend.c: a back end that the bench starts ---- */
+
+struct bench_backend {
+	pid_t pid;
+	int fd; /* connected; whoever takes it puts -1 here */
+	int log;
+	double start_ms;
+	char dir[64];
+	char socket[96];
+};
+
+/**
+ * bench_backend_start() - Run @cmd with {socket} replaced, and connect to that socket.
+ * @cpus: NULL, or where it may run.
+ * Return: 0, or a negative errno with the sentence set (it holds the last line the program said).
+ */
+int bench_backend_start(const char *cmd, const cpu_set_t *cpus, struct bench_backend *b);
+/** bench_backend_stop() - SIGTERM, SIGKILL if that does not do, and tidy up. */
+void bench_backend_stop(struct bench_backend *b);
+/** bench_backend_name() - The program's name in @cmd, without its folder. */
+void bench_backend_name(const char *cmd, char *buf, size_t len);
+
+/* ---- stats.c ---- */
+
+/** bench_median() - Sorts @v. 0 when @n is 0. */
+double bench_median(double *v, unsigned int n);
+
+struct bench_ratio {
+	unsigned int a, b; /* entrants */
+	unsigned int n;
+	double *rounds;
+	double median, min, max;
+};
+
+/* ---- compare.c ---- */
+
+/**
+ * struct bench_entrant - One that takes part in a comparison.
+ * @cmd: its command line with {socket}; NULL for one that runs inside the bench.
+ * @run: one run. @backend is NULL for one without a command.
+ */
+struct bench_entrant {
+	char name[64];
+	char *cmd;
+	int (*run)(void *ctx, struct bench_backend *backend, struct bench_result *result);
+	void *ctx;
+};
+
+struct bench_comparison {
+	struct bench_entrant entrant[BENCH_ENTRANTS_MAX];
+	unsigned int n;
+	unsigned int rounds; /* wanted; those that were completed after bench_compare() */
+	const cpu_set_t *backend_cpus;
+	struct bench_result *results;                 /* [round * n + entrant] */
+	struct bench_ratio ratio[BENCH_ENTRANTS_MAX]; /* entrant 0 to each other one */
+	/* Told after each run, and may be NULL. */
+	void (*done)(const struct bench_comparison *c, unsigned int round, unsigned int entrant);
+};
+
+/**
+ * bench_compare() - Run rounds, each entrant once a round, one at a time, and work out the ratios.
+ * Return: 0, also when interrupted after one whole round at least; a negative errno with the
+ * sentence set.
+ */
+int bench_compare(struct bench_comparison *c);
+void bench_comparison_free(struct bench_comparison *c);
+
+/* ---- manifest.c ---- */
+
+/** bench_manifest() - The machine, the date and our version; @argv as the program got it. */
+struct json_object *bench_manifest(char *const *argv);
+/** bench_manifest_image() - A file or block device, its file system and size; NULL when gone. */
+struct json_object *bench_manifest_image(const char *path);
+
+/* ---- report.c ---- */
+
+/** struct bench_words - How a verb calls its rate: "iops" (JSON) and "IOPS" (people). */
+struct bench_words {
+	const char *rate_key, *rate_name;
+};
+
+struct json_object *bench_run_json(const struct bench_words *w, const char *name, int round,
+				   const struct bench_result *r);
+struct json_object *bench_comparison_json(const struct bench_words *w,
+					  const struct bench_comparison *c,
+					  struct json_object *manifest);
+void bench_print_run(const struct bench_words *w, const struct bench_result *r);
+void bench_print_histogram(const struct iol_hist *lat);
+void bench_print_comparison(const struct bench_words *w, const struct bench_comparison *c);
+/** bench_print_json() - Print and drop. */
+void bench_print_json(struct json_object *o);
+
+/** bench_progress() - A line that replaces the last one, on a terminal only; NULL wipes it. */
+void bench_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- the verbs ---- */
+
+int bench_blk(int argc, char **argv);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the kernel says of a back end's process. */
+#include "bench.h"
+
+#include "base/clock.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool read_text(const char *path, char *buf, size_t len)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, buf, len - 1);
+	close(fd);
+	if (n < 0)
+		return false;
+	buf[n] = '\0';
+	return true;
+}
+
+/* A process's own CPU clock counts all its threads, ended ones as well, in nanoseconds. */
+int64_t bench_proc_cpu_ns(pid_t pid)
+{
+	struct timespec ts;
+	clockid_t clock;
+
+	if (pid <= 0 || clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &ts) < 0)
+		return -1;
+	return (int64_t)ts.tv_sec * (int64_t)IOL_NS_PER_S + ts.tv_nsec;
+}
+
+double bench_proc_rss_kib(pid_t pid)
+{
+	static const char *const keys[] = { "RssAnon:", "RssFile:" };
+	char path[64], text[4096];
+	double sum = 0;
+	size_t i;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	if (!read_text(path, text, sizeof(text)))
+		return -1;
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *s = strstr(text, keys[i]);
+
+		if (!s)
+			return -1;
+		sum += strtod(s + strlen(keys[i]), NULL);
+	}
+	return sum;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Results as JSON for programs and as text for people. */
+#include "bench.h"
+
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define US 1000.0
+
+/* Digits enough to work with and few enough to read: json-c would print 17. */
+static struct json_object *number(double v)
+{
+	char buf[32];
+
+	snprintf(buf, sizeof(buf), v >= 1000 ? "%.0f" : "%.4g", v);
+	return json_object_new_double_s(v, buf);
+}
+
+static void add_measured(struct json_object *o, const char *key, double v)
+{
+	if (v >= 0)
+		json_object_object_add(o, key, number(v));
+}
+
+static double mib_s(const struct bench_result *r)
+{
+	return r->seconds > 0 ? (double)r->bytes / r->seconds / (1 << 20) : 0;
+}
+
+static double mean_us(const struct iol_hist *h)
+{
+	return h->count ? (double)h->sum / (double)h->count / US : 0;
+}
+
+static double quantile_us(const struct iol_hist *h, double q)
+{
+	return (double)iol_hist_quantile(h, q) / US;
+}
+
+struct json_object *bench_run_json(const struct bench_words *w, const char *name, int round,
+				   const struct bench_result *r)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *lat = json_object_new_object();
+
+	json_object_object_add(o, "name", json_object_new_string(name));
+	if (round > 0)
+		json_object_object_add(o, "round", json_object_new_int(round));
+	if (r->seconds > 0) {
+		json_object_object_add(o, w->rate_key, number(bench_rate(r)));
+		json_object_object_add(o, "mib_s", number(mib_s(r)));
+		json_object_object_add(lat, "mean", number(mean_us(&r->lat)));
+		json_object_object_add(lat, "p50", number(quantile_us(&r->lat, 0.5)));
+		json_object_object_add(lat, "p99", number(quantile_us(&r->lat, 0.99)));
+		json_object_object_add(lat, "p999", number(quantile_us(&r->lat, 0.999)));
+		json_object_object_add(lat, "max", number((double)r->lat.max / US));
+		json_object_object_add(o, "lat_us", lat);
+		json_object_object_add(o, "seconds", number(r->seconds));
+		add_measured(o, "backend_cpu", r->backend_cpu);
+		if (r->backend_cpu > 0)
+			add_measured(o, "per_core", bench_rate(r) / r->backend_cpu);
+	} else {
+		json_object_put(lat);
+	}
+	add_measured(o, "idle_cpu", r->idle_cpu);
+	add_measured(o, "rss_kib", r->rss_kib);
+	add_measured(o, "start_ms", r->start_ms);
+	return o;
+}
+
+static struct json_object *ratio_json(const struct bench_comparison *c,
+				      const struct bench_ratio *ratio)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *of = json_object_new_array();
+	struct json_object *rounds = json_object_new_array();
+	unsigned int i;
+
+	json_object_array_add(of, json_object_new_string(c->entrant[ratio->a].name));
+	json_object_array_add(of, json_object_new_string(c->entrant[ratio->b].name));
+	for (i = 0; i < ratio->n; i++)
+		json_object_array_add(rounds, number(ratio->rounds[i]));
+	json_object_object_add(o, "of", of);
+	json_object_object_add(o, "median", number(ratio->median));
+	json_object_object_add(o, "min", number(ratio->min));
+	json_object_object_add(o, "max", number(ratio->max));
+	json_object_object_add(o, "rounds", rounds);
+	return o;
+}
+
+struct json_object *bench_comparison_json(const struct bench_words *w,
+					  const struct bench_comparison *c,
+					  struct json_object *manifest)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *runs = json_object_new_array();
+	unsigned int round, i;
+
+	for (round = 0; round < c->rounds; round++)
+		for (i = 0; i < c->n; i++)
+			json_object_array_add(runs,
+					      bench_run_json(w, c->entrant[i].name, (int)round + 1,
+							     &c->results[round * c->n + i]));
+	json_object_object_add(o, "manifest", manifest);
+	json_object_object_add(o, "runs", runs);
+	if (c->n > 1)
+		json_object_object_add(o, "ratio", ratio_json(c, &c->ratio[0]));
+	if (c->n > 2) {
+		struct json_object *all = json_object_new_array();
+
+		for (i = 0; i + 1 < c->n; i++)
+			json_object_array_add(all, ratio_json(c, &c->ratio[i]));
+		json_object_object_add(o, "ratios", all);
+	}
+	return o;
+}
+
+void bench_print_json(struct json_object *o)
+{
+	printf("%s\n",
+	       json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+							 JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+static const char *rate_text(double v, char *buf, size_t len)
+{
+	if (v >= 1e6)
+		snprintf(buf, len, "%.2f M", v / 1e6);
+	else if (v >= 1e4)
+		snprintf(buf, len, "%.1f k", v / 1e3);
+	else
+		snprintf(buf, len, "%.0f", v);
+	return buf;
+}
+
+void bench_print_run(const struct bench_words *w, const struct bench_result *r)
+{
+	char rate[32];
+
+	if (r->seconds > 0) {
+		printf("  %-10s %s, %.0f MiB/s\n", w->rate_name,
+		       rate_text(bench_rate(r), rate, sizeof(rate)), mib_s(r));
+		printf("  %-10s mean %.1f us, p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n",
+		       "latency", mean_us(&r->lat), quantile_us(&r->lat, 0.5),
+		       quantile_us(&r->lat, 0.99), quantile_us(&r->lat, 0.999),
+		       (double)r->lat.max / US);
+	}
+	if (r->backend_cpu > 0)
+		printf("  %-10s %.2f cores, %s %s a core\n", "back end", r->backend_cpu,
+		       rate_text(bench_rate(r) / r->backend_cpu, rate, sizeof(rate)), w->rate_name);
+	if (r->idle_cpu >= 0)
+		printf("  %-10s %.2f %% of a core\n", "idle", r->idle_cpu * 100);
+	if (r->rss_kib >= 0)
+		printf("  %-10s %.1f MiB besides the guest's\n", "resident", r->rss_kib / 1024);
+}
+
+void bench_print_histogram(const struct iol_hist *lat)
+{
+	/* Two rows a power of two are a picture; the buckets are finer. */
+	enum { ROWS = 2 * IOL_HIST_MAX_BITS, WIDTH = 50 };
+	uint64_t row[ROWS] = { 0 }, most = 0, at;
+	int i, first = ROWS, last = -1;
+	unsigned int b;
+
+	for (b = 0; b < IOL_HIST_BUCKETS; b++) {
+		unsigned int shift = b / IOL_HIST_SUB ? b / IOL_HIST_SUB - 1 : 0;
+
+		if (!lat->bucket[b])
+			continue;
+		at = b < IOL_HIST_SUB ? b : (uint64_t)(b % IOL_HIST_SUB + IOL_HIST_SUB) << shift;
+		for (i = 0; i + 1 < ROWS; i++) {
+			uint64_t next = (i + 1) % 2 ? 3ull << ((i + 1) / 2) >> 1
+						    : 1ull << ((i + 1) / 2);
+
+			if (at < next)
+				break;
+		}
+		row[i] += lat->bucket[b];
+		if (row[i] > most)
+			most = row[i];
+		first = i < first ? i : first;
+		last = i > last ? i : last;
+	}
+	for (i = first; i <= last; i++) {
+		uint64_t from = i % 2 ? 3ull << (i / 2) >> 1 : 1ull << (i / 2);
+		int bar = (int)(row[i] * WIDTH / most);
+
+		printf("  %10.1f us |%-*.*s| %.3f %%\n", (double)from / US, WIDTH, bar,
+		       "##################################################",
+		       100.0 * (double)row[i] / (double)lat->count);
+	}
+}
+
+enum column {
+	COLUMN_RATE,
+	COLUMN_P50,
+	COLUMN_P99,
+	COLUMN_CPU,
+	COLUMN_IDLE,
+	COLUMN_RSS,
+	COLUMN_START,
+	COLUMNS,
+};
+
+static double value(const struct bench_result *r, enum column column)
+{
+	switch (column) {
+	case COLUMN_RATE:
+		return bench_rate(r);
+	case COLUMN_P50:
+		return quantile_us(&r->lat, 0.5);
+	case COLUMN_P99:
+		return quantile_us(&r->lat, 0.99);
+	case COLUMN_CPU:
+		return r->backend_cpu;
+	case COLUMN_IDLE:
+		return r->idle_cpu < 0 ? -1 : r->idle_cpu * 100;
+	case COLUMN_RSS:
+		return r->rss_kib < 0 ? -1 : r->rss_kib / 1024;
+	case COLUMN_START:
+		return r->start_ms;
+	default:
+		return -1;
+	}
+}
+
+/* Each column's median over the rounds, for each entrant. */
+static void print_medians(const struct bench_words *w, const struct bench_comparison *c)
+{
+	double v[BENCH_ROUNDS_MAX];
+	unsigned int round, i;
+	char rate[32];
+	int column;
+
+	printf("\nmedians %14s   p50 us   p99 us    cores  idle %%  RSS MiB start ms\n",
+	       w->rate_name);
+	for (i = 0; i < c->n; i++) {
+		printf("%c      ", 'A' + (int)i);
+		for (column = 0; column < COLUMNS; column++) {
+			double median;
+
+			for (round = 0; round < c->rounds; round++)
+				v[round] = value(&c->results[round * c->n + i], column);
+			median = bench_median(v, c->rounds);
+			if (column == COLUMN_RATE)
+				printf(" %14s", rate_text(median, rate, sizeof(rate)));
+			else if (median < 0)
+				printf("        -");
+			else
+				printf(" %8.*f",
+				       column == COLUMN_CPU || column == COLUMN_IDLE ? 2 : 1,
+				       median);
+		}
+		printf("\n");
+	}
+}
+
+void bench_print_comparison(const struct bench_words *w, const struct bench_comparison *c)
+{
+	unsigned int round, i;
+	char rate[32];
+
+	for (i = 0; i < c->n; i++)
+		printf("%c  %-22s %s\n", 'A' + (int)i, c->entrant[i].name,
+		       c->entrant[i].cmd ? c->entrant[i].cmd : "in this process");
+	printf("\nround");
+	for (i = 0; i < c->n; i++)
+		printf("  %c %10s", 'A' + (int)i, w->rate_name);
+	for (i = 1; i < c->n; i++)
+		printf("     A/%c", 'A' + (int)i);
+	printf("\n");
+	for (round = 0; round < c->rounds; round++) {
+		printf("%5u", round + 1);
+		for (i = 0; i < c->n; i++)
+			printf("  %12s", rate_text(bench_rate(&c->results[round * c->n + i]), rate,
+						   sizeof(rate)));
+		for (i = 0; i + 1 < c->n; i++)
+			printf("  %6.3f", c->ratio[i].rounds[round]);
+		printf("\n");
+	}
+	print_medians(w, c);
+	for (i = 0; i + 1 < c->n; i++)
+		printf("\nA/%c: median %.3f, from %.3f to %.3f  (%s to %s)", 'B' + (int)i,
+		       c->ratio[i].median, c->ratio[i].min, c->ratio[i].max, c->entrant[0].name,
+		       c->entrant[i + 1].name);
+	if (c->n > 1)
+		printf("\n");
+}
+
+void bench_progress(const char *fmt, ...)
+{
+	char line[160];
+	va_list ap;
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	if (!fmt) {
+		fprintf(stderr, "\r\033[K");
+		fflush(stderr);
+		return;
+	}
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\r\033[K%s", line);
+	fflush(stderr);
+}
