@@ -85,6 +85,7 @@ int iol_disk_open(struct iol_blk_threads *threads, const struct iol_disk_spec *s
 	}
 	for (i = 0; i < spec->num_queues; i++)
 		disk->stats[i].thread = -1;
+	memset(disk->replay_at, 0xff, sizeof(disk->replay_at));
 	rc = iol_image_open(spec, &disk->image);
 	if (rc < 0)
 		goto fail;
@@ -108,11 +109,6 @@ int iol_disk_open(struct iol_blk_threads *threads, const struct iol_disk_spec *s
 fail:
 	iol_disk_unref(disk);
 	return rc;
-}
-
-void iol_disk_ref(struct iol_disk *disk)
-{
-	__atomic_fetch_add(&disk->refs, 1, __ATOMIC_RELAXED);
 }
 
 void iol_disk_unref(struct iol_disk *disk)
@@ -141,6 +137,8 @@ void iol_disk_flush_failed(struct iol_disk *disk)
 
 void iol_disk_zombies_add(struct iol_disk *disk, int n)
 {
+	if (n > 0)
+		__atomic_fetch_add(&disk->refs, (unsigned int)n, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&disk->lock);
 	disk->zombies += (unsigned int)n;
 	if (!disk->zombies) {
@@ -152,6 +150,8 @@ void iol_disk_zombies_add(struct iol_disk *disk, int n)
 		}
 	}
 	pthread_mutex_unlock(&disk->lock);
+	for (; n < 0; n++)
+		iol_disk_unref(disk);
 }
 
 unsigned int iol_disk_zombies(struct iol_disk *disk)
@@ -248,12 +248,11 @@ int iol_disk_queue_start(struct iol_disk *disk, unsigned int index, const struct
 	if (rc < 0)
 		return rc;
 	q->thread = iol_blk_thread_choose(disk->threads);
-	if (q->replaying)
-		__atomic_add_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST);
+	iol_blk_queue_begin_replay(q);
 	rc = iol_blk_thread_add(q);
 	if (rc < 0) {
 		if (q->replaying)
-			__atomic_sub_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST);
+			iol_blk_queue_end_replay(q);
 		iol_blk_thread_unchoose(q->thread);
 		iol_blk_queue_free(&q);
 		return rc;

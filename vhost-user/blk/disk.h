@@ -16,7 +16,8 @@
  * @flush_lost: a flush of buffered data failed: what the kernel dropped then can't be made stable any
  *              more, so no later flush may say that it is.
  * @written: something was written since the image's lock was taken.
- * @replaying: running queues that still have chains of a dead backend's to do.
+ * @replaying: running queues that still have chains of a dead backend's to do. @replay_at: when the
+ *             oldest of them was taken, by queue; UINT64_MAX for none.
  * @zombies: operations that storage never answered, of stopped queues.
  * @complain_at, @complaints: the log line about errors is written at most every few seconds.
  */
@@ -40,6 +41,7 @@ struct iol_disk {
 	bool flush_lost;
 	bool written;
 	unsigned int replaying;
+	uint64_t replay_at[IOL_BLK_QUEUES_MAX];
 	uint64_t complain_at;
 	uint64_t complaints;
 
@@ -54,7 +56,6 @@ struct iol_disk {
 int iol_disk_open(struct iol_blk_threads *threads, const struct iol_disk_spec *spec,
 		  struct iol_disk **disk);
 
-void iol_disk_ref(struct iol_disk *disk);
 void iol_disk_unref(struct iol_disk *disk);
 
 /* What the device does, for the control thread. */
@@ -70,7 +71,7 @@ void iol_disk_queue_wake(struct iol_disk *disk, unsigned int index);
 /** iol_disk_flush_failed() - On a flush error: no later flush may succeed (buffered images). */
 void iol_disk_flush_failed(struct iol_disk *disk);
 
-/** iol_disk_zombies_add() - @n operations of a stopped queue more (or less) are with storage. */
+/** iol_disk_zombies_add() - @n operations of a stopped queue more (or less) are with storage. Each keeps the disk. */
 void iol_disk_zombies_add(struct iol_disk *disk, int n);
 
 /** iol_disk_zombies() - Operations of stopped queues that storage never answered. */

@@ -54,7 +54,7 @@ int iol_blk_queue_new(struct iol_disk *disk, unsigned int index, const struct io
 	q->disk = disk;
 	q->image = disk->image;
 	q->stats = &disk->stats[index];
-	q->replaying = iol_ring_replaying(port->ring) > 0;
+	q->index = index;
 	*queue = q;
 	return 0;
 }
@@ -70,12 +70,54 @@ void iol_blk_queue_free(struct iol_blk_queue **p)
 	free(q);
 }
 
+/* Whether the oldest chain of a dead backend's, of all the disk's queues, is this queue's. */
+static bool oldest(const struct iol_blk_queue *q)
+{
+	uint64_t mine = IOL_STAT_GET(q->disk->replay_at[q->index]);
+	unsigned int i;
+
+	for (i = 0; i < q->disk->num_queues; i++)
+		if (IOL_STAT_GET(q->disk->replay_at[i]) < mine)
+			return false;
+	return true;
+}
+
+void iol_blk_queue_begin_replay(struct iol_blk_queue *q)
+{
+	if (!iol_ring_replaying(q->ring))
+		return;
+	q->replaying = true;
+	IOL_STAT_SET(q->disk->replay_at[q->index], iol_ring_replay_oldest(q->ring));
+	__atomic_add_fetch(&q->disk->replaying, 1, __ATOMIC_SEQ_CST);
+}
+
+void iol_blk_queue_end_replay(struct iol_blk_queue *q)
+{
+	q->replaying = false;
+	IOL_STAT_SET(q->disk->replay_at[q->index], UINT64_MAX);
+	__atomic_sub_fetch(&q->disk->replaying, 1, __ATOMIC_SEQ_CST);
+	iol_blk_threads_wake(q->disk->threads);
+}
+
+/* A chain of the replay was answered: it is the turn of the next oldest, whosever it is. */
+static void step_replay(struct iol_blk_queue *q)
+{
+	uint64_t next = iol_ring_replay_oldest(q->ring);
+
+	if (next == UINT64_MAX) {
+		iol_blk_queue_end_replay(q);
+	} else if (next != IOL_STAT_GET(q->disk->replay_at[q->index])) {
+		IOL_STAT_SET(q->disk->replay_at[q->index], next);
+		iol_blk_threads_wake(q->disk->threads);
+	}
+}
+
 bool iol_blk_queue_ready(const struct iol_blk_queue *q)
 {
 	if (q->stopping || q->failed || q->waiting)
 		return false;
 	if (q->replaying)
-		return !q->inflight;
+		return !q->inflight && oldest(q);
 	return !IOL_STAT_GET(q->disk->replaying);
 }
 
@@ -98,6 +140,9 @@ struct iol_blk_req *iol_blk_queue_take(struct iol_blk_queue *q)
 static void fail(struct iol_blk_queue *q)
 {
 	q->failed = true;
+	/* What the dead backend left here stays; the other queues need not wait for it. */
+	if (q->replaying)
+		iol_blk_queue_end_replay(q);
 	q->port.fail(q->port.ctx);
 }
 
@@ -121,14 +166,6 @@ static void prefetch(const struct iol_chain *chains, int n)
 	}
 }
 
-/* The last queue of the disk's that ends its replay lets all of them take new chains. */
-void iol_blk_queue_end_replay(struct iol_blk_queue *q)
-{
-	q->replaying = false;
-	if (__atomic_sub_fetch(&q->disk->replaying, 1, __ATOMIC_SEQ_CST) == 0)
-		iol_blk_threads_wake(q->thread->all);
-}
-
 bool iol_blk_queue_turn(struct iol_blk_queue *q)
 {
 	struct iol_chain *chains = q->thread->chains;
@@ -137,22 +174,33 @@ bool iol_blk_queue_turn(struct iol_blk_queue *q)
 	if (__atomic_load_n(&q->woken, __ATOMIC_RELAXED) &&
 	    __atomic_exchange_n(&q->woken, false, __ATOMIC_ACQUIRE))
 		q->waiting = false;
-	if (q->replaying && !q->inflight && !iol_ring_replaying(q->ring))
-		iol_blk_queue_end_replay(q);
+	if (q->replaying && !q->inflight && !q->stopping)
+		step_replay(q);
 	if (!iol_blk_queue_ready(q))
 		return false;
 	n = iol_ring_pop(q->ring, chains, IOL_BLK_BURST);
 	if (n <= 0) {
 		if (n == -EAGAIN)
-			q->waiting = true;
+			q->waiting = q->unmapped = true;
 		else if (n < 0)
 			fail(q);
 		return false;
+	}
+	/* Behind an IOMMU a ring may have been mapped, and its log read, only now. */
+	if (q->unmapped && n > 0) {
+		q->unmapped = false;
+		if (!q->replaying)
+			iol_blk_queue_begin_replay(q);
 	}
 	prefetch(chains, n);
 	for (i = 0; i < n && !q->failed; i++) {
 		if (iol_blk_req_start(q, &chains[i]) < 0)
 			fail(q);
+		/* Taken away while a write was blocked: what is left of the burst is in the log. */
+		if (q->gone) {
+			iol_blk_thread_bury(q);
+			return true;
+		}
 		if (q->pushed >= PUBLISH_REQUESTS || q->moved >= PUBLISH_BYTES)
 			iol_blk_queue_publish(q);
 	}

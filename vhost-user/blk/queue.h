@@ -74,6 +74,8 @@ struct iol_blk_queue {
 	uint32_t pushed;
 	uint32_t moved;
 	int slot;
+	unsigned int index;
+	bool unmapped; /* the ring had to wait for the IOTLB */
 	bool stopping, failed, waiting, replaying, gone, drained, releasing;
 	bool woken;
 	uint8_t turn_ops; /* bits: which of @turn counted something */
@@ -117,7 +119,10 @@ void iol_blk_queue_publish(struct iol_blk_queue *q);
 /** iol_blk_queue_settle() - End of a turn that took @took ns: publish, count. */
 void iol_blk_queue_settle(struct iol_blk_queue *q, uint64_t took);
 
-/** iol_blk_queue_end_replay() - It has no more chains of a dead backend's to do. */
+/** iol_blk_queue_begin_replay() - Before it runs: it may have chains of a dead backend's to do. */
+void iol_blk_queue_begin_replay(struct iol_blk_queue *q);
+
+/** iol_blk_queue_end_replay() - It has no more of them, or stops. */
 void iol_blk_queue_end_replay(struct iol_blk_queue *q);
 
 /** iol_blk_queue_ready() - Whether it would take chains, if there were some. */

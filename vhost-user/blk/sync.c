@@ -62,7 +62,6 @@ static void *sync_thread(void *arg)
 	if (left) {
 		iol_disk_zombies_add(disk, -1);
 		free_sync(s);
-		iol_disk_unref(disk);
 	}
 	return NULL;
 }
@@ -121,7 +120,6 @@ void iol_disk_sync(struct iol_disk *disk)
 		return;
 	}
 	s->left = true;
-	iol_disk_ref(disk);
 	iol_disk_zombies_add(disk, 1);
 	pthread_mutex_unlock(&s->lock);
 	iol_log(IOL_LOG_ERROR, "disk %s: storage has not answered the flush at its stop for %u ms",

@@ -27,6 +27,8 @@
 #define POLL_FIRST_NS (10 * IOL_NS_PER_US)
 /* Idle turns between two looks at the clock. */
 #define IDLE_TURNS 16
+/* A thread that has not looked at a message for so long may be blocked in a call. */
+#define BORROW_MS 20
 /* How long to sleep when a queue has no kick eventfd. */
 #define NO_KICK_NS (100 * IOL_NS_PER_US)
 
@@ -63,6 +65,52 @@ void iol_blk_thread_wake(struct iol_blk_thread *th)
 	eventfd_write(th->wake_fd, 1);
 }
 
+/* The deadline of a pthread_cond_timedwait(). */
+static struct timespec from_now(unsigned int ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * (long)IOL_NS_PER_MS;
+	if (t.tv_nsec >= (long)IOL_NS_PER_S) {
+		t.tv_sec++;
+		t.tv_nsec -= (long)IOL_NS_PER_S;
+	}
+	return t;
+}
+
+static void take_back(struct iol_blk_thread *th, struct iol_blk_message *m)
+{
+	struct iol_blk_message **at;
+
+	for (at = &th->messages; *at != m; at = &(*at)->next)
+		;
+	*at = m->next;
+	if (!*at)
+		th->messages_tail = at;
+}
+
+/* Do the message's work while the thread is blocked in a call. Return: whether it was. */
+static bool borrow(struct iol_blk_thread *th, struct iol_blk_message *m)
+{
+	unsigned int in_call = IOL_BLK_IN_CALL;
+	bool mine;
+
+	pthread_mutex_lock(&th->borrow);
+	mine = __atomic_compare_exchange_n(&th->blocked, &in_call, IOL_BLK_BORROWED, false,
+					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	if (mine) {
+		pthread_mutex_lock(&th->lock);
+		take_back(th, m);
+		pthread_mutex_unlock(&th->lock);
+		m->fn(m->arg);
+		__atomic_store_n(&th->blocked, IOL_BLK_IN_CALL, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&th->borrow);
+	return mine;
+}
+
 void iol_blk_thread_call(struct iol_blk_thread *th, void (*fn)(void *arg), void *arg)
 {
 	struct iol_blk_message m = { .fn = fn, .arg = arg };
@@ -72,8 +120,16 @@ void iol_blk_thread_call(struct iol_blk_thread *th, void (*fn)(void *arg), void 
 	th->messages_tail = &m.next;
 	__atomic_store_n(&th->pending, true, __ATOMIC_SEQ_CST);
 	iol_blk_thread_wake(th);
-	while (!m.done)
-		pthread_cond_wait(&th->cond, &th->lock);
+	while (!m.done) {
+		struct timespec until = from_now(BORROW_MS);
+
+		if (pthread_cond_timedwait(&th->cond, &th->lock, &until) != ETIMEDOUT || m.done)
+			continue;
+		pthread_mutex_unlock(&th->lock);
+		if (borrow(th, &m))
+			return;
+		pthread_mutex_lock(&th->lock);
+	}
 	pthread_mutex_unlock(&th->lock);
 }
 
@@ -150,17 +206,10 @@ static void tell_drained(struct iol_blk_queue *q)
 bool iol_blk_thread_drain(struct iol_blk_queue *q, unsigned int timeout_ms)
 {
 	struct iol_blk_thread *th = q->thread;
-	struct timespec until;
+	struct timespec until = from_now(timeout_ms);
 	bool drained;
 	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (long)(timeout_ms % 1000) * (long)IOL_NS_PER_MS;
-	if (until.tv_nsec >= (long)IOL_NS_PER_S) {
-		until.tv_sec++;
-		until.tv_nsec -= (long)IOL_NS_PER_S;
-	}
 	iol_blk_thread_call(th, stop_message, q);
 	pthread_mutex_lock(&th->lock);
 	while (!q->drained && rc != ETIMEDOUT)
@@ -189,6 +238,17 @@ static void drop(struct iol_blk_queue *q)
 	iol_blk_queue_free(&q);
 }
 
+void iol_blk_thread_bury(struct iol_blk_queue *q)
+{
+	struct iol_disk *disk = q->disk;
+
+	if (!q->inflight) {
+		q->thread->zombies--;
+		drop(q);
+	}
+	iol_disk_zombies_add(disk, -1);
+}
+
 static void remove_message(void *arg)
 {
 	struct queue_call *c = arg;
@@ -214,7 +274,6 @@ static void remove_message(void *arg)
 	q->ring = NULL;
 	q->gone = true;
 	th->zombies++;
-	iol_disk_ref(q->disk);
 	iol_disk_zombies_add(q->disk, (int)q->inflight);
 }
 
@@ -274,16 +333,8 @@ static void finish(struct iol_blk_thread *th, unsigned int n)
 		struct iol_blk_queue *q = ((struct iol_blk_req *)th->done[i])->q;
 
 		iol_blk_req_done(th->done[i]);
-		if (!q->gone)
-			continue;
-		iol_disk_zombies_add(q->disk, -1);
-		if (!q->inflight) {
-			struct iol_disk *disk = q->disk;
-
-			drop(q);
-			th->zombies--;
-			iol_disk_unref(disk);
-		}
+		if (q->gone)
+			iol_blk_thread_bury(q);
 	}
 }
 

@@ -44,6 +44,9 @@ struct iol_blk_thread {
 	struct iol_io *done[2 * IOL_BLK_BURST];
 	struct iol_blk_thread_stats stats;
 
+	unsigned int blocked; /* enum iol_blk_blocked */
+	pthread_mutex_t borrow;
+
 	bool pending; /* a message waits */
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* something changed that a control thread may wait for */
@@ -70,11 +73,44 @@ struct iol_blk_threads {
 
 #define IOL_ZEROES_SIZE (1u << 20)
 
+/*
+ * A thread that writes to the page cache itself may block for as long as storage hangs. While it is
+ * in that call it touches nothing of its own, so control can do there what it would have asked the
+ * thread to do, queue and ring included; the thread looks around when it comes back.
+ */
+enum iol_blk_blocked {
+	IOL_BLK_RUNNING,
+	IOL_BLK_IN_CALL,  /* it may be borrowed */
+	IOL_BLK_BORROWED, /* by who holds the lock for it */
+};
+
+/** iol_blk_thread_enter(), iol_blk_thread_leave() - Around a call that may block for long. */
+static inline void iol_blk_thread_enter(struct iol_blk_thread *th)
+{
+	__atomic_store_n(&th->blocked, IOL_BLK_IN_CALL, __ATOMIC_RELEASE);
+}
+
+static inline void iol_blk_thread_leave(struct iol_blk_thread *th)
+{
+	unsigned int in_call = IOL_BLK_IN_CALL;
+
+	if (__builtin_expect(__atomic_compare_exchange_n(&th->blocked, &in_call, IOL_BLK_RUNNING,
+							 false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE),
+			     1))
+		return;
+	pthread_mutex_lock(&th->borrow);
+	__atomic_store_n(&th->blocked, IOL_BLK_RUNNING, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&th->borrow);
+}
+
 /** iol_blk_threads_make() - iol_blk_threads_new() with an engine that needs no probing. */
 int iol_blk_threads_make(const struct iol_blk_threads_spec *spec,
 			 const struct iol_engine_ops *engine, struct iol_blk_threads **threads);
 
-/** iol_blk_thread_call() - Run @fn on the thread between two turns; return after it. */
+/**
+ * iol_blk_thread_call() - Run @fn on the thread between two turns, or in its place while it is blocked
+ * in a call; return after it.
+ */
 void iol_blk_thread_call(struct iol_blk_thread *th, void (*fn)(void *arg), void *arg);
 
 /** iol_blk_thread_wake() - Have the thread look at everything once. */
@@ -112,6 +148,9 @@ unsigned int iol_blk_thread_remove(struct iol_blk_queue *q);
 void *iol_blk_thread_main(void *arg);
 
 /* On the thread. */
+
+/** iol_blk_thread_bury() - A queue that is gone got an operation back. It may be freed. */
+void iol_blk_thread_bury(struct iol_blk_queue *q);
 
 /** iol_bounce_get() - IOL_BOUNCE_SIZE bytes aligned to 4096, or NULL. */
 void *iol_bounce_get(struct iol_blk_thread *th);

@@ -59,6 +59,7 @@ static int init_thread(struct iol_blk_threads *all, unsigned int index)
 	th->poll_max = all->poll_max;
 	th->messages_tail = &th->messages;
 	pthread_mutex_init(&th->lock, NULL);
+	pthread_mutex_init(&th->borrow, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&th->cond, &attr);
@@ -88,6 +89,7 @@ static void free_thread(struct iol_blk_thread *th)
 	iol_close(&th->wake_fd);
 	iol_close(&th->epoll_fd);
 	pthread_cond_destroy(&th->cond);
+	pthread_mutex_destroy(&th->borrow);
 	pthread_mutex_destroy(&th->lock);
 }
 

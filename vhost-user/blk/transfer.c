@@ -29,6 +29,20 @@
 #define STALL_MAX     (1600 * IOL_NS_PER_MS)
 #define READ_SKIP_MAX 63
 
+/* A call that may block for as long as storage hangs: then the queue may be gone after it. */
+static int run_blocking(struct iol_blk_req *req, int rwf)
+{
+	struct iol_blk_queue *q = req->q;
+	int res;
+
+	q->inflight++;
+	iol_blk_thread_enter(q->thread);
+	res = q->image->ops->run(q->image, &req->io, rwf);
+	iol_blk_thread_leave(q->thread);
+	q->inflight--;
+	return res;
+}
+
 static bool inline_read(struct iol_blk_req *req)
 {
 	struct iol_blk_queue *q = req->q;
@@ -42,7 +56,10 @@ static bool inline_read(struct iol_blk_req *req)
 		return false;
 	}
 	IOL_STAT_ADD(q->thread->stats.syscalls, 1);
-	res = q->image->ops->run(q->image, &req->io, q->image->resident ? 0 : RWF_NOWAIT);
+	if (q->image->resident)
+		res = run_blocking(req, 0);
+	else
+		res = q->image->ops->run(q->image, &req->io, RWF_NOWAIT);
 	req->io.res = res;
 	if ((uint64_t)(int64_t)res == req->io.len) {
 		p->read_backoff = 0;
@@ -71,10 +88,10 @@ static bool inline_write(struct iol_blk_req *req)
 	if (start < p->write_pool_until)
 		return false;
 	IOL_STAT_ADD(q->thread->stats.syscalls, 1);
-	res = q->image->ops->run(q->image, &req->io, rwf);
-	if (res == -EOPNOTSUPP && rwf) {
+	res = run_blocking(req, rwf);
+	if (res == -EOPNOTSUPP && rwf && !q->gone) {
 		p->no_nowait_write = true;
-		res = q->image->ops->run(q->image, &req->io, 0);
+		res = run_blocking(req, 0);
 	}
 	req->io.res = res;
 	took = iol_now() - start;
@@ -205,6 +222,8 @@ void iol_blk_transfer(struct iol_blk_req *req)
 	set_io(req);
 	if (!image->direct || image->resident)
 		at_once = req->write ? !req->io.dsync && inline_write(req) : inline_read(req);
+	if (q->gone)
+		return;
 	if (at_once && req->io.res > 0) {
 		uint32_t n = (uint32_t)req->io.res;
 
