@@ -112,6 +112,7 @@ GOOD_LINES = [
     GOOD + ["--cache=writethrough", "--poll-us=0"],
     GOOD + ["--engine=pool", "--poll-us=1000000"],
     GOOD + ["--engine=auto", "--verbose"],
+    GOOD + ["--sqpoll"],
     GOOD + ["--lock-timeout=5", "--stop-timeout=500ms"],
     GOOD + ["--socket-mode=0600", "--control={d}/c"],
     ["--socket-path={d}/s", "--blk-file=null:1T"],
@@ -290,6 +291,20 @@ class Serving(unittest.TestCase):
                     self.assertEqual(blk.stop(), 0, blk.log())
                     self.assertIn("ended cleanly", blk.log().splitlines()[-1])
                 self.assertEqual(sorted(os.listdir(box.path)), ["comma,image", "image"])
+
+    def test_past_the_page_cache(self):
+        for arguments in (["--direct"], ["--cache=none"], ["--direct", "--iopoll"],
+                          ["--direct", "--cache=writethrough"], ["--cache=none", "--fixed-buffers"]):
+            with self.subTest(arguments=arguments), Sandbox() as box:
+                image = box.image("image", 1 << 20)
+                try:
+                    os.close(os.open(image, os.O_RDONLY | os.O_DIRECT))
+                except OSError:
+                    self.skipTest("the file system under /tmp knows no O_DIRECT")
+                with box.blk(*filled(GOOD, box.path), *arguments) as blk:
+                    blk.wait_socket(f"{box.path}/s")
+                    blk.connect(f"{box.path}/s").close()
+                    self.assertEqual(blk.stop(), 0, blk.log())
 
     def test_every_option_is_tried(self):
         tried = " ".join(word for line, *_ in [(line,) for line in GOOD_LINES] + BAD

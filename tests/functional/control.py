@@ -4,6 +4,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -28,6 +29,11 @@ class Control(unittest.TestCase):
                                 f"--disk=name=zero,socket={self.box.path}/zero,file=null:1M")
         self.addCleanup(self.blk.__exit__, None)
         self.blk.wait_connect(self.path)
+
+    def tearDown(self):
+        # Whatever it went through, it ends cleanly.
+        if self.blk.process.poll() is None:
+            self.assertEqual(self.blk.stop(), 0, self.blk.log())
 
     def verb(self, *arguments, status=0, **more):
         result = run([IOLANE, "blk", *arguments, f"--control={self.path}"], **more)
@@ -176,6 +182,50 @@ class Verbs(Control):
         self.assertEqual([disk["name"] for disk in self.verb_json("stats", "more")["disks"]],
                          ["more"])
         self.assertIn("THREAD", self.verb("stats", "zero"))
+
+    @unittest.skipUnless(programs.BENCH, "iolane-bench is not built")
+    def test_stats_count_what_was_done(self):
+        with programs.started([programs.BENCH, "blk", f"--socket={self.box.path}/zero",
+                               "--rw=randrw", "--bs=4k", "--iodepth=4", "--queues=2", "--ramp=0",
+                               "--runtime=60"]) as bench:
+            def both_queues_worked():
+                queues = self.verb_json("stats", "zero")["disks"][0]["queues"]
+                return len(queues) == 2 and all(
+                    queue["ops"].get(op, {"requests": 0})["requests"] > 100
+                    for queue in queues for op in ("read", "write"))
+            programs.until("requests on both queues", both_queues_worked)
+            disk, = self.verb_json("list")
+            self.assertEqual((disk["connected"], disk["queues_running"]), (True, 2))
+            rows = self.verb("stats").splitlines()
+            self.assertEqual(rows[0].split()[:6],
+                             "DISK QUEUE THREAD OPERATION REQUESTS BYTES".split())
+            self.assertEqual([row.split()[:4] for row in rows[1:5]],
+                             [["zero", q, "0", op] for q in "01" for op in ("read", "write")])
+            bench.kill()
+        programs.until("the queues to stop",
+                       lambda: self.verb_json("list")[0]["queues_running"] == 0)
+        stats = self.verb_json("stats")
+        for queue in stats["disks"][0]["queues"]:
+            self.assertIsNone(queue["thread"])
+            for op in queue["ops"].values():
+                latency = op["lat_us"]
+                self.assertEqual(op["errors"], 0)
+                self.assertLess(0, latency["p50"])
+                self.assertLessEqual(latency["p50"], latency["p99"])
+                self.assertLessEqual(latency["p99"], latency["p999"])
+                self.assertLessEqual(latency["p999"], latency["max"])
+                self.assertLess(latency["mean"], latency["max"])
+            self.assertEqual(queue["ops"]["read"]["bytes"],
+                             4096 * queue["ops"]["read"]["requests"])
+        thread, = stats["threads"]
+        self.assertLess(0, thread["useful"])
+        self.assertLessEqual(thread["useful"], thread["turns"])
+        self.assertAlmostEqual(thread["useful_ratio"], thread["useful"] / thread["turns"])
+        # Nothing is counted any more, and a disk that comes under the same name starts at zero.
+        self.assertEqual(self.verb_json("stats")["disks"], stats["disks"])
+        self.verb("del", "zero")
+        self.verb("add", f"name=zero,socket={self.box.path}/zero,file=null:1M")
+        self.assertEqual(self.verb_json("stats")["disks"], [{"name": "zero", "queues": []}])
 
     def test_stats_are_watched_until_the_end(self):
         arguments = [IOLANE, "blk", "stats", "--watch=100ms", "--json", f"--control={self.path}"]
@@ -375,6 +425,25 @@ class Hostile(Control):
             self.assertEqual(self.blk.stop(signal.SIGTERM), 0)
             self.assertEqual(receive_all(half) + receive_all(silent), b"")
         self.assertEqual(os.listdir(self.box.path), [])
+
+
+class WithoutDescriptors(unittest.TestCase):
+    def test_it_waits_until_there_are_some_again(self):
+        with Sandbox() as box:
+            path = f"{box.path}/c"
+            limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+            with box.blk(f"--control={path}", preexec_fn=limit) as blk:
+                blk.wait_connect(path)
+                connections = [blk.connect(path) for _ in range(CLIENTS - 1)]
+                blk.wait_log("control: cannot accept a client: Too many open files")
+                # Were it to spin, it would say so thousands of times until it is asked again.
+                time.sleep(0.5)
+                self.assertLess(blk.log().count("cannot accept"), 100)
+                for connection in connections:
+                    connection.close()
+                result = run([IOLANE, "blk", "list", f"--control={path}"])
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertEqual(blk.stop(), 0)
 
 
 class WithoutDisks(unittest.TestCase):

@@ -15,6 +15,7 @@ import unittest
 # Meson names the programs to the test; see meson.build.
 BLK = os.environ["IOLANE_BLK"]
 IOLANE = os.environ["IOLANE"]
+BENCH = os.environ.get("IOLANE_BENCH")
 
 # A bound on what comes at once on any machine, and slowly on a loaded one under a sanitizer.
 SOON = 60
@@ -86,14 +87,14 @@ def get_features(connection):
 class Backend:
     """A running iolane-blk."""
 
-    def __init__(self, box, arguments, fds, user):
+    def __init__(self, box, arguments, fds, more):
         self.log_path = f"{box.path}.log"
         # Nobody may not reach the build tree: open the program before, run its descriptor.
         number = os.open(BLK, os.O_RDONLY)
         with open(self.log_path, "wb") as log:
-            program = f"/proc/self/fd/{number}" if user else BLK
+            program = f"/proc/self/fd/{number}" if "user" in more else BLK
             self.process = subprocess.Popen([program, *arguments], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, pass_fds=[number, *fds], **user)
+                                            stdout=log, stderr=log, pass_fds=[number, *fds], **more)
         os.close(number)
         self.pid = self.process.pid
 
@@ -104,9 +105,12 @@ class Backend:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        if error[0]:
-            print(self.log(), file=sys.stderr)
+        log = self.log()
         os.unlink(self.log_path)
+        if error[0]:
+            print(log, file=sys.stderr)
+        elif "Sanitizer" in log or "runtime error" in log:
+            raise AssertionError(log)
 
     def log(self):
         return read_file(self.log_path)
@@ -185,8 +189,8 @@ class Sandbox:
             file.truncate(size)
         return path
 
-    def blk(self, *arguments, fds=(), **user):
-        return Backend(self, arguments, list(fds), user)
+    def blk(self, *arguments, fds=(), **more):
+        return Backend(self, arguments, list(fds), more)
 
 
 def main():
