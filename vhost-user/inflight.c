@@ -44,29 +44,63 @@ static int make(uint16_t num_queues, uint16_t queue_size, bool packed,
 	return 0;
 }
 
+static int map(struct iol_inflight *in, size_t len, uint64_t offset)
+{
+	in->map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, in->fd, (off_t)offset);
+	if (in->map == MAP_FAILED) {
+		in->map = NULL;
+		return iol_fail(errno, "cannot map an inflight log of %zu bytes: %s", len,
+				strerror(errno));
+	}
+	in->map_len = len;
+	return 0;
+}
+
 int iol_inflight_new(uint16_t num_queues, uint16_t queue_size, bool packed,
 		     struct iol_inflight **inflight)
 {
-	_cleanup_(iol_inflight_destroy) struct iol_inflight *in = NULL;
+	struct iol_inflight *in = NULL;
+	size_t len;
 	int rc = make(num_queues, queue_size, packed, &in);
 
 	if (rc)
 		return rc;
-	in->map_len = in->stride * num_queues;
+	len = in->stride * num_queues;
 	in->fd = memfd_create("iolane-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	/* Sealed, so that no one can take the pages from under us. */
-	if (in->fd < 0 || ftruncate(in->fd, (off_t)in->map_len) ||
+	if (in->fd < 0 || ftruncate(in->fd, (off_t)len) ||
 	    fcntl(in->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		return iol_fail(errno, "cannot make an inflight log of %zu bytes: %s", in->map_len,
-				strerror(errno));
-	in->map = mmap(NULL, in->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, in->fd, 0);
-	if (in->map == MAP_FAILED) {
-		in->map = NULL;
-		return iol_fail(errno, "cannot map an inflight log of %zu bytes: %s", in->map_len,
-				strerror(errno));
+		rc = iol_fail(errno, "cannot make an inflight log of %zu bytes: %s", len,
+			      strerror(errno));
+	else
+		rc = map(in, len, 0);
+	if (rc) {
+		iol_inflight_destroy(&in);
+		return rc;
 	}
 	in->queues = in->map;
-	*inflight = iol_take_ptr(in);
+	*inflight = in;
+	return 0;
+}
+
+static int check_file(const struct iol_inflight *in, uint64_t size, uint64_t offset)
+{
+	struct stat st;
+
+	if (fstat(in->fd, &st))
+		return iol_fail(errno, "cannot look at the inflight log's file: %s",
+				strerror(errno));
+	if (size < in->stride * in->num_queues || offset % sizeof(uint64_t))
+		return iol_fail(EINVAL,
+				"the inflight log for %u queues of %u has %llu bytes at %llu, but "
+				"needs %zu at a multiple of 8",
+				in->num_queues, in->queue_size, (unsigned long long)size,
+				(unsigned long long)offset, in->stride * in->num_queues);
+	if (offset > (uint64_t)st.st_size || size > (uint64_t)st.st_size - offset)
+		return iol_fail(EINVAL,
+				"the inflight log's file has %llu bytes, too few for %llu at %llu",
+				(unsigned long long)st.st_size, (unsigned long long)size,
+				(unsigned long long)offset);
 	return 0;
 }
 
@@ -74,43 +108,30 @@ int iol_inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t num_queues
 		     uint16_t queue_size, bool packed, int wake_fd, bool *broken,
 		     struct iol_inflight **inflight)
 {
-	_cleanup_(iol_inflight_destroy) struct iol_inflight *in = NULL;
-	_cleanup_close_ int owned = fd;
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), skip = offset % page;
-	struct stat st;
+	uint64_t skip = offset % (uint64_t)sysconf(_SC_PAGESIZE);
+	struct iol_inflight *in = NULL;
 	int rc = make(num_queues, queue_size, packed, &in);
 
-	if (rc)
+	if (rc) {
+		close(fd);
 		return rc;
-	if (fstat(fd, &st))
-		return iol_fail(errno, "cannot look at the inflight log's file: %s",
-				strerror(errno));
-	if (size < in->stride * num_queues || offset % sizeof(uint64_t))
-		return iol_fail(EINVAL,
-				"the inflight log for %u queues of %u has %llu bytes at %llu, but "
-				"needs %zu at a multiple of 8",
-				num_queues, queue_size, (unsigned long long)size,
-				(unsigned long long)offset, in->stride * num_queues);
-	if (offset > (uint64_t)st.st_size || size > (uint64_t)st.st_size - offset)
-		return iol_fail(EINVAL,
-				"the inflight log's file has %llu bytes, too few for %llu at %llu",
-				(unsigned long long)st.st_size, (unsigned long long)size,
-				(unsigned long long)offset);
-	/* No more than it takes: @size is the front end's word. */
-	in->map_len = skip + in->stride * num_queues;
-	in->map = mmap(NULL, in->map_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		       (off_t)(offset - skip));
-	if (in->map == MAP_FAILED) {
-		in->map = NULL;
-		return iol_fail(errno, "cannot map the inflight log's file: %s", strerror(errno));
 	}
-	in->sigbus = iol_sigbus_add(in->map, in->map_len, wake_fd, broken);
-	if (!in->sigbus)
-		return -ENOMEM;
-	in->queues = in->map + skip;
-	in->fd = iol_take_fd(&owned);
-	*inflight = iol_take_ptr(in);
-	return 0;
+	in->fd = fd;
+	rc = check_file(in, size, offset);
+	/* No more than it takes: @size is the front end's word. */
+	if (!rc)
+		rc = map(in, skip + in->stride * num_queues, offset - skip);
+	if (!rc) {
+		in->queues = in->map + skip;
+		in->sigbus = iol_sigbus_add(in->map, in->map_len, wake_fd, broken);
+		if (!in->sigbus)
+			rc = -ENOMEM;
+	}
+	if (rc)
+		iol_inflight_destroy(&in);
+	else
+		*inflight = in;
+	return rc;
 }
 
 void iol_inflight_destroy(struct iol_inflight **inflight)

@@ -73,7 +73,7 @@ static int map_areas(struct iol_ring *r)
 {
 	const struct iol_ring_spec *s = &r->spec;
 	size_t n = r->size;
-	void *desc, *avail, *used;
+	void *desc = NULL, *avail = NULL, *used = NULL;
 	int rc;
 
 	rc = map_area(r, "descriptor", s->desc, n * sizeof(struct vring_desc),

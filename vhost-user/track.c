@@ -2,7 +2,6 @@
 #include "vhost-user/track.h"
 
 #include "base/error.h"
-#include "base/own.h"
 #include "vhost-user/inflight_priv.h"
 
 #include <errno.h>
@@ -278,33 +277,45 @@ static void packed_unuse(struct vring_packed_desc *ring, uint16_t size, uint16_t
 	}
 }
 
-static int packed_recover(struct iol_track *t, uint16_t size, struct vring_packed_desc *ring,
-			  struct iol_track_pos *pos)
+/* Read the lists. @seen and @ids: zeroed, for each entry and buffer ID. */
+static int packed_read(struct iol_track *t, uint16_t size, uint8_t *seen, uint8_t *ids)
 {
-	_cleanup_free_ uint8_t *seen = calloc(1, size), *ids = calloc(1, UINT16_MAX + 1);
 	struct iol_log_packed *log = t->packed;
-	unsigned int i, slots = 0;
-	int rc;
+	unsigned int i;
+	int rc = packed_free_list(t, size, seen);
 
-	t->replay = calloc(size, sizeof(t->replay[0]));
-	t->saved = calloc(size, sizeof(t->saved[0]));
-	if (!seen || !ids || !t->replay || !t->saved)
-		return iol_fail(ENOMEM, "no memory to replay a ring of %u", size);
-	rc = packed_settle(t, size, ring, pos);
-	if (!rc)
-		rc = packed_free_list(t, size, seen);
 	for (i = 0; i < size && !rc; i++)
 		if (ONCE(log->desc[i].inflight))
 			rc = seen[i] ? nonsense("a chain in flight within another, entry", i)
 				     : packed_chain(t, size, (uint16_t)i, seen, ids);
+	for (i = 0; i < size && !rc; i++)
+		if (!seen[i])
+			rc = nonsense("a list that has lost entry", i);
+	return rc;
+}
+
+static int packed_recover(struct iol_track *t, uint16_t size, struct vring_packed_desc *ring,
+			  struct iol_track_pos *pos)
+{
+	unsigned int i, slots = 0;
+	uint8_t *seen;
+	int rc;
+
+	t->replay = calloc(size, sizeof(t->replay[0]));
+	t->saved = calloc(size, sizeof(t->saved[0]));
+	seen = calloc(1, size + UINT16_MAX + 1);
+	if (!t->replay || !t->saved || !seen)
+		rc = iol_fail(ENOMEM, "no memory to replay a ring of %u", size);
+	else
+		rc = packed_settle(t, size, ring, pos);
+	if (!rc)
+		rc = packed_read(t, size, seen, seen + size);
+	free(seen);
 	if (rc)
 		return rc;
+	sort(t);
 	for (i = 0; i < t->nreplay; i++)
 		slots += t->replay[i].num;
-	for (i = 0; i < size; i++)
-		if (!seen[i])
-			return nonsense("a list that has lost entry", i);
-	sort(t);
 	packed_unuse(ring, size, pos->used_next, pos->used_wrap, slots);
 	pos->next = (uint16_t)((pos->used_next + slots) % size);
 	pos->avail_wrap = pos->used_wrap ^ (pos->used_next + slots >= size);

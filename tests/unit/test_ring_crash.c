@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A back end may be killed at any instruction: the next must give every chain its used entry once.
+ *
+ * A child serves a ring while its parent steps it instruction by instruction. Whenever the shared
+ * memory changed, it is what a process killed right there would leave; a new ring on a copy of it
+ * must bring everything to its end. Some of these new rings are stepped and killed in turn.
+ */
+#include "ring_env.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#define CHAINS_MAX 24
+/*
+ * Every so many states, the recovery is killed at each instruction, too. Sanitizers add so many that it
+ * would take minutes, and see the same code in verify().
+ */
+#define RECOVER_SOME 32
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define RECOVER false
+#elif defined(__has_feature)
+#define RECOVER !(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define RECOVER true
+#endif
+
+struct script {
+	struct env_conf conf;
+	unsigned int before; /* chains served in full before the crash */
+	unsigned int taken;  /* then taken, and not given back yet */
+	unsigned int made;   /* then available */
+	unsigned int nsegs;  /* segments in a chain */
+	unsigned int burst;  /* chains a pop */
+};
+
+struct world {
+	struct env e;
+	struct iol_inflight *inflight;
+	const struct script *script;
+	struct iol_chain taken[CHAINS_MAX];
+	unsigned int ntaken;
+};
+
+static void add(struct world *w, unsigned int cookie)
+{
+	struct iol_driver_seg segs[3];
+	unsigned int i;
+
+	for (i = 0; i < w->script->nsegs; i++)
+		segs[i] = (struct iol_driver_seg){
+			.addr = ENV_GPA + w->e.data + cookie % w->e.conf.size * ENV_DATA + i * 64,
+			.len = 64,
+			.write = i > 0,
+		};
+	assert_int_equal(iol_driver_add(w->e.driver, segs, w->script->nsegs, cookie), 0);
+	/* The device knows a chain by its first bytes. */
+	memcpy(w->e.host + w->e.data + cookie % w->e.conf.size * ENV_DATA, &cookie, sizeof(cookie));
+}
+
+static unsigned int cookie_of(const struct iol_chain *chain)
+{
+	unsigned int cookie;
+
+	memcpy(&cookie, chain->iov[0].iov_base, sizeof(cookie));
+	return cookie;
+}
+
+static void push(struct env *e, const struct iol_chain *chain)
+{
+	iol_ring_push(e->ring, chain->id, chain->ndesc, chain->in_len);
+}
+
+/* The same world each time, so that a copy of one's memory fits another. */
+static void build(struct world *w, const struct script *s)
+{
+	struct iol_chain chain;
+	uintptr_t cookie;
+	unsigned int i;
+	uint32_t len;
+
+	memset(w, 0, sizeof(*w));
+	w->script = s;
+	env_init(&w->e, &s->conf);
+	assert_int_equal(iol_inflight_new(1, s->conf.size, s->conf.packed, &w->inflight), 0);
+	w->e.spec.inflight = w->inflight;
+	env_start(&w->e);
+	/* Given back in the order taken, so that the next come from free lists turned round. */
+	for (i = 0; i < s->before; i++)
+		add(w, i);
+	iol_driver_publish(w->e.driver);
+	for (i = 0; i < s->before; i++) {
+		assert_int_equal(iol_ring_pop(w->e.ring, &chain, 1), 1);
+		push(&w->e, &chain);
+	}
+	iol_ring_publish(w->e.ring);
+	for (i = 0; i < s->before; i++) {
+		assert_int_equal(iol_driver_used(w->e.driver, &cookie, &len), 1);
+		assert_int_equal(cookie, i);
+	}
+	for (i = 0; i < s->taken; i++)
+		add(w, s->before + i);
+	iol_driver_publish(w->e.driver);
+	for (i = 0; i < s->taken; i++)
+		assert_int_equal(iol_ring_pop(w->e.ring, &w->taken[w->ntaken++], 1), 1);
+	for (i = 0; i < s->made; i++)
+		add(w, s->before + s->taken + i);
+	iol_driver_publish(w->e.driver);
+}
+
+static void tear_down(struct world *w)
+{
+	iol_ring_destroy(&w->e.ring);
+	iol_inflight_destroy(&w->inflight);
+	env_fini(&w->e);
+}
+
+/* What the child does: takes in bursts, gives back the other way round, shows half at a time. */
+static void serve(struct world *w)
+{
+	struct iol_chain *c = w->taken;
+	unsigned int n = w->ntaken;
+	int got;
+
+	do {
+		got = iol_ring_pop(w->e.ring, c + n, w->script->burst);
+		if (got < 0)
+			_exit(1);
+		n += (unsigned int)got;
+		if (n > 2) {
+			push(&w->e, &c[--n]);
+			push(&w->e, &c[--n]);
+			iol_ring_publish(w->e.ring);
+		}
+	} while (got);
+	while (n) {
+		push(&w->e, &c[--n]);
+		if (n % 3 == 0)
+			iol_ring_publish(w->e.ring);
+	}
+}
+
+/* What the next child does: starts, and serves what is left. */
+static void recover(struct world *w)
+{
+	struct iol_chain c;
+	int got;
+
+	if (iol_ring_start(w->e.ring, &w->e.spec))
+		_exit(1);
+	while ((got = iol_ring_pop(w->e.ring, &c, 1)) != 0) {
+		if (got < 0)
+			_exit(1);
+		push(&w->e, &c);
+		iol_ring_publish(w->e.ring);
+	}
+}
+
+/* The memory that a killed process leaves: the guest's, up to its buffers, and the log. */
+static size_t state_len(const struct world *w)
+{
+	return w->e.data + w->inflight->map_len;
+}
+
+static bool same(const struct world *w, const uint8_t *state)
+{
+	return !memcmp(state, w->e.host, w->e.data) &&
+	       !memcmp(state + w->e.data, w->inflight->map, w->inflight->map_len);
+}
+
+static void save(const struct world *w, uint8_t *state)
+{
+	memcpy(state, w->e.host, w->e.data);
+	memcpy(state + w->e.data, w->inflight->map, w->inflight->map_len);
+}
+
+static void load(struct world *w, const uint8_t *state)
+{
+	memcpy(w->e.host, state, w->e.data);
+	memcpy(w->inflight->map, state + w->e.data, w->inflight->map_len);
+	/* What the front end says after a crash: where the ring was when it began. */
+	w->e.spec.base = env_ring_base(&w->e);
+}
+
+/* A new process on this memory: every chain is given back once, and taken in order of submission. */
+static void verify(const struct script *s, const uint8_t *state)
+{
+	unsigned int all = s->taken + s->made, seen = 0, used[CHAINS_MAX] = { 0 };
+	struct iol_chain c;
+	int last = -1, rc;
+	uintptr_t cookie;
+	struct world w;
+	uint32_t len;
+
+	build(&w, s);
+	load(&w, state);
+	assert_int_equal(iol_ring_start(w.e.ring, &w.e.spec), 0);
+	while ((rc = iol_ring_pop(w.e.ring, &c, 1)) == 1) {
+		assert_true((int)cookie_of(&c) > last);
+		last = (int)cookie_of(&c);
+		push(&w.e, &c);
+		iol_ring_publish(w.e.ring);
+		/* The driver looks as it goes, so that nothing stale is covered by what comes later. */
+		while ((rc = iol_driver_used(w.e.driver, &cookie, &len)) == 1) {
+			used[cookie - s->before]++;
+			seen++;
+		}
+		assert_int_equal(rc, 0);
+	}
+	assert_int_equal(rc, 0);
+	while ((rc = iol_driver_used(w.e.driver, &cookie, &len)) == 1) {
+		used[cookie - s->before]++;
+		seen++;
+	}
+	assert_int_equal(rc, 0);
+	assert_int_equal(seen, all);
+	while (all)
+		assert_int_equal(used[--all], 1);
+	assert_int_equal(iol_ring_inflight(w.e.ring), 0);
+	tear_down(&w);
+}
+
+/* Step a child through @work; every change of the state is verified. Returns the states seen. */
+static unsigned int step_through(struct world *w, void (*work)(struct world *), bool deeper);
+
+static void kill_recovery(const struct script *s, const uint8_t *state)
+{
+	struct world w;
+
+	build(&w, s);
+	load(&w, state);
+	step_through(&w, recover, false);
+	tear_down(&w);
+}
+
+static unsigned int step_through(struct world *w, void (*work)(struct world *), bool deeper)
+{
+	uint8_t *state = malloc(state_len(w));
+	unsigned int states = 0;
+	int status;
+	pid_t pid;
+
+	assert_non_null(state);
+	save(w, state);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(77);
+		raise(SIGSTOP);
+		work(w);
+		_exit(0);
+	}
+	for (;;) {
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (!WIFSTOPPED(status))
+			break;
+		if (!same(w, state)) {
+			save(w, state);
+			verify(w->script, state);
+			if (deeper && states % RECOVER_SOME == 0)
+				kill_recovery(w->script, state);
+			states++;
+		}
+		ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
+	}
+	free(state);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		print_message("processes cannot be traced here\n");
+		exit(77);
+	}
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	return states;
+}
+
+static void run(const struct script *s)
+{
+	unsigned int states;
+	struct world w;
+
+	build(&w, s);
+	states = step_through(&w, serve, RECOVER);
+	/* Each chain changes more than its used entry. */
+	assert_true(states > s->made * 4);
+	tear_down(&w);
+}
+
+static void split(void **state)
+{
+	static const struct script scripts[] = {
+		{ { .size = 1 }, .made = 1, .nsegs = 1, .burst = 1 },
+		{ { .size = 8, .base = 65533 }, 2, 2, 4, 1, 3 },
+		{ { .size = 8, .indirect = true }, 5, 3, 5, 3, 8 },
+		{ { .size = 16, .event_idx = true, .base = 65530 }, 3, 1, 4, 3, 2 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+		run(&scripts[i]);
+}
+
+static void packed(void **state)
+{
+	static const struct script scripts[] = {
+		{ { .size = 1, .packed = true }, 1, 0, 1, 1, 1 },
+		/* One batch takes the whole ring: only the wrap counter tells before from after. */
+		{ { .size = 2, .packed = true }, 1, 0, 2, 1, 2 },
+		{ { .size = 3, .packed = true }, 2, 1, 2, 1, 2 },
+		{ { .size = 8, .packed = true, .indirect = true }, 5, 3, 5, 3, 8 },
+		{ { .size = 13, .packed = true, .event_idx = true }, 3, 1, 3, 3, 2 },
+		{ { .size = 12, .packed = true }, 3, 2, 2, 3, 3 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+		run(&scripts[i]);
+}
+
+/* Real kills, whenever they hit, with a driver that goes on and uses the ring again and again. */
+static void killed(bool packed)
+{
+	const struct script s = { .conf = { .size = 16, .packed = packed, .base = 0 }, .nsegs = 2 };
+	unsigned int made = 0, used = 0, kills, target = 0;
+	bool out[16] = { false };
+	struct world w;
+	uintptr_t cookie;
+	uint32_t len;
+	pid_t pid;
+	int rc;
+
+	build(&w, &s);
+	for (kills = 0; kills < 200; kills++) {
+		pid = fork();
+		assert_true(pid >= 0);
+		if (!pid) {
+			struct iol_chain c[CHAINS_MAX];
+			int n;
+
+			if (iol_ring_start(w.e.ring, &w.e.spec))
+				_exit(1);
+			while ((n = iol_ring_pop(w.e.ring, c, CHAINS_MAX)) >= 0) {
+				while (n)
+					push(&w.e, &c[--n]);
+				iol_ring_publish(w.e.ring);
+			}
+			_exit(1);
+		}
+		for (target += 37; used < target;) {
+			while (!out[made % 16] && made - used < 8) {
+				add(&w, made);
+				out[made++ % 16] = true;
+				iol_driver_publish(w.e.driver);
+			}
+			while ((rc = iol_driver_used(w.e.driver, &cookie, &len)) == 1) {
+				assert_true(out[cookie % 16]);
+				out[cookie % 16] = false;
+				used++;
+			}
+			assert_int_equal(rc, 0);
+			assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+		}
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+	}
+	tear_down(&w);
+}
+
+static void killed_split(void **state)
+{
+	killed(false);
+}
+
+static void killed_packed(void **state)
+{
+	killed(true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(split),
+		cmocka_unit_test(packed),
+		cmocka_unit_test(killed_split),
+		cmocka_unit_test(killed_packed),
+	};
+
+	/* Fresh pages for large tables: clearing used ones takes an instruction a word, each stepped. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 15);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
