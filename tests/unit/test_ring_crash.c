@@ -388,5 +388,6 @@ int main(void)
 
 	/* Fresh pages for large tables: clearing used ones takes an instruction a word, each stepped. */
 	mallopt(M_MMAP_THRESHOLD, 1 << 15);
+	mallopt(M_PERTURB, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
