@@ -36,6 +36,7 @@ struct fuzz {
 	int sock, back;
 	int memfd;
 	bool over;
+	uint16_t offered;
 	struct {
 		struct iol_chain chain[HELD];
 		unsigned int n;
@@ -318,6 +319,7 @@ static void fill(union vhost_user_payload *p, uint32_t id, uint8_t index)
 	case VHOST_USER_GET_INFLIGHT_FD:
 	case VHOST_USER_SET_INFLIGHT_FD:
 		p->inflight.mmap_size = 0x4000;
+		p->inflight.mmap_offset = 0x8000;
 		p->inflight.num_queues = QUEUES;
 		p->inflight.queue_size = 8;
 		break;
@@ -377,20 +379,27 @@ static void message(struct fuzz *f, uint32_t row, uint8_t bend)
 /* All that a front end says up to a running ring. */
 static void introduce(struct fuzz *f, uint8_t index)
 {
-	static const uint32_t ids[] = {
-		VHOST_USER_SET_PROTOCOL_FEATURES, VHOST_USER_SET_OWNER,
-		VHOST_USER_SET_BACKEND_REQ_FD,    VHOST_USER_SET_FEATURES,
-		VHOST_USER_SET_MEM_TABLE,         VHOST_USER_SET_VRING_NUM,
-		VHOST_USER_SET_VRING_ADDR,        VHOST_USER_SET_VRING_CALL,
-		VHOST_USER_SET_VRING_KICK,        VHOST_USER_SET_VRING_ENABLE,
+	static const struct {
+		uint32_t id;
+		uint8_t only; /* with one of these bits in the index, or 0 */
+	} steps[] = {
+		{ VHOST_USER_SET_PROTOCOL_FEATURES, 0 }, { VHOST_USER_SET_OWNER, 0 },
+		{ VHOST_USER_SET_BACKEND_REQ_FD, 0 },    { VHOST_USER_SET_FEATURES, 0 },
+		{ VHOST_USER_SET_INFLIGHT_FD, 0x20 },    { VHOST_USER_SET_LOG_BASE, 0x40 },
+		{ VHOST_USER_SET_MEM_TABLE, 0 },         { VHOST_USER_IOTLB_MSG, 0x4 },
+		{ VHOST_USER_SET_VRING_NUM, 0 },         { VHOST_USER_SET_VRING_ADDR, 0 },
+		{ VHOST_USER_SET_VRING_CALL, 0 },        { VHOST_USER_SET_VRING_KICK, 0 },
+		{ VHOST_USER_SET_VRING_ENABLE, 0 },
 	};
 	size_t i;
 	uint32_t row;
 
-	for (i = 0; i < sizeof(ids) / sizeof(ids[0]) && !f->over; i++) {
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]) && !f->over; i++) {
 		const struct script rest = f->in;
 
-		for (row = 0; rows[row].id != ids[i]; row++)
+		if (steps[i].only && !(index & steps[i].only))
+			continue;
+		for (row = 0; rows[row].id != steps[i].id; row++)
 			;
 		/* message() reads the index from the script: let it read this one. */
 		f->in = (struct script){ &index, 1 };
@@ -415,7 +424,7 @@ static void raw(struct fuzz *f)
 
 static void poke(struct fuzz *f)
 {
-	uint64_t at = take(&f->in, 2) % 0x4000;
+	uint64_t at = take(&f->in, 2) % 0x9000;
 	uint8_t bytes[16];
 	unsigned int n = 1 + (unsigned int)take(&f->in, 1) % sizeof(bytes), i;
 
@@ -423,6 +432,35 @@ static void poke(struct fuzz *f)
 		bytes[i] = (uint8_t)take(&f->in, 1);
 	if (pwrite(f->memfd, bytes, n, (off_t)at) < 0)
 		abort();
+}
+
+/* A descriptor that looks good to the ring, at least where it lies; what is in it is the script's. */
+static void offer(struct fuzz *f)
+{
+	struct {
+		uint64_t addr;
+		uint32_t len;
+		uint16_t a, b; /* split: flags, next; packed: id, flags */
+	} desc = { .addr = GPA + take(&f->in, 2), .len = (uint32_t)take(&f->in, 2) };
+	uint8_t flags = (uint8_t)take(&f->in, 1);
+	uint16_t slot = f->offered % 8, idx[2];
+
+	if (f->dev->features & 1ull << VIRTIO_F_RING_PACKED) {
+		desc.a = flags >> 4;
+		desc.b = (flags & 7) | (f->offered & 8 ? 1 << 15 : 1 << 7);
+		if (pwrite(f->memfd, &desc, sizeof(desc), slot * 16) < 0)
+			abort();
+	} else {
+		desc.a = flags & 7;
+		desc.b = (flags >> 4) % 8;
+		idx[0] = f->offered + 1;
+		idx[1] = slot;
+		if (pwrite(f->memfd, &desc, sizeof(desc), slot * 16) < 0 ||
+		    pwrite(f->memfd, &idx[1], 2, 0x1004 + slot * 2) < 0 ||
+		    pwrite(f->memfd, &idx[0], 2, 0x1002) < 0)
+			abort();
+	}
+	f->offered++;
 }
 
 static void work_all(struct fuzz *f, bool hold)
@@ -468,8 +506,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			message(&f, op % ROWS, op & 1 ? (uint8_t)take(&f.in, 1) : 0);
 		else if (op < 0xd0)
 			introduce(&f, (uint8_t)take(&f.in, 1));
-		else if (op < 0xe0)
+		else if (op < 0xd8)
 			poke(&f);
+		else if (op < 0xe6)
+			offer(&f);
 		else if (op < 0xf0)
 			work_all(&f, op & 1);
 		else if (op < 0xfc)
