@@ -6,6 +6,7 @@ and sentence, signals, and what is printed for people and machines."""
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -226,6 +227,71 @@ class Printed(unittest.TestCase):
                                         timeout=programs.SOON, check=False)
             self.assertEqual(result.returncode, FAILED)
             self.assertIn("cannot write to standard output", result.stderr)
+
+
+class Siblings(unittest.TestCase):
+    """What "iolane NAME" starts: iolane-NAME beside it, else in PATH."""
+
+    def setUp(self):
+        self.box = Sandbox()
+        self.addCleanup(self.box.__exit__)
+        for folder in ("beside", "path"):
+            os.mkdir(f"{self.box.path}/{folder}")
+        self.iolane = f"{self.box.path}/beside/iolane"
+        shutil.copy(IOLANE, self.iolane)
+
+    def program(self, where, name):
+        path = f"{self.box.path}/{where}/iolane-{name}"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nprintf "%s|" {where} "$@"\nexit 7\n')
+        os.chmod(path, 0o755)
+
+    def iolane_says(self, *arguments):
+        path = f"{self.box.path}/path:{os.environ['PATH']}"
+        return run([self.iolane, *arguments], env={**os.environ, "PATH": path})
+
+    def test_found_beside_it_then_in_path(self):
+        self.program("path", "bench")
+        self.assertEqual(self.iolane_says("bench", "blk", "--x=1 2").stdout, "path|blk|--x=1 2|")
+        self.program("beside", "bench")
+        result = self.iolane_says("bench", "blk")
+        self.assertEqual((result.stdout, result.returncode), ("beside|blk|", 7))
+        self.assertEqual(self.iolane_says("help", "bench").stdout, "beside|--help|")
+
+    def test_blk_with_options(self):
+        self.program("beside", "blk")
+        for arguments in (["--socket-path=s", "--blk-file", "list"], ["--control=c"], ["-V"]):
+            self.assertEqual(self.iolane_says("blk", *arguments).stdout,
+                             "|".join(["beside", *arguments, ""]))
+
+    def test_a_program_of_somebody_else(self):
+        self.program("path", "more")
+        self.assertEqual(self.iolane_says("more", "x").stdout, "path|x|")
+
+    def test_what_cannot_be_started(self):
+        for arguments, status, sentence in (
+                ([], USAGE, "say what to do"),
+                (["--nothing"], USAGE, "unknown option --nothing"),
+                (["bnech"], USAGE, "unknown command bnech: did you mean bench?"),
+                (["../evil"], USAGE, "unknown command ../evil"),
+                (["bench"], FAILED, "cannot find iolane-bench beside"),
+                (["blk"], USAGE, "iolane blk needs a verb"),
+                (["blk", "--direct"], FAILED, "cannot find iolane-blk beside"),
+                (["blk", "lst"], USAGE, "did you mean list?"),
+                (["help", "blk", "lst"], USAGE, "did you mean list?"),
+                (["help", "nothing"], USAGE, "unknown command nothing")):
+            with self.subTest(arguments=arguments):
+                result = run([self.iolane, *arguments], env={"PATH": f"{self.box.path}/path"})
+                self.assertEqual((result.returncode, result.stdout), (status, ""))
+                self.assertEqual(len(result.stderr.splitlines()), 1)
+                self.assertIn(sentence, result.stderr)
+
+    def test_one_that_may_not_be_executed(self):
+        self.program("beside", "bench")
+        os.chmod(f"{self.box.path}/beside/iolane-bench", 0o644)
+        result = self.iolane_says("bench")
+        self.assertEqual(result.returncode, FAILED)
+        self.assertIn("cannot start iolane-bench: Permission denied", result.stderr)
 
 
 class Documents(unittest.TestCase):

@@ -236,6 +236,11 @@ class Verbs(Control):
             self.assertEqual(self.blk.stop(), 0)
             self.assertEqual(watch.wait(timeout=programs.SOON), FAILED)
 
+    def test_options_may_stand_before_the_verb(self):
+        result = run([IOLANE, "blk", "--json", "--control", self.path, "stats", "zero"])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(json.loads(result.stdout)["disks"][0]["name"], "zero")
+
     def test_wrong_command_lines(self):
         for arguments, status, sentence in (
                 (["lits"], USAGE, "did you mean list?"),

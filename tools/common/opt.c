@@ -207,10 +207,12 @@ const char *opt_nearest(const char *word, const void *table, size_t count, size_
 	if (!len || len > WORD_MAX)
 		return NULL;
 	for (i = 0; i < count; i++) {
-		const char *known = *(const char *const *)((const char *)table + i * stride);
-		size_t known_len = strlen(known);
+		const char *known;
+		size_t known_len;
 		unsigned int d;
 
+		memcpy(&known, (const char *)table + i * stride, sizeof(known));
+		known_len = strlen(known);
 		if (known_len > WORD_MAX)
 			continue;
 		d = distance(word, len, known, known_len);

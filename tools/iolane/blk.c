@@ -30,8 +30,33 @@ static const struct blk_verb *find_verb(const char *name)
 		if (!strcmp(verbs[i].name, name))
 			return verbs[i].verb;
 	}
-	opt_unknown("verb of iolane blk:", "", name, verbs, VERBS, sizeof(verbs[0]));
 	return NULL;
+}
+
+static int unknown_verb(const char *name)
+{
+	opt_unknown("verb of iolane blk:", "", name, verbs, VERBS, sizeof(verbs[0]));
+	return prog_usage();
+}
+
+/* "iolane blk --control=PATH list" means what it says too: bring its verb to the front. */
+static void verb_first(int argc, char **argv)
+{
+	static const struct opt opts[] = { BLK_OPTS, { 0 } };
+	struct opt_parser parser = { .opts = opts, .argc = argc, .argv = argv, .next = 1 };
+	const char *value;
+	char *verb;
+	int id, i;
+
+	do {
+		id = opt_next(&parser, &value);
+	} while (id > 0 && id != OPT_WORD && id != BLK_HELP);
+	if (id != OPT_WORD || !find_verb(value))
+		return;
+	i = parser.next - 1;
+	verb = argv[i];
+	memmove(&argv[2], &argv[1], (size_t)(i - 1) * sizeof(*argv));
+	argv[1] = verb;
 }
 
 int blk_help(const char *name)
@@ -41,7 +66,7 @@ int blk_help(const char *name)
 
 	if (name) {
 		verb = find_verb(name);
-		return verb ? prog_print(verb->help) : prog_usage();
+		return verb ? prog_print(verb->help) : unknown_verb(name);
 	}
 	printf("Usage: iolane blk VERB [ARGUMENT]...   steer a running iolane-blk\n"
 	       "       iolane blk --OPTION...          start iolane-blk (see iolane-blk --help)\n"
@@ -117,13 +142,14 @@ int blk_main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
 		return blk_help(NULL);
+	verb_first(argc, argv);
 	if (argv[1][0] == '-') {
 		sibling_exec("blk", argv);
 		return prog_fail();
 	}
 	verb = find_verb(argv[1]);
 	if (!verb)
-		return prog_usage();
+		return unknown_verb(argv[1]);
 	rc = parse(verb, &args, argc - 1, argv + 1);
 	if (rc == BLK_HELP)
 		return prog_print(verb->help);
