@@ -128,12 +128,12 @@ void iol_device_connect(struct iol_device *dev)
 	pthread_mutex_unlock(&dev->lock);
 }
 
-static void forget_rings(struct iol_device *dev)
+static void forget_rings(struct iol_device *dev, bool told)
 {
 	unsigned int i;
 
 	for (i = 0; i < dev->num_queues; i++)
-		iol_queue_stop(&dev->queue[i]);
+		iol_queue_stop(&dev->queue[i], told);
 	iol_device_settle(dev);
 	for (i = 0; i < dev->num_queues; i++) {
 		struct iol_queue *q = &dev->queue[i];
@@ -155,7 +155,7 @@ static void forget_rings(struct iol_device *dev)
  */
 void iol_device_reset(struct iol_device *dev)
 {
-	forget_rings(dev);
+	forget_rings(dev, true);
 	if (dev->ops->reset)
 		dev->ops->reset(dev->ctx);
 }
@@ -167,7 +167,7 @@ void iol_device_disconnect(struct iol_device *dev)
 	pthread_mutex_lock(&dev->lock);
 	dev->connected = false;
 	pthread_mutex_unlock(&dev->lock);
-	forget_rings(dev);
+	forget_rings(dev, false);
 	for (i = 0; i < dev->num_queues; i++) {
 		iol_close(&dev->queue[i].kick);
 		iol_close(&dev->queue[i].call);

@@ -126,8 +126,12 @@ int iol_device_unpark(struct iol_device *dev);
 /** iol_queue_start() - SET_VRING_KICK: check that all is there, start the device first if need be. */
 int iol_queue_start(struct iol_queue *q);
 
-/** iol_queue_stop() - Stop for good; iol_device_settle() after the last. */
-void iol_queue_stop(struct iol_queue *q);
+/**
+ * iol_queue_stop() - Stop for good; iol_device_settle() after the last.
+ * @told: the front end knows where the ring goes on (GET_VRING_BASE), or that it begins anew (a reset).
+ *        Otherwise the inflight log keeps what only it can tell: a packed ring's place.
+ */
+void iol_queue_stop(struct iol_queue *q, bool told);
 
 /** iol_device_settle() - Suspend the device if no queue is started any more. */
 void iol_device_settle(struct iol_device *dev);

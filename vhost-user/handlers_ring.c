@@ -79,7 +79,7 @@ int iol_on_get_vring_base(struct iol_device *dev, struct iol_msg *msg)
 {
 	struct iol_queue *q = &dev->queue[msg->payload.state.index];
 
-	iol_queue_stop(q);
+	iol_queue_stop(q, true);
 	iol_close(&q->kick);
 	iol_device_settle(dev);
 	msg->payload.state.num = q->spec.base;
@@ -119,7 +119,7 @@ int iol_on_set_vring_kick(struct iol_device *dev, struct iol_msg *msg)
 	/* Whoever else reads it may be first, and must not make us wait for the next kick. */
 	if (fd >= 0)
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	iol_queue_stop(q);
+	iol_queue_stop(q, false);
 	iol_close(&q->kick);
 	q->kick = fd;
 	return iol_queue_start(q);

@@ -212,13 +212,13 @@ int iol_queue_start(struct iol_queue *q)
 	return rc;
 }
 
-void iol_queue_stop(struct iol_queue *q)
+void iol_queue_stop(struct iol_queue *q, bool told)
 {
 	struct iol_device *dev = q->dev;
 
 	iol_queue_park(q);
 	/* The front end is told where the ring goes on; the log has nothing to add to that. */
-	if (q->started && q->clean && dev->inflight && q->index < dev->inflight->num_queues)
+	if (told && q->started && q->clean && dev->inflight && q->index < dev->inflight->num_queues)
 		iol_inflight_forget(dev->inflight, q->index);
 	q->started = false;
 	q->clean = false;
