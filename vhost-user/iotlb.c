@@ -145,15 +145,17 @@ static void carve(struct iol_iotlb *tlb, uint64_t first, uint64_t last)
 	}
 }
 
-/* Misses that were sent are answered, or were not what the front end could answer: ask again. */
-static void forget_sent(struct iol_iotlb *tlb)
+/* Misses in [first, last] that were sent: answered, or not what the front end could answer then. */
+static void forget_sent(struct iol_iotlb *tlb, uint64_t first, uint64_t last)
 {
 	unsigned int i, kept = 0;
 
 	pthread_mutex_lock(&tlb->miss_lock);
 	for (i = 0; i < tlb->npending; i++) {
-		if (!tlb->pending[i].sent)
-			tlb->pending[kept++] = tlb->pending[i];
+		const struct pending *p = &tlb->pending[i];
+
+		if (!p->sent || p->miss.iova > last || p->miss.iova + (MISS_PAGE - 1) < first)
+			tlb->pending[kept++] = *p;
 	}
 	tlb->npending = kept;
 	pthread_mutex_unlock(&tlb->miss_lock);
@@ -184,7 +186,11 @@ int iol_iotlb_update(struct iol_iotlb *tlb, uint64_t iova, uint64_t size, uint64
 		}
 	}
 	pthread_rwlock_unlock(&tlb->lock);
-	forget_sent(tlb);
+	/*
+	 * Other queues' misses stay asked for: their answers are on the way. Were they asked again at
+	 * every update, each answer would bring forth several more.
+	 */
+	forget_sent(tlb, iova, e.last);
 	return rc;
 }
 
@@ -203,7 +209,8 @@ void iol_iotlb_invalidate(struct iol_iotlb *tlb, uint64_t iova, uint64_t size)
 		;
 	remove_at(tlb, from, to - from);
 	pthread_rwlock_unlock(&tlb->lock);
-	forget_sent(tlb);
+	/* The driver has changed its mappings: what the front end could not answer it may know now. */
+	forget_sent(tlb, 0, UINT64_MAX);
 }
 
 void iol_iotlb_clear(struct iol_iotlb *tlb)

@@ -55,8 +55,8 @@ void iol_iotlb_clear(struct iol_iotlb *tlb);
  * iol_iotlb_iov() - Translate an IOVA range for @perm to host memory.
  *
  * Return: pieces; -EAGAIN when an entry is missing or does not permit @perm (the miss is queued and
- * @wake_fd written, once for the same page until any update or invalidation comes after
- * iol_iotlb_take_miss() took it);
+ * @wake_fd written, once for the same page until an update of that page or any invalidation comes
+ * after iol_iotlb_take_miss() took it);
  * -EFAULT when the entry lies outside guest memory; -E2BIG.
  */
 int iol_iotlb_iov(struct iol_iotlb *tlb, const struct iol_mem *mem, uint64_t iova, uint64_t len,

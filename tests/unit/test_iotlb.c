@@ -73,8 +73,15 @@ static void misses(void **state)
 	assert_int_equal(iol_iotlb_take_miss(f->tlb, &miss), 0);
 	iol_iotlb_untake_miss(f->tlb, &miss);
 	assert_int_equal(iol_iotlb_take_miss(f->tlb, &miss), 1);
-	/* An answer to something else: this one is asked for again. */
+	/* An answer to something else: this one's is still to come. */
 	assert_int_equal(iol_iotlb_update(f->tlb, 0x9000, PAGE, UADDR, IOL_ACCESS_RW), 0);
+	assert_int_equal(look(f, 0x5123, 8, IOL_ACCESS_WO, iov), -EAGAIN);
+	assert_int_equal(iol_iotlb_take_miss(f->tlb, &miss), 0);
+	/* The answer does not permit it, or the mappings changed: it is asked for again. */
+	assert_int_equal(iol_iotlb_update(f->tlb, 0x4000, 2 * PAGE, UADDR, IOL_ACCESS_RO), 0);
+	assert_int_equal(look(f, 0x5123, 8, IOL_ACCESS_WO, iov), -EAGAIN);
+	assert_int_equal(iol_iotlb_take_miss(f->tlb, &miss), 1);
+	iol_iotlb_invalidate(f->tlb, 0x9000, PAGE);
 	assert_int_equal(look(f, 0x5123, 8, IOL_ACCESS_WO, iov), -EAGAIN);
 	assert_int_equal(iol_iotlb_take_miss(f->tlb, &miss), 1);
 	assert_int_equal(iol_iotlb_update(f->tlb, 0x5000, PAGE, UADDR, IOL_ACCESS_RW), 0);
