@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vhost-user/track.h"
 
 #include <errno.h>
 #include <string.h>
@@ -184,6 +185,40 @@ static void the_inflight_buffer(void **state)
 	close(fd);
 }
 
+/* The front end that is told a ring's base needs no log of it; one that is not needs nothing else. */
+static void the_log_outlives_a_connection(void **state)
+{
+	struct peer *p = *state;
+	struct vhost_user_inflight in = { .num_queues = 1, .queue_size = SIZE };
+	const struct iol_log_split *log;
+	struct iol_wire_rx rx;
+	int fd;
+
+	peer_negotiate(p, V1 | PROTO);
+	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, &in, sizeof(in), NULL, 0), 0);
+	assert_int_equal(peer_answer(p, &rx), 1);
+	in = rx.msg.payload.inflight;
+	fd = iol_msg_take_fd(&rx.msg);
+	log = mmap(NULL, in.mmap_size, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(log, MAP_FAILED);
+	peer_share_memory(p);
+	assert_int_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), fd), 0);
+	peer_start_ring(p, 0);
+	assert_int_equal(log->version, IOL_TRACK_VERSION);
+	iol_session_close(&p->session);
+	assert_int_equal(log->version, IOL_TRACK_VERSION);
+
+	iol_session_open(&p->session, p->dev, p->session.sock);
+	peer_negotiate(p, V1 | PROTO);
+	peer_share_memory(p);
+	assert_int_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), fd), 0);
+	peer_start_ring(p, 0);
+	assert_int_equal(peer_get_base(p, 0), 0);
+	assert_int_equal(log->version, 0);
+	munmap((void *)log, in.mmap_size);
+	close(fd);
+}
+
 static void an_inflight_buffer_of_another_layout(void **state)
 {
 	struct peer *p = *state;
@@ -331,6 +366,7 @@ int main(void)
 		T(truncated_memory_ends_the_connection),
 		T(the_dirty_log),
 		T(the_inflight_buffer),
+		T(the_log_outlives_a_connection),
 		T(an_inflight_buffer_of_another_layout),
 		T(misses_go_to_the_front_end),
 		T(a_full_channel_is_tried_again),
