@@ -23,7 +23,7 @@ int bench_parse_cpus(const char *what, const char *text, cpu_set_t *set)
 
 	CPU_ZERO(set);
 	while (s) {
-		unsigned int from, to, i;
+		unsigned int from = 0, to, i;
 
 		s = number(s, &from);
 		to = from;
