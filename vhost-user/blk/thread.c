@@ -116,8 +116,8 @@ void iol_blk_thread_call(struct iol_blk_thread *th, void (*fn)(void *arg), void 
 	struct iol_blk_message m = { .fn = fn, .arg = arg };
 
 	pthread_mutex_lock(&th->lock);
-	/* cppcheck-suppress autoVariables ; it is waited for below */
 	*th->messages_tail = &m;
+	/* cppcheck-suppress autoVariables ; it is waited for below */
 	th->messages_tail = &m.next;
 	__atomic_store_n(&th->pending, true, __ATOMIC_SEQ_CST);
 	iol_blk_thread_wake(th);
