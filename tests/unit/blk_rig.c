@@ -98,6 +98,7 @@ int rig_start(struct rig *rig, const struct rig_spec *spec)
 	memset(rig, 0, sizeof(*rig));
 	iol_log_set(log_line, NULL, IOL_LOG_DEBUG);
 	rig_log_clear();
+	rig->up = true;
 	rig->spec = *spec;
 	rig->spec.disk.file = spec->file;
 	if (!rig->spec.disk.name)
@@ -248,6 +249,9 @@ void rig_end(struct rig *rig)
 {
 	unsigned int i;
 
+	if (!rig->up)
+		return;
+	rig->up = false;
 	for (i = 0; i < RIG_QUEUES; i++)
 		rig_queue_stop(rig, i);
 	if (rig->disk)

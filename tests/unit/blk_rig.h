@@ -52,6 +52,7 @@ struct rig {
 	int memfd;
 	int wake_fd;
 	bool broken;
+	bool up;
 	struct rig_queue q[RIG_QUEUES];
 };
 
@@ -66,6 +67,7 @@ struct rig_req {
 
 /** rig_start() - Threads, disk, memory; no queues yet. The error of whichever fails. */
 int rig_start(struct rig *rig, const struct rig_spec *spec);
+/** rig_end() - Stop and free all of it; fine twice. */
 void rig_end(struct rig *rig);
 
 /** rig_queue_start() - The disk's start with the first queue; a new driver ring. */

@@ -28,7 +28,8 @@ struct iol_engine_spec {
 };
 
 /**
- * struct iol_engine_ops - An engine. All but @name on the data thread that made it.
+ * struct iol_engine_ops - An engine. All on the data thread that made it, but @destroy, which comes
+ * when that thread and the pool's have ended.
  * @attach: an image's operations will come; return the slot for iol_io.slot, or a negative errno.
  * @detach: no more of them will come.
  * @queue: take @io; it reaches storage by the next @submit. Never fails: errors come with @reap.

@@ -512,8 +512,5 @@ void *iol_blk_thread_main(void *arg)
 	pthread_mutex_unlock(&th->lock);
 	if (rc == 0)
 		loop(th);
-	/* What storage still works on must not lose its ring. */
-	if (!th->zombies && th->engine && th->engine != th->workers)
-		th->engine->ops->destroy(th->engine);
 	return NULL;
 }

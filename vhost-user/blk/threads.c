@@ -81,6 +81,8 @@ static void end_message(void *arg)
 
 static void free_thread(struct iol_blk_thread *th)
 {
+	if (th->engine && th->engine != th->workers)
+		th->engine->ops->destroy(th->engine);
 	if (th->workers)
 		th->workers->ops->destroy(th->workers);
 	while (th->num_bounce)
