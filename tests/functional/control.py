@@ -169,6 +169,20 @@ class Verbs(Control):
                                ("9E", "SIZE must be above 0 and below 8 EiB")):
             self.assertIn(sentence, self.verb("resize", "vm", size, status=USAGE))
 
+    def test_resize_says_when_the_guest_cannot_be_told(self):
+        path = self.box.image("image", 1 << 20)
+        self.verb("add", f"name=vm,socket={self.box.path}/vm,file={path}")
+        # A front end that has negotiated nothing has no channel to hear it by.
+        with self.blk.connect(f"{self.box.path}/vm"):
+            programs.until("the connection to be seen",
+                           lambda: self.verb_json("list")[1]["connected"])
+            result = run([IOLANE, "blk", "resize", "vm", "2M", f"--control={self.path}"])
+            self.assertEqual((result.returncode, result.stdout), (0, "vm now has 2 MiB\n"))
+            self.assertIn("iolane: warning: ", result.stderr)
+            result = self.verb_json("resize", "vm", "3M")
+            self.assertEqual((result["changed"], result["capacity"]), (True, 3 << 20))
+            self.assertIn("can't be told", result["warning"])
+
     def test_stats(self):
         stats = self.verb_json("stats")
         self.assertEqual(sorted(stats), ["disks", "engine", "threads", "time_ns"])

@@ -183,12 +183,12 @@ void disks_refresh(struct disks *s)
 	for (d = s->first; d; d = d->next) {
 		int rc = iol_disk_refresh(d->disk, NULL);
 
-		if (rc < 0)
-			iol_log(IOL_LOG_WARNING, "%s: %s", d->opts.name, iol_error());
-		else
-			iol_log(IOL_LOG_INFO, "%s: %s %s", d->opts.name,
-				rc ? "the size is now" : "the size is still",
+		/* What changed, and a guest that can't be told, the disk has logged itself. */
+		if (!rc)
+			iol_log(IOL_LOG_INFO, "%s: the size is still %s", d->opts.name,
 				iol_format_size(iol_disk_capacity(d->disk), size, sizeof(size)));
+		else if (rc < 0 && rc != -EOPNOTSUPP)
+			iol_log(IOL_LOG_WARNING, "%s: %s", d->opts.name, iol_error());
 	}
 }
 
