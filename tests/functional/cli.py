@@ -352,7 +352,6 @@ class Serving(unittest.TestCase):
                 box.image("image", 1 << 20)
                 box.image("comma,image", 1 << 20)
                 with box.blk(*filled(arguments, box.path)) as blk:
-                    blk.wait_socket(f"{box.path}/s")
                     blk.connect(f"{box.path}/s").close()
                     self.assertEqual(blk.stop(), 0, blk.log())
                     self.assertIn("ended cleanly", blk.log().splitlines()[-1])
@@ -368,7 +367,6 @@ class Serving(unittest.TestCase):
                 except OSError:
                     self.skipTest("the file system under /tmp knows no O_DIRECT")
                 with box.blk(*filled(GOOD, box.path), *arguments) as blk:
-                    blk.wait_socket(f"{box.path}/s")
                     blk.connect(f"{box.path}/s").close()
                     self.assertEqual(blk.stop(), 0, blk.log())
 
@@ -383,7 +381,6 @@ class Serving(unittest.TestCase):
         with Sandbox() as box:
             box.image("image", 3 << 20)
             with box.blk(*filled(GOOD, box.path), "--num-queues=1", "--name=vm1") as blk:
-                blk.wait_socket(f"{box.path}/s")
                 blk.wait_log(f"iolane-blk: vm1: serving {box.path}/image (3 MiB, 1 queue, ")
                 blk.wait_log(f" on {box.path}/s\n")
 
@@ -391,7 +388,6 @@ class Serving(unittest.TestCase):
         for number, word in ((signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")):
             with Sandbox() as box, box.blk(f"--socket-path={box.path}/s",
                                            "--blk-file=null:1M") as blk:
-                blk.wait_socket(f"{box.path}/s")
                 with blk.connect(f"{box.path}/s"):
                     self.assertEqual(blk.stop(number), 0)
                 self.assertTrue(blk.log().endswith(f"ended cleanly: {word}\n"))

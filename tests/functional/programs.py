@@ -127,38 +127,25 @@ class Backend:
             return found
         until(f"the log to say {text!r}", logged)
 
-    def wait_socket(self, path):
-        def bound():
-            self.check_alive()
-            return os.path.exists(path)
-        until(f"{path} to be there", bound)
-
     def wait_connect(self, path):
+        self.connect(path).close()
+
+    def connect(self, path):
+        """A connection, as soon as the socket is there and listens and has a place for it."""
         def connected():
             self.check_alive()
-            try:
-                self.connect(path).close()
-            except (FileNotFoundError, ConnectionRefusedError):
-                return False
-            return True
-        until(f"{path} to listen", connected)
-
-    @staticmethod
-    def connect(path):
-        def connected():
             connection = socket.socket(socket.AF_UNIX)
             connection.settimeout(SOON)
             try:
                 connection.connect(path)
-            except BlockingIOError:
-                # Many of us wait to be accepted.
+            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
                 connection.close()
                 return None
             except OSError:
                 connection.close()
                 raise
             return connection
-        return until(f"a place in the queue of {path}", connected)
+        return until(f"{path} to listen", connected)
 
     def kill(self, number):
         self.process.send_signal(number)
