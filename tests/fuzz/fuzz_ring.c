@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A ring in memory that a hostile guest writes at will, with an inflight log that a hostile front end
+ * writes, too. The input's first byte says which kind of ring; then comes what the ring's areas hold;
+ * the rest are steps of either side. Whatever happens, chains lie inside guest memory and stay within
+ * their bounds.
+ */
+#include "vhost-user/ring.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Low addresses, so that few bytes make a good one; two parts that are no neighbours here. */
+#define PART  8192
+#define UADDR 0x10000
+#define DESC  0
+#define AVAIL 512
+#define USED  1024
+#define TAKEN 64
+
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+static struct iol_mem *mem;
+static uint8_t *part[2];
+static struct iol_inflight *logs[2];
+
+static uint8_t next(struct input *in)
+{
+	if (!in->left)
+		return 0;
+	in->left--;
+	return *in->at++;
+}
+
+static void once(void)
+{
+	static const struct iol_mem_desc descs[2] = {
+		{ .gpa = 0, .size = PART, .uaddr = UADDR, .offset = 2 * PART },
+		{ .gpa = PART, .size = PART, .uaddr = UADDR + PART, .offset = 0 },
+	};
+	int fd = memfd_create("fuzz-ring", MFD_CLOEXEC), fds[2] = { fd, fd };
+	static bool broken;
+
+	if (fd < 0 || ftruncate(fd, 3 * PART) || iol_mem_new(descs, fds, 2, -1, &broken, &mem) ||
+	    iol_inflight_new(1, 16, false, &logs[0]) || iol_inflight_new(1, 16, true, &logs[1]))
+		abort();
+	part[0] = mmap(NULL, PART, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 2 * PART);
+	part[1] = mmap(NULL, PART, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (part[0] == MAP_FAILED || part[1] == MAP_FAILED)
+		abort();
+}
+
+static bool inside(const void *base, size_t len)
+{
+	const struct iol_region *region = iol_mem_find_host(mem, base);
+
+	return region && len <= region->size - (size_t)((const uint8_t *)base - region->host);
+}
+
+static void check(const struct iol_chain *c)
+{
+	uint64_t sum[2] = { 0 };
+	unsigned int i;
+
+	for (i = 0; i < (unsigned int)c->nout + c->nin; i++) {
+		if (!inside(c->iov[i].iov_base, c->iov[i].iov_len))
+			abort();
+		sum[i >= c->nout] += c->iov[i].iov_len;
+	}
+	if (sum[0] != c->out_len || sum[1] != c->in_len || !c->ndesc)
+		abort();
+}
+
+/* Some bytes to anywhere: rings and tables, and past guest memory the log. */
+static void scribble(struct input *in, struct iol_inflight *log)
+{
+	unsigned int at = next(in) | next(in) << 8, n = 1 + next(in) % 16;
+
+	for (; n; n--, at++) {
+		if (at >= 2 * PART)
+			log->queues[at % log->stride] = next(in);
+		else
+			part[at / PART][at % PART] = next(in);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+	struct iol_chain chains[8], taken[TAKEN];
+	struct iol_ring_spec spec = { 0 };
+	unsigned int kind = next(&in), ntaken = 0, i, k;
+	struct iol_inflight *log;
+	struct iol_ring *r;
+	int n;
+
+	if (!mem)
+		once();
+	spec.packed = kind & 1;
+	spec.event_idx = kind & 2;
+	spec.indirect = kind & 4;
+	spec.in_order = kind & 8;
+	spec.size = spec.packed ? 1 + (kind >> 4) : 1u << (kind >> 4) % 5;
+	spec.desc = UADDR + DESC;
+	spec.avail = UADDR + AVAIL;
+	spec.used = UADDR + USED;
+	spec.base = spec.packed ? 0x80008000 : 0;
+	spec.mem = mem;
+	log = logs[spec.packed];
+	if (next(&in) & 1)
+		spec.inflight = log;
+	memset(part[0], 0, PART);
+	memset(part[1], 0, PART);
+	memset(log->queues, 0, log->stride);
+	for (i = 0; i < spec.size * 16u && in.left; i++)
+		part[0][DESC + i] = next(&in);
+	for (i = 0; i < 6 + 2u * spec.size && in.left; i++)
+		part[0][AVAIL + i] = next(&in);
+
+	if (iol_ring_new(&r))
+		return 0;
+	n = iol_ring_start(r, &spec);
+	while (in.left) {
+		switch (next(&in) % 8) {
+		case 0:
+		case 1:
+			n = iol_ring_pop(r, chains, 1 + next(&in) % 8);
+			for (k = 0; n > 0 && k < (unsigned int)n; k++) {
+				check(&chains[k]);
+				if (ntaken < TAKEN)
+					taken[ntaken++] = chains[k];
+			}
+			break;
+		case 2:
+			if (ntaken) {
+				k = next(&in) % ntaken;
+				iol_ring_push(r, taken[k].id, taken[k].ndesc, next(&in));
+				taken[k] = taken[--ntaken];
+			}
+			break;
+		case 3:
+			iol_ring_publish(r);
+			break;
+		case 4:
+			iol_ring_arm(r);
+			iol_ring_disarm(r);
+			break;
+		case 5:
+			iol_ring_set_mem(r, mem);
+			break;
+		case 6:
+			/* As after a crash: what was taken is known from the log alone. */
+			if (next(&in) % 4 == 0) {
+				spec.base = iol_ring_base(r);
+				iol_ring_start(r, &spec);
+				ntaken = 0;
+			}
+			break;
+		default:
+			scribble(&in, log);
+			break;
+		}
+	}
+	iol_ring_destroy(&r);
+	return 0;
+}
