@@ -3,12 +3,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
+#include "base/signals.h"
 #include "vhost-user/listen.h"
 #include "vhost-user/session.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -138,19 +138,12 @@ static void *control_thread(void *arg)
 	return NULL;
 }
 
-/* Signals are for the program's own threads, but for those that a fault of ours raises. */
 static int start_thread(struct iol_server *s)
 {
-	sigset_t mask, old;
+	sigset_t old;
 	int rc;
 
-	sigfillset(&mask);
-	sigdelset(&mask, SIGBUS);
-	sigdelset(&mask, SIGSEGV);
-	sigdelset(&mask, SIGILL);
-	sigdelset(&mask, SIGFPE);
-	sigdelset(&mask, SIGTRAP);
-	pthread_sigmask(SIG_SETMASK, &mask, &old);
+	iol_signals_block(&old);
 	rc = pthread_create(&s->thread, NULL, control_thread, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc)

@@ -12,11 +12,11 @@
 #include "base/error.h"
 #include "base/hist.h"
 #include "base/own.h"
+#include "base/signals.h"
 #include "vhost-user/blk/engine.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -105,7 +105,7 @@ static void *worker(void *arg)
 static int start_worker(struct iol_pool *pool)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
+	sigset_t old;
 	pthread_t id;
 	int rc;
 
@@ -114,8 +114,7 @@ static int start_worker(struct iol_pool *pool)
 		return -rc;
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	iol_signals_block(&old);
 	rc = pthread_create(&id, &attr, worker, pool);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);

@@ -3,10 +3,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
+#include "base/signals.h"
 #include "vhost-user/blk/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -23,15 +23,14 @@
 static int start_thread(struct iol_blk_thread *th)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
+	sigset_t old;
 	int rc;
 
 	rc = pthread_attr_init(&attr);
 	if (rc)
 		return iol_fail(rc, "can't start a data thread: %s", strerror(rc));
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	iol_signals_block(&old);
 	rc = pthread_create(&th->id, &attr, iol_blk_thread_main, th);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
