@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -57,6 +58,8 @@ struct rig *rig_new(const struct rig_spec *spec)
 	r->image_fd = open(r->image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(r->image_fd >= 0);
 	assert_int_equal(ftruncate(r->image_fd, (off_t)RIG_DISK), 0);
+	r->log = memfd_create("log", MFD_CLOEXEC);
+	assert_true(r->log >= 0);
 	return r;
 }
 
@@ -76,7 +79,7 @@ static void run_program(struct rig *r)
 	if (r->pid)
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
+	if (getppid() != parent || dup2(r->log, STDERR_FILENO) < 0)
 		_exit(127);
 	execl(program, program, socket, file, num, threads, r->spec.args, (char *)NULL);
 	_exit(127);
@@ -240,6 +243,7 @@ void rig_down(struct rig **rig)
 	rig_stop_backend(r, SIGTERM);
 	iol_close(&r->fd);
 	iol_close(&r->image_fd);
+	iol_close(&r->log);
 	unlink(r->image);
 	unlink(r->socket);
 	assert_int_equal(rmdir(r->dir), 0);

@@ -60,6 +60,7 @@ struct rig {
 	struct rig_spec spec;
 	char dir[64], image[96], socket[96];
 	int image_fd; /* to look at what the disk did */
+	int log;      /* what the program says on stderr */
 	struct iol_blk_threads *threads;
 	struct iol_disk *disk;
 	struct iol_server *server;
