@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Up to the fields of SECURE_ERASE; zones are another kind of disk. */
-#define CONFIG_SIZE offsetof(struct virtio_blk_config, secure_erase_sector_alignment) + 4
+#define CONFIG_SIZE (offsetof(struct virtio_blk_config, secure_erase_sector_alignment) + 4)
 
 /* With SEG_MAX pieces of this size, a request stays below what Linux moves in one call. */
 #define SIZE_MAX_BYTES (16u << 20)
@@ -91,7 +91,7 @@ int iol_disk_get_config(struct iol_disk *disk, void *config)
 		c.secure_erase_sector_alignment = htole32(sectors);
 	}
 	memcpy(config, &c, CONFIG_SIZE);
-	return (int)(CONFIG_SIZE);
+	return (int)CONFIG_SIZE;
 }
 
 int iol_disk_set_config(struct iol_disk *disk, uint32_t off, const void *data, uint32_t len)
