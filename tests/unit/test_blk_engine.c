@@ -26,6 +26,17 @@ static int make_image(void **state)
 	return 0;
 }
 
+static void swap_ops(void *arg)
+{
+	rig.disk->image->ops = &faults_image;
+}
+
+/* From now on what is not the engine's goes by the script, too. */
+static void misbehave(void)
+{
+	iol_disk_queue_call(rig.disk, 0, swap_ops, NULL);
+}
+
 static int end(void **state)
 {
 	faults_release();
@@ -87,7 +98,7 @@ static void short_transfers(void **state)
 		setup(direct);
 		faults_set(rules, 3);
 		if (!direct)
-			rig.disk->image->ops = &faults_image;
+			misbehave();
 		assert_int_equal(fill_and_write(65536), 0);
 		assert_int_equal(read_back(65536), 0);
 		assert_memory_equal(rig_data(&rig, 0, 0), rig_data(&rig, 0, MIB), 65536);
@@ -133,7 +144,7 @@ static void try_again(void **state)
 		faults_set(again, 2);
 		assert_int_equal(rig_do(&rig, 0, types[i], 0, 0, i < 2 ? 4096 : 0), 0);
 	}
-	rig.disk->image->ops = &faults_image;
+	misbehave();
 	for (i = 0; i < 3; i++) {
 		faults_set(for_ever, 1);
 		assert_int_equal(rig_do(&rig, 0, types[i], 0, 0, i < 2 ? 4096 : 0),
@@ -151,7 +162,7 @@ static void errors(void **state)
 	for (direct = 0; direct < 2; direct++) {
 		setup(direct);
 		if (!direct)
-			rig.disk->image->ops = &faults_image;
+			misbehave();
 		for (i = 0; i < sizeof(errs) / sizeof(errs[0]); i++) {
 			struct fault rule = { .op = -1, .times = 1, .res = errs[i] };
 
@@ -185,7 +196,7 @@ static void error_in_the_middle(void **state)
 	for (direct = 0; direct < 2; direct++) {
 		setup(direct);
 		if (!direct)
-			rig.disk->image->ops = &faults_image;
+			misbehave();
 		faults_set(rules, 2);
 		assert_int_equal(fill_and_write(16384), VIRTIO_BLK_S_IOERR);
 		assert_int_equal(fill_and_write(16384), VIRTIO_BLK_S_OK);
@@ -241,7 +252,6 @@ static void no_ranges(void **state)
 	uint32_t i;
 
 	setup(true);
-	/* No fault of the pool's: writes that are tried there would miss the script. */
 	rig.disk->discard = true;
 	in = rig_data(&rig, 0, 4 * MIB);
 	memset(rig_data(&rig, 0, 0), 0xcc, 4 * MIB);
@@ -407,7 +417,7 @@ static void stop_while_blocked(void **state)
 	unsigned int i;
 
 	setup(false);
-	rig.disk->image->ops = &faults_image;
+	misbehave();
 	assert_int_equal(rig_queue_start(&rig, 1), 0);
 	faults_set(&hold, 1);
 	send_write(0, 8, 1, 4096);
