@@ -476,6 +476,18 @@ class Serving(unittest.TestCase):
                                  0)
                 self.assertEqual(blk.stop(), 0)
 
+    def test_one_disk_takes_little_memory(self):
+        with open(BLK, "rb") as file:
+            if b"__asan_init" in (program := file.read()) or b"__tsan_init" in program:
+                self.skipTest("a sanitizer takes more than the program")
+        with Sandbox() as box:
+            box.image("image", 1 << 30)
+            with box.blk(*filled(GOOD, box.path), f"--control={box.path}/c") as blk:
+                blk.wait_connect(f"{box.path}/c")
+                run([IOLANE, "blk", "stats", f"--control={box.path}/c"])
+                status = programs.read_file(f"/proc/{blk.pid}/status")
+                self.assertLess(int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]), 16 << 10)
+
     def test_image_that_grew_is_seen_on_sighup(self):
         with Sandbox() as box:
             box.image("image", 1 << 20)
