@@ -121,8 +121,9 @@ void iol_device_set_backend_fd(struct iol_device *dev, int fd)
 	iol_device_update_notify(dev);
 }
 
-void iol_device_connect(struct iol_device *dev)
+void iol_device_connect(struct iol_device *dev, pid_t peer)
 {
+	dev->peer = peer;
 	pthread_mutex_lock(&dev->lock);
 	dev->connected = true;
 	pthread_mutex_unlock(&dev->lock);

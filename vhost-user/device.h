@@ -11,6 +11,7 @@
 #define IOL_VHOST_USER_DEVICE_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include <iolane/vhost_user.h>
 
@@ -56,6 +57,7 @@ struct iol_device {
 	struct iol_mem *no_mem;     /* the empty table */
 
 	/* One connection's; see iol_device_disconnect(). */
+	pid_t peer; /* the front end's process, 0 when unknown */
 	bool owned;
 	bool has_features;
 	bool has_protocol; /* SET_PROTOCOL_FEATURES came */
@@ -90,8 +92,8 @@ static inline bool iol_device_has_protocol(const struct iol_device *dev, int fea
 /** iol_device_offer() - GET_FEATURES. */
 uint64_t iol_device_offer(const struct iol_device *dev);
 
-/** iol_device_connect() - A front end is there. */
-void iol_device_connect(struct iol_device *dev);
+/** iol_device_connect() - A front end is there: process @peer, or 0. */
+void iol_device_connect(struct iol_device *dev, pid_t peer);
 
 /** iol_device_disconnect() - It has gone: stop every queue and forget all that it negotiated or shared. */
 void iol_device_disconnect(struct iol_device *dev);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "vhost-user/session.h"
+#include "vhost-user/sharing.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,8 +21,13 @@ int iol_on_set_mem_table(struct iol_device *dev, struct iol_msg *msg)
 {
 	const struct vhost_user_memory *m = &msg->payload.memory;
 	struct iol_mem *mem;
-	int rc = iol_mem_new(m->region, msg->fds, m->nregions, dev->wake, &dev->broken, &mem);
+	unsigned int i;
+	int rc = 0;
 
+	for (i = 0; i < m->nregions && !rc; i++)
+		rc = iol_check_shared(dev->peer, &m->region[i], msg->fds[i]);
+	if (!rc)
+		rc = iol_mem_new(m->region, msg->fds, m->nregions, dev->wake, &dev->broken, &mem);
 	return rc ? rc : swap_mem(dev, mem);
 }
 
@@ -52,9 +58,11 @@ int iol_on_add_mem_reg(struct iol_device *dev, struct iol_msg *msg)
 {
 	struct iol_mem *mem;
 	unsigned int i;
-	int rc = iol_mem_add(dev->mem, &msg->payload.region.region, msg->fds[0], dev->wake,
-			     &dev->broken, &mem);
+	int rc = iol_check_shared(dev->peer, &msg->payload.region.region, msg->fds[0]);
 
+	if (!rc)
+		rc = iol_mem_add(dev->mem, &msg->payload.region.region, msg->fds[0], dev->wake,
+				 &dev->broken, &mem);
 	if (rc)
 		return rc;
 	iol_mem_unref(&dev->mem);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vhost-user/session.h"
 
+#include "vhost-user/sharing.h"
+
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -26,7 +28,7 @@ void iol_session_open(struct iol_session *s, struct iol_device *dev, int sock)
 	memset(s, 0, sizeof(*s));
 	s->dev = dev;
 	s->sock = sock;
-	iol_device_connect(dev);
+	iol_device_connect(dev, iol_peer_pid(sock));
 }
 
 void iol_session_close(struct iol_session *s)
