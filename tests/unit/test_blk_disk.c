@@ -132,7 +132,10 @@ static void write_cache(void **state)
 	assert_false(rig.disk->writeback);
 	iol_disk_get_config(rig.disk, &c);
 	assert_int_equal(c.wce, 0);
-	/* A reset puts it back. */
+	/* A reset never turns it on behind the driver's back. */
+	iol_disk_reset(rig.disk);
+	assert_false(rig.disk->writeback);
+	assert_int_equal(iol_disk_set_config(rig.disk, at, &on, 1), 0);
 	iol_disk_reset(rig.disk);
 	assert_true(rig.disk->writeback);
 	/* A driver that can't flush never finds a cache, whatever the byte says. */

@@ -53,9 +53,14 @@ void iol_disk_set_features(struct iol_disk *disk, uint64_t features)
 	update_cache(disk);
 }
 
+/*
+ * A reset takes the cache to the safe side only. QEMU resets us whenever its VM pauses or reboots, and goes
+ * on showing the guest the byte that was written last: a cache that came on by itself would be
+ * one that the guest does not flush.
+ */
 void iol_disk_reset(struct iol_disk *disk)
 {
-	disk->writeback_config = disk->writeback_default;
+	disk->writeback_config = disk->writeback_config && disk->writeback_default;
 	update_cache(disk);
 }
 

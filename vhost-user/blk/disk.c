@@ -71,6 +71,7 @@ int iol_disk_open(struct iol_blk_threads *threads, const struct iol_disk_spec *s
 	disk->lock_timeout_ms = spec->lock_timeout_ms ? spec->lock_timeout_ms : LOCK_TIMEOUT_MS;
 	disk->stop_timeout_ms = spec->stop_timeout_ms ? spec->stop_timeout_ms : STOP_TIMEOUT_MS;
 	disk->writeback_default = !spec->writethrough;
+	disk->writeback_config = disk->writeback_default;
 	disk->fixed_buffers = spec->fixed_buffers;
 	make_serial(disk, spec);
 	disk->name = strdup(spec->name ? spec->name : spec->file);
