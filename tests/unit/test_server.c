@@ -314,6 +314,21 @@ static void a_bad_message_ends_its_connection_only(void **state)
 	iol_server_destroy(&s);
 }
 
+static void half_a_message_holds_up_nobody(void **state)
+{
+	struct fixture *f = *state;
+	const struct iol_server_spec spec = { .path = f->path, .fd = -1 };
+	struct iol_server *s = NULL;
+	int sock;
+
+	assert_int_equal(iol_server_new(f->dev, &spec, &s), 0);
+	sock = dial(f->path);
+	hello(sock);
+	assert_int_equal(send(sock, "\1\0\0\0\1", 5, 0), 5);
+	iol_server_destroy(&s);
+	close(sock);
+}
+
 /* ---- a whole device ---- */
 
 struct guest {
@@ -516,6 +531,7 @@ int main(void)
 		T(a_connected_descriptor),
 		T(a_listening_descriptor),
 		T(a_bad_message_ends_its_connection_only),
+		T(half_a_message_holds_up_nobody),
 		T(split_requests),
 		T(packed_requests),
 		T(the_server_ends_under_a_running_guest),
