@@ -314,9 +314,12 @@ int iol_wire_wait(int sock, struct iol_wire_rx *rx, int timeout_ms)
 		}
 		if (rx->deadline && (ms < 0 || until(rx->deadline) < ms))
 			ms = until(rx->deadline);
-		if (poll(&p, 1, ms) < 0 && errno != EINTR)
-			return iol_fail(errno, "cannot wait for the vhost-user socket: %s",
-					strerror(errno));
+		if (poll(&p, 1, ms) < 0 && errno != EINTR) {
+			rc = iol_fail(errno, "cannot wait for the vhost-user socket: %s",
+				      strerror(errno));
+			iol_msg_close(&rx->msg);
+			return rc;
+		}
 	}
 }
 
