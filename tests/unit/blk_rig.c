@@ -91,6 +91,7 @@ int rig_start(struct rig *rig, const struct rig_spec *spec)
 	struct iol_blk_threads_spec threads = {
 		.num = spec->threads ? spec->threads : 1,
 		.poll_us = spec->poll_us,
+		.sqpoll = spec->sqpoll,
 	};
 	unsigned int i;
 	int rc;

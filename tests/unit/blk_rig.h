@@ -38,7 +38,7 @@ struct rig_spec {
 	unsigned int threads;                /* 0: 1 */
 	unsigned int poll_us;
 	uint16_t ring_size; /* 0: 128 */
-	bool packed, event_idx, indirect, no_kick, tracked;
+	bool packed, event_idx, indirect, no_kick, tracked, sqpoll;
 	struct iol_disk_spec disk;
 };
 

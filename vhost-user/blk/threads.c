@@ -16,7 +16,11 @@
 #define STACK_SIZE  (256u << 10)
 /* Blocking calls at a time, in the whole process. */
 #define POOL_MAX 16
-/* Measured: see docs/performance.md. */
+/*
+ * Measured: a guest at depth 1 whose processor sleeps between requests did 33 thousand of them a
+ * second with 0 and 20, 63 with 50, 74 with 100; with a request every 60 us, 50 costs a quarter
+ * of a core, and 100 all of it.
+ */
 #define POLL_DEFAULT_US 50
 #define POLL_MAX_US     1000000u
 
