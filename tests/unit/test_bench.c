@@ -348,7 +348,8 @@ static void a_failure_ends_the_rounds(void **state)
 struct disk {
 	struct iol_ring *ring;
 	uint8_t data[DISK_BYTES];
-	unsigned int requests, spoil_at, fail_at;
+	/* Both threads look at them while the ring alone orders the threads. */
+	_Atomic unsigned int requests, spoil_at, fail_at;
 	int stop;
 	pthread_t thread;
 };
