@@ -121,7 +121,7 @@ static void no_memlock(void **state)
 	assert_int_equal(chmod(path, 0666), 0);
 	pid = fork();
 	if (!pid) {
-		struct rlimit none = { 65536, 65536 };
+		struct rlimit none = { MIB, MIB };
 
 		/* Whoever may lock as much as he likes is told no limit. */
 		if (setrlimit(RLIMIT_MEMLOCK, &none) || setgid(65534) || setuid(65534))
@@ -131,7 +131,7 @@ static void no_memlock(void **state)
 		if (rig_queue_start(&rig, 0) != -ENOMEM)
 			_exit(1);
 		_exit(strstr(iol_error(), "64 MiB a data thread, and the limit on locked memory is "
-					  "64 KiB")
+					  "1 MiB")
 			      ? 0
 			      : 2);
 	}

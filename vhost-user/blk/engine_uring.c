@@ -19,6 +19,8 @@
 #define ENTRIES 256
 /* Completions that wait to be reaped; more are kept by the kernel, at a cost. */
 #define CQ_ENTRIES 4096
+/* What both are divided by, where memory that may be locked is short. */
+#define SMALL 8
 /* Images that one thread serves from its table of registered files; more go by descriptor. */
 #define FILES_MAX 256
 /* io-wq threads: each kind, for what the kernel can't do without blocking. */
@@ -49,7 +51,7 @@ static struct uring_engine *uring_engine(struct iol_engine *e)
  * The best set-up this kernel has. DEFER_TASKRUN (6.1): completions wait until the thread looks for
  * them and never interrupt it. COOP_TASKRUN (5.19): they wait for its next system call.
  */
-static int init_ring(struct io_uring *ring, bool sqpoll, unsigned int more)
+static int init_sized(struct io_uring *ring, bool sqpoll, unsigned int more, unsigned int small)
 {
 	static const unsigned int flags[] = {
 		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
@@ -63,18 +65,26 @@ static int init_ring(struct io_uring *ring, bool sqpoll, unsigned int more)
 	for (i = sqpoll ? 2 : 0; i < sizeof(flags) / sizeof(flags[0]) && rc == -EINVAL; i++) {
 		memset(&p, 0, sizeof(p));
 		p.flags = flags[i] | more | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-		p.cq_entries = CQ_ENTRIES;
+		p.cq_entries = CQ_ENTRIES / small;
 		if (sqpoll) {
 			p.flags |= IORING_SETUP_SQPOLL;
 			p.sq_thread_idle = SQPOLL_IDLE_MS;
 		}
-		rc = io_uring_queue_init_params(ENTRIES, ring, &p);
+		rc = io_uring_queue_init_params(ENTRIES / small, ring, &p);
 	}
 	if (rc == 0 && !(p.features & IORING_FEAT_NODROP)) {
 		io_uring_queue_exit(ring);
 		return -ENOSYS;
 	}
 	return rc;
+}
+
+/* Before Linux 5.12 and from 6.14 on, a user's rings count as locked memory: a small one may do. */
+static int init_ring(struct io_uring *ring, bool sqpoll, unsigned int more)
+{
+	int rc = init_sized(ring, sqpoll, more, 1);
+
+	return rc == -ENOMEM ? init_sized(ring, sqpoll, more, SMALL) : rc;
 }
 
 static int explain(int rc)
@@ -90,8 +100,8 @@ static int explain(int rc)
 	case -ENOMEM:
 		return iol_fail(
 			ENOMEM,
-			"there is no memory for an io_uring; on kernels before 5.12 raise the "
-			"limit on locked memory (ulimit -l)");
+			"there is no memory for an io_uring; raise the limit on locked memory "
+			"(ulimit -l, LimitMEMLOCK=)");
 	default:
 		return iol_fail(-rc, "can't set up an io_uring: %s", strerror(-rc));
 	}

@@ -139,29 +139,33 @@ void iol_blk_thread_call(struct iol_blk_thread *th, void (*fn)(void *arg), void 
 struct queue_call {
 	struct iol_blk_queue *q;
 	int rc;
+	char sentence[IOL_ERROR_MAX]; /* sentences stay with the thread that made them */
 };
 
 static int add(struct iol_blk_thread *th, struct iol_blk_queue *q)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int rc;
 
 	if (th->num_queues == th->room) {
 		unsigned int room = th->room ? 2 * th->room : 8;
 		struct iol_blk_queue **more = realloc(th->queue, room * sizeof(*more));
 
 		if (!more)
-			return -ENOMEM;
+			return iol_fail(ENOMEM, "no memory for %u queues", room);
 		th->queue = more;
 		th->room = room;
 	}
-	if (q->port.kick_fd >= 0 &&
-	    epoll_ctl(th->epoll_fd, EPOLL_CTL_ADD, q->port.kick_fd, &ev) < 0)
-		return -errno;
 	if (q->disk->fixed_buffers) {
-		int rc = iol_fixed_get(th, iol_ring_mem(q->ring), &q->fixed);
-
+		rc = iol_fixed_get(th, iol_ring_mem(q->ring), &q->fixed);
 		if (rc < 0)
 			return rc;
+	}
+	if (q->port.kick_fd >= 0 &&
+	    epoll_ctl(th->epoll_fd, EPOLL_CTL_ADD, q->port.kick_fd, &ev) < 0) {
+		rc = iol_fail(errno, "can't wait for its kicks: %s", strerror(errno));
+		iol_fixed_put(th, &q->fixed);
+		return rc;
 	}
 	q->slot = th->engine->ops->attach(th->engine, q->image);
 	th->queue[th->num_queues++] = q;
@@ -173,6 +177,8 @@ static void add_message(void *arg)
 	struct queue_call *c = arg;
 
 	c->rc = add(c->q->thread, c->q);
+	if (c->rc < 0)
+		memcpy(c->sentence, iol_error(), strnlen(iol_error(), sizeof(c->sentence) - 1));
 }
 
 int iol_blk_thread_add(struct iol_blk_queue *q)
@@ -182,7 +188,7 @@ int iol_blk_thread_add(struct iol_blk_queue *q)
 	iol_blk_thread_call(q->thread, add_message, &c);
 	if (c.rc < 0)
 		return iol_fail(-c.rc, "can't start a queue of disk %s: %s", q->disk->name,
-				strerror(-c.rc));
+				c.sentence);
 	return 0;
 }
 
