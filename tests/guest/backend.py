@@ -20,7 +20,7 @@ class Backend:
     """A backend process that serves one image, on one socket or, for migration, on several.
 
     Options are iolane-blk's own with underscores: direct, read_only, client, serial, block_size,
-    threads, control. The process is started here, and again by start() after kill().
+    threads, control, engine. The process is started here, and again by start() after kill().
     """
 
     def __init__(self, lab, name, image, sockets=1, **options):
@@ -39,7 +39,7 @@ class Backend:
         words = [option_name(flag) for flag in FLAGS if self.options.get(flag)]
         words += [f"{option_name(s)}={self.options[s]}" for s in SETTINGS if s in self.options]
         command = [self.lab.backend_path]
-        for option in ("threads", "control"):
+        for option in ("threads", "control", "engine"):
             if option in self.options:
                 command.append(f"--{option}={self.options[option]}")
         if len(self.sockets) == 1:

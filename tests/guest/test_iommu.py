@@ -10,6 +10,7 @@ from basis import Failure, check
 
 MACHINE = ("-device", "intel-iommu,intremap=on,device-iotlb=on,caching-mode=on")
 ATS_CAPABILITY = 0x000F
+SIZE = 16 << 20
 BEHIND = {"iommu_platform": True, "ats": True, "disable-legacy": "on"}
 
 
@@ -30,8 +31,8 @@ def check_ats(guest, name):
 
 def test(lab):
     disks = [
-        lab.disk("split", properties=BEHIND),
-        lab.disk("packed", properties=lab.packed(**BEHIND)),
+        lab.disk("split", SIZE, properties=BEHIND),
+        lab.disk("packed", SIZE, properties=lab.packed(**BEHIND)),
     ]
     # Strict: each mapping is invalidated as soon as its request has completed.
     guest = lab.guest(
@@ -49,7 +50,7 @@ def test(lab):
         check(group == "DMA", f"{name} is not behind the IOMMU: its domain is {group}")
         check_ats(guest, name)
         checks.raw(guest, name)
-        checks.file_system(guest, name)
+        checks.file_system(guest, name, 2)
         guest.sh(f"guestio zero /dev/{name} --discard")
         lab.step(f"{disk.name}: data, zeroes, discard and file system are right")
 
@@ -63,7 +64,7 @@ def test(lab):
     guest.reboot()
     for disk in disks:
         guest.sh(f"guestio zero /dev/{guest.device(disk)} --discard")
-        checks.file_system(guest, guest.device(disk))
+        checks.file_system(guest, guest.device(disk), 2)
     lab.step("the same after a reboot")
 
 
