@@ -22,6 +22,7 @@ from basis import Failure, Missing, Process, check, tail
 from guest import ACCELERATORS, Guest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ENDINGS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ROOT = os.path.dirname(os.path.dirname(HERE))
 
 
@@ -164,13 +165,16 @@ def arguments(description):
 
 
 def on_signal(number, _):
+    # Once: a second one must not cut the clean-up short.
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 
 def run_in_lab(args, work):
     """Runs work(lab) and gives the exit status: 0 done, 1 failed, 77 when something is missing."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, on_signal)
+    for ending in ENDINGS:
+        signal.signal(ending, on_signal)
     lab = None
     try:
         lab = Lab(args)
