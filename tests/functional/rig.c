@@ -235,12 +235,25 @@ void rig_disconnect(struct rig *r)
 	iol_guest_memory_destroy(&r->mem);
 }
 
+/* Under a sanitizer the program says what is wrong with it, and goes on. */
+static void check_log(struct rig *r)
+{
+	char log[65536];
+	ssize_t n = pread(r->log, log, sizeof(log) - 1, 0);
+
+	assert_true(n >= 0);
+	log[n] = '\0';
+	if (strstr(log, "Sanitizer") || strstr(log, "runtime error"))
+		fail_msg("%s", log);
+}
+
 void rig_down(struct rig **rig)
 {
 	struct rig *r = *rig;
 
 	rig_disconnect(r);
 	rig_stop_backend(r, SIGTERM);
+	check_log(r);
 	iol_close(&r->fd);
 	iol_close(&r->image_fd);
 	iol_close(&r->log);

@@ -349,7 +349,7 @@ struct disk {
 	struct iol_ring *ring;
 	uint8_t data[DISK_BYTES];
 	/* Both threads look at them while the ring alone orders the threads. */
-	_Atomic unsigned int requests, spoil_at, fail_at;
+	unsigned int requests, spoil_at, fail_at;
 	int stop;
 	pthread_t thread;
 };

@@ -26,6 +26,7 @@
 #define STALLED_MS    30000
 #define CONFIG_WANTED (offsetof(struct virtio_blk_config, blk_size) + sizeof(uint32_t))
 #define SECTOR_SHIFT  9
+#define GRACE_NS      (5 * IOL_NS_PER_S)
 
 struct blk_disk {
 	const struct blk_options *o;
@@ -296,8 +297,8 @@ static void tell_all(struct blk_disk *d, bool give_up)
 
 struct watch {
 	uint64_t start, last_change, last_done, last_shown;
-	bool told;
 	int rc;
+	char error[256]; /* the first one: waiting for the end makes others */
 	struct usage first, last;
 };
 
@@ -313,6 +314,15 @@ static void show(struct watch *w, uint64_t now, uint64_t done, uint64_t end)
 			       end > now ? (double)(end - now) / 1e9 : 0.0);
 	w->last_done = done;
 	w->last_shown = now;
+}
+
+static void give_up(struct blk_disk *d, struct watch *w, int rc)
+{
+	if (!w->rc) {
+		w->rc = rc;
+		snprintf(w->error, sizeof(w->error), "%s", iol_error());
+	}
+	tell_all(d, true);
 }
 
 /* Return: false when all workers have ended. */
@@ -338,11 +348,10 @@ static bool look(struct blk_disk *d, struct watch *w, uint64_t *seen, uint64_t e
 	}
 	if (bench_interrupted)
 		tell_all(d, false);
-	if (now - w->last_change > STALLED_MS * IOL_NS_PER_MS && !w->rc) {
-		w->rc = iol_fail(ETIMEDOUT, "the back end has answered nothing for %d s",
-				 STALLED_MS / 1000);
-		tell_all(d, true);
-	}
+	if (now - w->last_change > STALLED_MS * IOL_NS_PER_MS && !w->rc)
+		give_up(d, w,
+			iol_fail(ETIMEDOUT, "the back end has answered nothing for %d s",
+				 STALLED_MS / 1000));
 	return true;
 }
 
@@ -368,21 +377,21 @@ static void watch_run(struct blk_disk *d, const struct blk_load_spec *spec, pid_
 	while (look(d, w, &seen, end)) {
 		now = iol_now();
 		rc = iol_frontend_poll(d->fe, next_look_ms(now, from, end));
-		if (rc < 0 && !w->rc) {
-			w->rc = iol_fail_more(rc, "in the middle of the load");
-			tell_all(d, true);
-		}
-		if (rc < 0)
+		if (rc < 0) {
+			give_up(d, w, iol_fail_more(rc, "in the middle of the load"));
 			sched_yield();
+		}
 		now = iol_now();
 		if (!w->first.at && now >= from)
 			look_at_usage(&w->first, pid);
 		if (!w->last.at && (now >= end || bench_interrupted))
 			look_at_usage(&w->last, pid);
-		/* A worker ends by itself, but only when something comes back to it. */
-		if (now >= end)
+		/* A worker ends by itself, late on a busy machine, but only when something comes back. */
+		if (now >= end && now - end > GRACE_NS)
 			tell_all(d, false);
 	}
+	if (!w->last.at)
+		look_at_usage(&w->last, pid);
 }
 
 static int run_workers(struct blk_disk *d, const struct blk_load_spec *spec, pid_t pid,
@@ -414,7 +423,7 @@ static int run_workers(struct blk_disk *d, const struct blk_load_spec *spec, pid
 	if (rc < 0)
 		return rc;
 	if (watch->rc < 0)
-		return watch->rc;
+		return iol_fail(-watch->rc, "%s", watch->error);
 	for (i = 0; i < d->n_workers; i++)
 		if (d->workers[i].rc < 0)
 			return iol_fail(-d->workers[i].rc, "%s", d->workers[i].error);
@@ -479,6 +488,10 @@ int blk_disk_load(struct blk_disk *d, pid_t pid, struct bench_result *r)
 		rc = run_workers(d, &spec, pid, &watch);
 		collect(d, &watch, r);
 		r->rss_kib = bench_proc_rss_kib(pid);
+		if (!rc && !r->ops && !bench_interrupted)
+			rc = iol_fail(ETIMEDOUT,
+				      "not one request ended in the time that counts; use a "
+				      "longer --runtime");
 	}
 	if (!rc && o->verify && blk_writes(o) && !bench_interrupted)
 		rc = pass(d, false);

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""iolane-bench as its users meet it: against iolane-blk, beside others and the raw file, on bad
+input, interrupted, and with a back end that dies."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import unittest
+
+import programs
+from programs import BENCH, BLK, Sandbox, run, until
+
+FAILED, USAGE = 1, 2
+SHORT = ["--runtime=0.2", "--ramp=0.05"]
+NULL = f"{BLK} --socket-path={{socket}} --blk-file=null:1G"
+
+
+def bench(*arguments):
+    return run([BENCH, "blk", *arguments])
+
+
+class Bench(unittest.TestCase):
+    def good(self, result):
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def bad(self, result, status, sentence):
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertIn(sentence, result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertEqual(result.stdout, "")
+
+    def check_run(self, measured):
+        self.assertGreater(measured["iops"], 0)
+        self.assertGreater(measured["mib_s"], 0)
+        latency = measured["lat_us"]
+        self.assertLessEqual(0, latency["p50"])
+        self.assertLessEqual(latency["p50"], latency["p99"])
+        self.assertLessEqual(latency["p99"], latency["p999"])
+        self.assertLessEqual(latency["p999"], latency["max"])
+        self.assertGreater(latency["mean"], 0)
+
+
+class Single(Bench):
+    def test_text_and_json(self):
+        with Sandbox() as box:
+            path = f"{box.path}/s"
+            with box.blk(f"--socket-path={path}", f"--blk-file={box.image('i', 16 << 20)}",
+                         "--num-queues=4") as backend:
+                backend.wait_connect(path)
+                text = self.good(bench(f"--socket={path}", "--histogram", "--idle=0.1", *SHORT))
+                for word in ("IOPS", "latency", "back end", "idle", "resident", "|#"):
+                    self.assertIn(word, text)
+                for rw in ("randread", "randwrite", "randrw", "read", "write"):
+                    out = self.good(bench(f"--socket={path}", "--json", f"--rw={rw}", "--queues=4",
+                                          "--iodepth=4", "--bs=8k", "--packed", *SHORT))
+                    report = json.loads(out)
+                    self.assertEqual(len(report["runs"]), 1)
+                    self.check_run(report["runs"][0])
+                    manifest = report["manifest"]
+                    self.assertEqual(manifest["settings"]["rw"], rw)
+                    self.assertEqual(manifest["settings"]["bs"], 8192)
+                    self.assertTrue(manifest["settings"]["packed"])
+                    for key in ("cpu", "cores", "kernel", "clocksource", "mitigations"):
+                        self.assertIn(key, manifest["machine"])
+                    self.assertIn(f"--rw={rw}", manifest["argv"])
+
+    def test_idle_disks_of_one_process(self):
+        with Sandbox() as box:
+            paths = [f"{box.path}/s{number}" for number in range(3)]
+            disks = [f"--disk=socket={path},file=null:1G" for path in paths]
+            with box.blk(*disks) as backend:
+                for path in paths:
+                    backend.wait_connect(path)
+                out = self.good(bench(*[f"--socket={path}" for path in paths], "--json",
+                                      "--runtime=0", "--idle=0.2"))
+                measured = json.loads(out)["runs"][0]
+                self.assertGreaterEqual(measured["idle_cpu"], 0)
+                self.assertGreater(measured["rss_kib"], 0)
+                self.assertNotIn("iops", measured)
+
+    def test_verify(self):
+        with Sandbox() as box:
+            path, image = f"{box.path}/s", box.image("i", 16 << 20)
+            with box.blk(f"--socket-path={path}", f"--blk-file={image}",
+                         "--num-queues=2") as backend:
+                backend.wait_connect(path)
+                for more in (["--rw=randrw"], ["--rw=randread"], ["--rw=write", "--packed"]):
+                    self.good(bench(f"--socket={path}", "--verify", "--queues=2", "--size=4M",
+                                    *more, *SHORT))
+            # A disk that keeps nothing is found out.
+            with box.blk(f"--socket-path={path}", "--blk-file=null:16M") as backend:
+                backend.wait_connect(path)
+                self.bad(bench(f"--socket={path}", "--verify", *SHORT), FAILED,
+                         "the data at byte")
+
+    def test_interrupted(self):
+        with Sandbox() as box:
+            path = f"{box.path}/s"
+            with box.blk(f"--socket-path={path}", "--blk-file=null:1G") as backend:
+                backend.wait_connect(path)
+                with programs.started([BENCH, "blk", f"--socket={path}", "--json", "--ramp=0",
+                                       "--runtime=3600"]) as load:
+                    until("the load to run", lambda: cpu_time(load.pid) > 0.3)
+                    load.send_signal(signal.SIGINT)
+                    out, _ = load.communicate(timeout=programs.SOON)
+                    self.assertEqual(load.returncode, 0)
+                measured = json.loads(out)["runs"][0]
+                self.check_run(measured)
+                self.assertGreater(measured["backend_cpu"], 0)
+                self.assertGreater(measured["per_core"], measured["iops"] / 2)
+
+    def test_a_back_end_that_dies(self):
+        with Sandbox() as box:
+            path = f"{box.path}/s"
+            with box.blk(f"--socket-path={path}", "--blk-file=null:1G") as backend:
+                backend.wait_connect(path)
+                with subprocess.Popen([BENCH, "blk", f"--socket={path}", "--runtime=3600"],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      text=True) as load:
+                    until("the load to run", lambda: cpu_time(load.pid) > 0.3)
+                    backend.stop(signal.SIGKILL)
+                    _, error = load.communicate(timeout=programs.SOON)
+                    self.assertEqual(load.returncode, FAILED)
+                    self.assertIn("the back end closed the connection", error)
+
+    def test_what_the_disk_cannot_do(self):
+        with Sandbox() as box:
+            path = f"{box.path}/s"
+            with box.blk(f"--socket-path={path}", f"--blk-file={box.image('i', 1 << 20)}",
+                         "--read-only", "--num-queues=1") as backend:
+                backend.wait_connect(path)
+                self.bad(bench(f"--socket={path}", "--rw=randwrite"), FAILED, "read-only")
+                self.bad(bench(f"--socket={path}", "--queues=2"), FAILED, "smaller --queues")
+                self.bad(bench(f"--socket={path}", "--size=2M"), FAILED, "smaller --size")
+                self.bad(bench(f"--socket={path}", "--bs=2M"), FAILED, "too few")
+
+
+class Compare(Bench):
+    def test_rounds(self):
+        with Sandbox() as box:
+            image = box.image("i", 4 << 20)
+            out = self.good(bench(f"--compare={NULL}", f"--compare={NULL} --threads=2", "--rounds=3",
+                                  "--raw", f"--blk-file={image}", "--json", *SHORT))
+        report = json.loads(out)
+        names = ["iolane-blk", "iolane-blk #2", "raw io_uring"]
+        self.assertEqual([r["name"] for r in report["runs"]], 3 * names)
+        self.assertEqual([r["round"] for r in report["runs"]], [1, 1, 1, 2, 2, 2, 3, 3, 3])
+        for measured in report["runs"]:
+            self.check_run(measured)
+        self.assertGreater(report["runs"][0]["start_ms"], 0)
+        ratio = report["ratio"]
+        self.assertEqual(ratio["of"], names[:2])
+        self.assertLessEqual(ratio["min"], ratio["median"])
+        self.assertLessEqual(ratio["median"], ratio["max"])
+        self.assertEqual(report["ratios"][1]["of"], [names[0], names[2]])
+        self.assertIn("{socket}", report["manifest"]["commands"]["iolane-blk"])
+        settings = report["manifest"]["settings"]
+        self.assertTrue(settings["load_cpus"] and settings["backend_cpus"])
+        self.assertTrue(report["manifest"]["image"]["page_cache_warmed"])
+
+    def test_text(self):
+        out = self.good(bench(f"--compare={NULL}", f"--compare={NULL}", "--rounds=2", *SHORT))
+        self.assertRegex(out, r"A/B: median [0-9.]+, from [0-9.]+ to [0-9.]+")
+        self.assertEqual(len(re.findall(r"^ +[12]  .* [0-9.]+$", out, re.M)), 2)
+
+    def test_commands_that_do_not_work(self):
+        self.bad(bench("--compare=true"), FAILED, "{socket}")
+        self.bad(bench("--compare=/nonexistent/x {socket}"), FAILED, "cannot run /nonexistent/x")
+        self.bad(bench(f"--compare={BLK} --socket-path={{socket}}"), FAILED, "has no image")
+        self.bad(bench("--raw", "--blk-file=/nonexistent/file"), FAILED, "/nonexistent/file")
+
+    def test_nothing_is_left_behind(self):
+        with Sandbox() as box:
+            self.good(run(["env", f"TMPDIR={box.path}", BENCH, "blk", f"--compare={NULL}",
+                           "--rounds=1", *SHORT]))
+            self.assertEqual(os.listdir(box.path), [])
+            with programs.started(["env", f"TMPDIR={box.path}", BENCH, "blk", f"--compare={NULL}",
+                                   "--runtime=3600"]) as load:
+                until("the load to run", lambda: cpu_time(load.pid) > 0.2)
+                load.send_signal(signal.SIGTERM)
+                load.communicate(timeout=programs.SOON)
+                self.assertEqual(load.returncode, FAILED)
+            self.assertEqual(os.listdir(box.path), [])
+
+
+class Usage(Bench):
+    def test_bad_options(self):
+        self.bad(bench(), USAGE, "--socket=PATH")
+        self.bad(bench("--socket=/x", "--iodpth=3"), USAGE, "did you mean --iodepth?")
+        self.bad(bench("--socket=/x", "--rw=maybe"), USAGE, "maybe")
+        self.bad(run([BENCH, "blc"]), USAGE, "did you mean blk?")
+        self.assertEqual(run([BENCH]).returncode, USAGE)
+
+    def test_help_fits_a_screen(self):
+        for arguments in ([BENCH, "--help"], [BENCH, "blk", "--help"]):
+            out = self.good(run(arguments)).splitlines()
+            self.assertLessEqual(len(out), 40)
+            self.assertLessEqual(max(map(len, out)), 90)
+        self.assertRegex(self.good(run([BENCH, "--version"])), r"^iolane-bench \d+\.\d+\.\d+\n$")
+
+
+def cpu_time(pid):
+    """Seconds of CPU that a process has used, 0 while it is not there."""
+    try:
+        fields = programs.read_file(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    programs.main()
