@@ -203,6 +203,39 @@ class Usage(Bench):
         self.assertRegex(self.good(run([BENCH, "--version"])), r"^iolane-bench \d+\.\d+\.\d+\n$")
 
 
+class Words(Bench):
+    TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+    def test_the_manual_page_names_every_option(self):
+        page = programs.read_file(f"{self.TOP}/docs/man/iolane-bench.1")
+        documented = {"--" + word for word in re.findall(r"Fl -([a-z-]+)", page)}
+        told = self.good(run([BENCH, "blk", "--help"])).split("Exit status")[0]
+        options = set(re.findall(r"--[a-z][a-z-]+", told))
+        self.assertGreater(len(options), 20)
+        self.assertEqual(options - documented, set())
+
+    def test_completion(self):
+        script = f"""
+            export PATH={os.path.dirname(BENCH)}:$PATH
+            compopt() {{ :; }}
+            source {self.TOP}/tools/completion/iolane.bash
+            while IFS= read -r COMP_LINE; do
+              COMP_POINT=${{#COMP_LINE}}
+              _iolane
+              echo "${{COMPREPLY[*]}}"
+            done"""
+        lines = {
+            "iolane-bench b": "blk",
+            "iolane-bench blk --iod": "--iodepth=",
+            "iolane bench b": "blk",
+            "iolane bench blk --verif": "--verify",
+            "iolane bench blk --js": "--json",
+        }
+        out = subprocess.run(["bash", "-c", script], input="\n".join(lines) + "\n", text=True, check=True,
+                             capture_output=True, timeout=programs.SOON).stdout
+        self.assertEqual(dict(zip(lines, out.splitlines())), lines)
+
+
 def cpu_time(pid):
     """Seconds of CPU that a process has used, 0 while it is not there."""
     try:

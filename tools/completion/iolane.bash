@@ -60,13 +60,21 @@ _iolane() {
   esac
 
   local choices=''
-  if [ "$program" != iolane ]; then
+  if [ "$program" = iolane-bench ] && [ ${#words[@]} -eq 2 ]; then
+    choices='blk --help --version'
+  elif [ "$program" = iolane-bench ]; then
+    choices=$(_iolane_options "$program" "${words[1]}")
+  elif [ "$program" != iolane ]; then
     choices=$(_iolane_options "$program")
   elif [ ${#words[@]} -eq 2 ]; then
     choices='blk bench help --help --version'
   elif [ "${words[1]}" = help ]; then
     [ ${#words[@]} -eq 3 ] && choices='blk bench'
     [ ${#words[@]} -eq 4 ] && choices='add del list resize stats'
+  elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
+    choices='blk --help --version'
+  elif [ "${words[1]}" = bench ]; then
+    choices=$(_iolane_options iolane-bench "${words[2]}")
   elif [ "${words[1]}" = blk ] && [ ${#words[@]} -eq 3 ]; then
     choices="add del list resize stats $(_iolane_options iolane-blk)"
   elif [ "${words[1]}" = blk ]; then

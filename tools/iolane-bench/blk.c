@@ -41,12 +41,14 @@ static const char help[] =
 	"  --size=SIZE          use only the first SIZE bytes of the disk (all; --verify: 256M)\n"
 	"  --runtime=S --ramp=S seconds counted (5), and before that not counted (0.5)\n"
 	"  --idle=S             first watch the started device do nothing: CPU and memory\n"
-	"  --packed             packed rings; --no-event-idx, --no-indirect: without these\n"
+	"  --packed             packed rings\n"
+	"  --no-event-idx, --no-indirect  do without these features of the ring\n"
 	"  --verify             stamp every write, check every read; exit 1 on a mismatch\n"
 	"  --cpu=LIST           CPUs of the load, a thread on each (a comparison: the last CPU)\n"
 	"  --backend-cpus=LIST  CPUs of started back ends and of --raw (the first CPU)\n"
 	"  --backend-pid=PID    whose CPU time to count (who listens on the socket)\n"
-	"  --histogram          draw the latencies; --json: print one JSON object instead\n"
+	"  --histogram          draw the latencies\n"
+	"  --json               print one JSON object instead\n"
 	"\n"
 	"Exit status: 0 measured, 1 failed, 2 wrong usage.\n";
 
