@@ -118,12 +118,15 @@ int iol_split_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max
 	int rc;
 
 	if (known < max) {
+		uint16_t idx;
+
+		/* Likely written just before the index was: fetch both lines at once. */
+		__builtin_prefetch(&r->avail->ring[r->avail_idx & (r->size - 1)]);
 		/*
 		 * Acquire: ring entries, descriptors and buffers are read after the index that
 		 * makes them available; pairs with the driver's barrier before it stores idx.
 		 */
-		uint16_t idx = __atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE);
-
+		idx = __atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE);
 		if (likely((uint16_t)(idx - r->next) <= r->size)) {
 			r->avail_idx = idx;
 			known = (uint16_t)(idx - r->next);
