@@ -137,8 +137,12 @@ static void change_fd(void *arg)
 
 	iol_close(c->place);
 	*c->place = c->fd;
-	if (c->place == &c->q->call)
-		c->q->call_blocks = c->fd >= 0 && !(fcntl(c->fd, F_GETFL) & O_NONBLOCK);
+	if (c->place != &c->q->call)
+		return;
+	c->q->call_blocks = c->fd >= 0 && !(fcntl(c->fd, F_GETFL) & O_NONBLOCK);
+	/* Calls made on the descriptor before may not be heard any more. */
+	if (c->q->running)
+		iol_queue_call(c->q);
 }
 
 static int set_fd(struct iol_queue *q, struct iol_msg *msg, int *place)

@@ -152,6 +152,8 @@ static int run(struct iol_queue *q)
 	rc = iol_ring_start(q->ring, spec);
 	if (rc)
 		return iol_fail_more(rc, "queue %u cannot start", q->index);
+	/* A process before us may have died between a used index and the call that it was worth. */
+	iol_queue_call(q);
 	/* Before queue_start(): from there on the owner may look at anything of the queue's. */
 	q->running = true;
 	rc = dev->ops->queue_start(dev->ctx, q);
