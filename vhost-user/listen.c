@@ -5,6 +5,8 @@
 #include "base/own.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,6 +15,8 @@
 #include <unistd.h>
 
 #define BACKLOG 16
+/* Names to try before the socket has its own. */
+#define NAMES_MAX 16
 
 int iol_check_path(const char *path)
 {
@@ -31,7 +35,7 @@ static void address(const char *path, struct sockaddr_un *sun)
 {
 	memset(sun, 0, sizeof(*sun));
 	sun->sun_family = AF_UNIX;
-	strncpy(sun->sun_path, path, sizeof(sun->sun_path) - 1);
+	memcpy(sun->sun_path, path, strnlen(path, sizeof(sun->sun_path) - 1));
 }
 
 static int open_socket(int *sock)
@@ -85,11 +89,52 @@ static int clear_path(const char *path)
 	return 0;
 }
 
+/*
+ * Bind to a name beside @path that nobody knows, so that the socket is whole before it gets the name
+ * that others wait for; to @path itself where that name would be too long.
+ */
+static int bind_near(int fd, const char *path, struct sockaddr_un *sun)
+{
+	static unsigned int count;
+	const char *slash = strrchr(path, '/');
+	int dir = slash ? (int)(slash - path) + 1 : 0;
+	char name[sizeof(sun->sun_path)];
+	unsigned int i;
+
+	for (i = 0; i < NAMES_MAX; i++) {
+		unsigned int n = __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED);
+
+		if (snprintf(name, sizeof(name), "%.*s.%x-%x", dir, path, (unsigned int)getpid(),
+			     n) >= (int)sizeof(name))
+			break;
+		address(name, sun);
+		if (!bind(fd, (struct sockaddr *)sun, sizeof(*sun)))
+			return 0;
+		/* One of the same number may have died here. */
+		if (errno != EADDRINUSE)
+			return -errno;
+	}
+	address(path, sun);
+	return bind(fd, (struct sockaddr *)sun, sizeof(*sun)) < 0 ? -errno : 0;
+}
+
+/* Give the socket its name, unless somebody took that meanwhile. */
+static int give_name(const char *from, const char *path)
+{
+	if (!strcmp(from, path) || !renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE))
+		return 0;
+	/* Not every file system can tell. */
+	if ((errno == EINVAL || errno == ENOSYS) && !rename(from, path))
+		return 0;
+	return -errno;
+}
+
 int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
 {
 	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *copy = NULL;
 	struct sockaddr_un sun;
-	struct stat st;
+	struct stat st = { 0 };
 	int rc = iol_check_path(path);
 
 	if (!rc)
@@ -98,24 +143,26 @@ int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
 		rc = open_socket(&fd);
 	if (rc)
 		return rc;
+	copy = strdup(path);
+	if (!copy)
+		return iol_fail(ENOMEM, "no memory for a socket path");
 	/* The file is made with these bits less umask's, so that it is never open to more people. */
 	if (mode && fchmod(fd, mode) < 0)
 		return iol_fail(errno, "cannot set the mode of a socket: %s", strerror(errno));
-	address(path, &sun);
-	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
-		return iol_fail(errno, "cannot make the socket %s: %s%s", path, strerror(errno),
-				errno == ENOENT ? " (its directory)" : "");
+	rc = bind_near(fd, path, &sun);
+	if (rc)
+		return iol_fail(-rc, "cannot make the socket %s: %s%s", path, strerror(-rc),
+				rc == -ENOENT ? " (its directory)" : "");
 	if ((mode && chmod(sun.sun_path, mode) < 0) || lstat(sun.sun_path, &st) < 0 ||
-	    listen(fd, BACKLOG) < 0) {
-		rc = iol_fail(errno, "cannot listen on %s: %s", sun.sun_path, strerror(errno));
+	    listen(fd, BACKLOG) < 0)
+		rc = -errno;
+	if (!rc)
+		rc = give_name(sun.sun_path, path);
+	if (rc) {
 		unlink(sun.sun_path);
-		return rc;
+		return iol_fail(-rc, "cannot listen on %s: %s", path, strerror(-rc));
 	}
-	l->path = strdup(sun.sun_path);
-	if (!l->path) {
-		unlink(sun.sun_path);
-		return iol_fail(ENOMEM, "no memory for a socket path");
-	}
+	l->path = iol_take_ptr(copy);
 	l->fd = iol_take_fd(&fd);
 	l->st_dev = st.st_dev;
 	l->st_ino = st.st_ino;

@@ -18,6 +18,7 @@ int iol_check_path(const char *path);
 
 /**
  * iol_listen() - Bind and listen. A stale socket in the way is replaced; anything else there stays.
+ * The file appears when the socket listens, so that whoever sees it may connect.
  * @mode: permission bits, or 0 for what umask says.
  * Return: 0; -EADDRINUSE for a live socket, -ENOTSOCK for another kind of file, -ENAMETOOLONG, …
  */

@@ -96,8 +96,8 @@ BAD = [
     (["--socket-path={d}/s", "--blk-file=null:much"], FAILED, "must be a whole number"),
     (["--socket-path={d}/no/s", "--blk-file={d}/image"], FAILED, "{d}/no/s"),
     (["--socket-path={d}/image", "--blk-file={d}/image"], FAILED, "{d}/image"),
-    (GOOD + ["--control={d}/image"], FAILED, "it exists and is no socket"),
-    (GOOD + ["--control={d}/no/c"], FAILED, "cannot listen on {d}/no/c"),
+    (GOOD + ["--control={d}/image"], FAILED, "{d}/image exists and is no socket"),
+    (GOOD + ["--control={d}/no/c"], FAILED, "cannot make the socket {d}/no/c"),
 ]
 
 # Good ones, each of which must come to listen: every option is here.

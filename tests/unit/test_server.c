@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -187,6 +188,58 @@ static void a_stale_socket_is_replaced(void **state)
 	assert_null(s);
 	assert_int_equal(stat(f->path, &st), -1);
 	iol_server_destroy(&s);
+}
+
+/* Whoever waits for the file may connect when it is there. */
+static void the_file_appears_when_it_listens(void **state)
+{
+	struct fixture *f = *state;
+	const struct iol_server_spec spec = { .path = f->path, .fd = -1 };
+	char events[4096] __attribute__((aligned(8)));
+	int in = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	struct iol_server *s = NULL;
+	unsigned int appeared = 0;
+	ssize_t at, len;
+
+	assert_true(inotify_add_watch(in, f->dir, IN_CREATE | IN_MOVED_TO) >= 0);
+	assert_int_equal(iol_server_new(f->dev, &spec, &s), 0);
+	len = read(in, events, sizeof(events));
+	for (at = 0; at < len;) {
+		const struct inotify_event *e = (const void *)(events + at);
+
+		if (!strcmp(e->name, "sock")) {
+			assert_int_equal(e->mask, IN_MOVED_TO);
+			appeared++;
+		}
+		at += (ssize_t)(sizeof(*e) + e->len);
+	}
+	assert_int_equal(appeared, 1);
+	iol_server_destroy(&s);
+	close(in);
+}
+
+/* The longest path there may be leaves no room for another name beside it. */
+static void the_longest_path(void **state)
+{
+	struct fixture *f = *state;
+	char path[128], dir[128];
+	struct iol_server_spec spec = { .path = path, .fd = -1 };
+	struct iol_server *s = NULL;
+	int n, sock;
+
+	n = snprintf(dir, sizeof(dir), "%s/", f->dir);
+	memset(dir + n, 'd', 105 - (size_t)n);
+	dir[105] = '\0';
+	assert_int_equal(mkdir(dir, 0700), 0);
+	snprintf(path, sizeof(path), "%s/s", dir);
+	assert_int_equal(strlen(path), 107);
+	assert_int_equal(iol_server_new(f->dev, &spec, &s), 0);
+	sock = dial(path);
+	assert_true(sock >= 0);
+	hello(sock);
+	close(sock);
+	iol_server_destroy(&s);
+	assert_int_equal(rmdir(dir), 0);
 }
 
 static void another_ones_socket_stays(void **state)
@@ -525,6 +578,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(bad_paths),
 		T(a_stale_socket_is_replaced),
+		T(the_file_appears_when_it_listens),
+		T(the_longest_path),
 		T(another_ones_socket_stays),
 		T(one_front_end_at_a_time),
 		T(a_client_comes_again),

@@ -6,12 +6,12 @@
 #include "base/own.h"
 #include "tools/common/ctl.h"
 #include "verbs.h"
+#include "vhost-user/listen.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 /**
  * struct client - One connection.
@@ -31,10 +31,7 @@ struct client {
 
 struct control {
 	int epoll;
-	int listen;
-	char *path;
-	dev_t dev;
-	ino_t ino;
+	struct iol_listener listener;
 	struct disks *disks;
 	uint64_t paused_until;
 	struct client clients[CONTROL_CLIENTS];
@@ -195,8 +192,9 @@ static void watch_listen(struct control *ctl, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = ctl };
 
-	if (epoll_ctl(ctl->epoll, EPOLL_CTL_MOD, ctl->listen, &ev) < 0)
-		iol_log(IOL_LOG_ERROR, "control: cannot watch %s: %s", ctl->path, strerror(errno));
+	if (epoll_ctl(ctl->epoll, EPOLL_CTL_MOD, ctl->listener.fd, &ev) < 0)
+		iol_log(IOL_LOG_ERROR, "control: cannot watch %s: %s", ctl->listener.path,
+			strerror(errno));
 }
 
 static void pause_accept(struct control *ctl, const char *why)
@@ -214,7 +212,7 @@ static void accept_client(struct control *ctl)
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct client *c;
 
-	fd = accept4(ctl->listen, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = accept4(ctl->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		/* Without descriptors or memory the connection stays there: don't spin on it. */
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
@@ -266,62 +264,15 @@ int control_tick(struct control *ctl)
 	return next == UINT64_MAX ? -1 : (int)((next - now) / IOL_NS_PER_MS) + 1;
 }
 
-/* Somebody bound this path before: make way if that process is gone. */
-static int remove_stale(const char *path, const struct sockaddr_un *addr)
-{
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT
-			       ? 0
-			       : iol_fail(errno, "cannot look at %s: %s", path, strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return iol_fail(
-			EEXIST,
-			"cannot listen on %s: it exists and is no socket; choose another path",
-			path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return iol_fail(errno, "cannot make a socket: %s", strerror(errno));
-	if (!connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) || errno != ECONNREFUSED)
-		return iol_fail(EADDRINUSE,
-				"cannot listen on %s: a running process has it; end that one or "
-				"choose another path",
-				path);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return iol_fail(errno, "cannot remove the stale socket %s: %s", path,
-				strerror(errno));
-	return 0;
-}
-
 static int listen_on(struct control *ctl, const char *path)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = ctl };
-	struct sockaddr_un addr;
-	struct stat st;
-	int rc;
+	int rc = iol_listen(path, 0600, &ctl->listener);
 
-	rc = ctl_address("--control", path, &addr);
 	if (rc < 0)
-		return rc;
-	ctl->listen = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* bind() gives the file the mode that the socket has. */
-	if (ctl->listen < 0 || fchmod(ctl->listen, 0600) < 0)
-		return iol_fail(errno, "cannot make a socket: %s", strerror(errno));
-	if (bind(ctl->listen, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-		rc = errno == EADDRINUSE ? remove_stale(path, &addr) : 0;
-		if (rc < 0)
-			return rc;
-		if (bind(ctl->listen, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-			return iol_fail(errno, "cannot listen on %s: %s", path, strerror(errno));
-	}
-	ctl->path = strdup(path);
-	if (!ctl->path || lstat(path, &st) < 0 || listen(ctl->listen, CONTROL_CLIENTS) < 0 ||
-	    epoll_ctl(ctl->epoll, EPOLL_CTL_ADD, ctl->listen, &ev) < 0)
-		return iol_fail(errno, "cannot listen on %s: %s", path, strerror(errno));
-	ctl->dev = st.st_dev;
-	ctl->ino = st.st_ino;
+		return iol_fail_more(rc, "--control");
+	if (epoll_ctl(ctl->epoll, EPOLL_CTL_ADD, ctl->listener.fd, &ev) < 0)
+		return iol_fail(errno, "cannot wait for callers on %s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -335,6 +286,7 @@ int control_new(const char *path, int epoll, struct disks *disks, struct control
 		return iol_fail(ENOMEM, "no memory for the control socket");
 	ctl->epoll = epoll;
 	ctl->disks = disks;
+	ctl->listener.fd = -1;
 	for (i = 0; i < CONTROL_CLIENTS; i++)
 		ctl->clients[i].fd = -1;
 	rc = listen_on(ctl, path);
@@ -349,7 +301,6 @@ int control_new(const char *path, int epoll, struct disks *disks, struct control
 void control_destroy(struct control **control)
 {
 	struct control *ctl = *control;
-	struct stat st;
 	unsigned int i;
 
 	if (!ctl)
@@ -357,10 +308,6 @@ void control_destroy(struct control **control)
 	*control = NULL;
 	for (i = 0; i < CONTROL_CLIENTS; i++)
 		close_client(&ctl->clients[i]);
-	iol_close(&ctl->listen);
-	/* Another process may have the path by now. */
-	if (ctl->ino && !lstat(ctl->path, &st) && st.st_ino == ctl->ino && st.st_dev == ctl->dev)
-		unlink(ctl->path);
-	free(ctl->path);
+	iol_listener_close(&ctl->listener);
 	free(ctl);
 }
