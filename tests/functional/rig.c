@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define FEATURE(bit) (1ull << (bit))
+#define RIGS_MAX     4
 
 /* Failures say what the library said. */
 static void good(int rc, const char *what)
@@ -44,6 +45,54 @@ static unsigned int queues(const struct rig *r)
 
 /* ---- the back end ---- */
 
+/* Rigs that are up: what a test that fails or is ended leaves is removed all the same. */
+static struct rig *up[RIGS_MAX];
+
+static void remove_files(const struct rig *r)
+{
+	unlink(r->image);
+	unlink(r->socket);
+	rmdir(r->dir);
+}
+
+__attribute__((destructor)) static void remove_all(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < RIGS_MAX; i++)
+		if (up[i])
+			remove_files(up[i]);
+}
+
+/* Only system calls: it may come at any time. */
+static void ended(int sig)
+{
+	remove_all();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void enlist(struct rig *r)
+{
+	unsigned int i;
+
+	for (i = 0; up[i]; i++)
+		assert_true(i + 1 < RIGS_MAX);
+	up[i] = r;
+	signal(SIGTERM, ended);
+	signal(SIGINT, ended);
+	signal(SIGHUP, ended);
+}
+
+static void strike_off(const struct rig *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < RIGS_MAX; i++)
+		if (up[i] == r)
+			up[i] = NULL;
+}
+
 struct rig *rig_new(const struct rig_spec *spec)
 {
 	struct rig *r = calloc(1, sizeof(*r));
@@ -55,6 +104,7 @@ struct rig *rig_new(const struct rig_spec *spec)
 	assert_non_null(mkdtemp(r->dir));
 	snprintf(r->image, sizeof(r->image), "%s/image", r->dir);
 	snprintf(r->socket, sizeof(r->socket), "%s/socket", r->dir);
+	enlist(r);
 	r->image_fd = open(r->image, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(r->image_fd >= 0);
 	assert_int_equal(ftruncate(r->image_fd, (off_t)RIG_DISK), 0);
@@ -259,6 +309,7 @@ void rig_down(struct rig **rig)
 	iol_close(&r->log);
 	unlink(r->image);
 	unlink(r->socket);
+	strike_off(r);
 	assert_int_equal(rmdir(r->dir), 0);
 	free(r);
 	*rig = NULL;
