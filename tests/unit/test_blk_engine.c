@@ -181,7 +181,7 @@ static void errors(void **state)
 	for (const char *p = rig_log(); (p = strstr(p, " failed at ")); p++)
 		n++;
 	assert_in_range(n, 1, 2);
-	assert_non_null(strstr(rig_log(), "disk rig: write of 4096 bytes failed at 0: "));
+	assert_non_null(strstr(rig_log(), "rig: write of 4096 bytes failed at 0: "));
 }
 
 /* Half of it is at storage, then an error: the whole fails. */

@@ -132,7 +132,7 @@ int iol_disk_refresh(struct iol_disk *disk, const uint64_t *size)
 	if (rc == 0 || rc == -ENOTCONN)
 		return 1;
 	iol_log(IOL_LOG_WARNING,
-		"disk %s: the guest can't be told of its new size, as its VMM does not take "
+		"%s: the guest can't be told of its new size, as its VMM does not take "
 		"messages "
 		"from back ends; it will see it after a restart of the device",
 		disk->name);

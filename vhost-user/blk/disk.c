@@ -96,7 +96,7 @@ int iol_disk_open(struct iol_blk_threads *threads, const struct iol_disk_spec *s
 	}
 	if (spec->fixed_buffers)
 		iol_log(IOL_LOG_WARNING,
-			"disk %s: fixed buffers pin all of guest memory; the guest must not have a "
+			"%s: fixed buffers pin all of guest memory; the guest must not have a "
 			"balloon, virtio-mem or anything else that gives memory back, or its data "
 			"is lost",
 			disk->name);
@@ -131,7 +131,7 @@ void iol_disk_flush_failed(struct iol_disk *disk)
 		return;
 	IOL_STAT_SET(disk->flush_lost, true);
 	iol_log(IOL_LOG_ERROR,
-		"disk %s: a flush failed, and what it should have made stable may be gone; every "
+		"%s: a flush failed, and what it should have made stable may be gone; every "
 		"flush fails until the disk is opened again",
 		disk->name);
 }
@@ -143,7 +143,7 @@ void iol_disk_zombies_add(struct iol_disk *disk, int n)
 	pthread_mutex_lock(&disk->lock);
 	disk->zombies += (unsigned int)n;
 	if (!disk->zombies) {
-		iol_log(IOL_LOG_INFO, "disk %s: storage has given back all that it still had",
+		iol_log(IOL_LOG_INFO, "%s: storage has given back all that it still had",
 			disk->name);
 		if (!disk->running && disk->locked) {
 			iol_unlock_image(disk->image->fd);
@@ -178,7 +178,7 @@ static int wait_for_zombies(struct iol_disk *disk)
 			break;
 		if (!told)
 			iol_log(IOL_LOG_WARNING,
-				"disk %s: waiting up to %u ms for %u operations that storage has "
+				"%s: waiting up to %u ms for %u operations that storage has "
 				"not answered since the last stop",
 				disk->name, disk->lock_timeout_ms, n);
 		told = true;
@@ -232,7 +232,7 @@ void iol_disk_stop(struct iol_disk *disk)
 	pthread_mutex_unlock(&disk->lock);
 	if (busy)
 		iol_log(IOL_LOG_WARNING,
-			"disk %s: keeping the lock of %s until storage answers, so that nobody "
+			"%s: keeping the lock of %s until storage answers, so that nobody "
 			"else writes to it before",
 			disk->name, disk->image->path);
 }
@@ -272,7 +272,7 @@ void iol_disk_queue_stop(struct iol_disk *disk, unsigned int index)
 		return;
 	if (!iol_blk_thread_drain(q, disk->stop_timeout_ms)) {
 		iol_log(IOL_LOG_WARNING,
-			"disk %s: queue %u stops, but storage has not answered for %u ms; "
+			"%s: queue %u stops, but storage has not answered for %u ms; "
 			"canceling what it has",
 			disk->name, index, disk->stop_timeout_ms);
 		iol_blk_thread_cancel(q);
@@ -282,7 +282,7 @@ void iol_disk_queue_stop(struct iol_disk *disk, unsigned int index)
 	IOL_STAT_SET(disk->stats[index].thread, -1);
 	if (left)
 		iol_log(IOL_LOG_ERROR,
-			"disk %s: queue %u stopped with %u operations that storage would not give "
+			"%s: queue %u stopped with %u operations that storage would not give "
 			"back; they stay in the inflight log",
 			disk->name, index, left);
 }

@@ -251,7 +251,7 @@ void iol_blk_queue_new_mem(struct iol_blk_queue *q)
 		return;
 	iol_fixed_put(q->thread, &q->fixed);
 	if (iol_fixed_get(q->thread, mem, &q->fixed) < 0)
-		iol_log(IOL_LOG_WARNING, "disk %s goes on without fixed buffers: %s", q->disk->name,
+		iol_log(IOL_LOG_WARNING, "%s: goes on without fixed buffers: %s", q->disk->name,
 			iol_error());
 }
 

@@ -48,7 +48,7 @@ uint8_t iol_blk_req_failed(struct iol_blk_req *req, int err)
 	}
 	others = __atomic_exchange_n(&disk->complaints, 0, __ATOMIC_RELAXED);
 	iol_log(IOL_LOG_ERROR,
-		"disk %s: %s of %" PRIu64 " bytes failed at %" PRIu64 ": %s (%" PRIu64
+		"%s: %s of %" PRIu64 " bytes failed at %" PRIu64 ": %s (%" PRIu64
 		" more since the last such line)",
 		disk->name, op_names[req->op], req->bytes, req->io.off, strerror(-err), others);
 	return VIRTIO_BLK_S_IOERR;

@@ -17,7 +17,7 @@ int iol_disk_look(struct iol_disk *disk)
 		return rc;
 	if (size % disk->image->block_size)
 		iol_log(IOL_LOG_WARNING,
-			"disk %s: the size of %s, %" PRIu64
+			"%s: the size of %s, %" PRIu64
 			" bytes, is no multiple of its block size; the rest is left out",
 			disk->name, disk->image->path, size);
 	size -= size % disk->image->block_size;
@@ -25,11 +25,11 @@ int iol_disk_look(struct iol_disk *disk)
 		return 0;
 	if (size < old)
 		iol_log(IOL_LOG_WARNING,
-			"disk %s: %s shrank from %" PRIu64 " to %" PRIu64
+			"%s: %s shrank from %" PRIu64 " to %" PRIu64
 			" bytes; requests past the end fail now",
 			disk->name, disk->image->path, old, size);
 	else
-		iol_log(IOL_LOG_INFO, "disk %s: has grown from %" PRIu64 " to %" PRIu64 " bytes",
+		iol_log(IOL_LOG_INFO, "%s: has grown from %" PRIu64 " to %" PRIu64 " bytes",
 			disk->name, old, size);
 	/* One word: a request is checked against the old size or the new one. */
 	IOL_STAT_SET(disk->capacity, size);

@@ -41,8 +41,7 @@ static void flush(struct iol_disk *disk)
 	} while (rc == -EINTR);
 	if (rc >= 0)
 		return;
-	iol_log(IOL_LOG_ERROR, "disk %s: the flush at its stop failed: %s", disk->name,
-		strerror(-rc));
+	iol_log(IOL_LOG_ERROR, "%s: the flush at its stop failed: %s", disk->name, strerror(-rc));
 	IOL_STAT_SET(disk->written, true);
 	iol_disk_flush_failed(disk);
 }
@@ -121,6 +120,6 @@ void iol_disk_sync(struct iol_disk *disk)
 	s->left = true;
 	iol_disk_zombies_add(disk, 1);
 	pthread_mutex_unlock(&s->lock);
-	iol_log(IOL_LOG_ERROR, "disk %s: storage has not answered the flush at its stop for %u ms",
+	iol_log(IOL_LOG_ERROR, "%s: storage has not answered the flush at its stop for %u ms",
 		disk->name, disk->stop_timeout_ms);
 }
