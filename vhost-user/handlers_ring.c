@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Packed: available index 0, wrap counter 1, and nothing about the used index. */
+#define BASE_WITHOUT_USED 0x8000u
+
 int iol_on_set_vring_num(struct iol_device *dev, struct iol_msg *msg)
 {
 	struct iol_queue *q = &dev->queue[msg->payload.state.index];
@@ -61,7 +64,8 @@ int iol_on_set_vring_addr(struct iol_device *dev, struct iol_msg *msg)
 	}
 	q->spec = c.spec;
 	q->has_addr = true;
-	return 0;
+	/* Memory may have moved from under it, and this is where it goes on. */
+	return iol_queue_update(q);
 }
 
 int iol_on_set_vring_base(struct iol_device *dev, struct iol_msg *msg)
@@ -71,6 +75,12 @@ int iol_on_set_vring_base(struct iol_device *dev, struct iol_msg *msg)
 
 	if (!iol_device_has(dev, VIRTIO_F_RING_PACKED) && base > UINT16_MAX)
 		return iol_fail(EINVAL, "a split queue's base has 16 bits, not 0x%x", base);
+	/*
+	 * DPDK's front end tells where the driver is, and not where we are, in a ring that begins.
+	 * As an answer of ours it means a whole ring in flight, of which the inflight log knows better.
+	 */
+	if (iol_device_has(dev, VIRTIO_F_RING_PACKED) && base == BASE_WITHOUT_USED)
+		base |= base << 16;
 	q->spec.base = base;
 	return 0;
 }

@@ -95,7 +95,7 @@ void iol_queue_park(struct iol_queue *q)
 	q->dev->ops->queue_stop(q->dev->ctx, q);
 	q->running = false;
 	q->spec.base = iol_ring_base(q->ring);
-	q->clean = !iol_ring_inflight(q->ring) && !iol_ring_replaying(q->ring);
+	q->clean = iol_ring_settled(q->ring);
 	iol_ring_stop(q->ring);
 }
 
@@ -184,12 +184,20 @@ void iol_device_park(struct iol_device *dev)
 
 int iol_device_unpark(struct iol_device *dev)
 {
+	char why[IOL_ERROR_MAX];
 	unsigned int i;
 	int rc = 0;
 
-	for (i = 0; i < dev->num_queues && !rc; i++)
-		rc = iol_queue_update(&dev->queue[i]);
-	return rc;
+	/* One that cannot go on must not keep the others. */
+	for (i = 0; i < dev->num_queues; i++) {
+		int err = iol_queue_update(&dev->queue[i]);
+
+		if (!err || rc)
+			continue;
+		rc = err;
+		strcpy(why, iol_error());
+	}
+	return rc ? iol_fail(-rc, "%s", why) : 0;
 }
 
 int iol_queue_start(struct iol_queue *q)

@@ -253,6 +253,12 @@ unsigned int iol_ring_inflight(const struct iol_ring *r)
 	return r->inflight;
 }
 
+bool iol_ring_settled(const struct iol_ring *r)
+{
+	return !r->inflight && !r->nbatch && !iol_ring_replaying(r) &&
+	       !(r->special & RING_FRESH && r->spec.inflight);
+}
+
 unsigned int iol_ring_replaying(const struct iol_ring *r)
 {
 	return r->track.nreplay - r->track.replayed;

@@ -85,6 +85,13 @@ uint64_t iol_ring_replay_oldest(const struct iol_ring *r);
 /** iol_ring_inflight() - Chains popped and not pushed. */
 unsigned int iol_ring_inflight(const struct iol_ring *r);
 
+/**
+ * iol_ring_settled() - Whether the inflight log has nothing to tell about the ring: every chain was
+ * published, and so were those that a dead process left. Not before a log was read (an IOMMU may
+ * have kept the ring from being mapped at all).
+ */
+bool iol_ring_settled(const struct iol_ring *r);
+
 /** iol_ring_tracked() - Whether an inflight log remembers chains that are never pushed. */
 bool iol_ring_tracked(const struct iol_ring *r);
 

@@ -106,12 +106,18 @@ static bool wants_status(const struct iol_session *s, const struct iol_msg *msg)
 	       iol_device_has_protocol(s->dev, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 }
 
-/* A good message that could not be done. 0 when the front end could be told so. */
+/*
+ * A good message that could not be done. 0 when the front end could be told so. SET_LOG_BASE's status
+ * is waited for but not looked at, unless it was asked for: the migration would go on without a log,
+ * and lose what is written.
+ */
 static int refuse(struct iol_session *s, struct iol_msg *msg, const struct iol_wire_row *row,
 		  int rc)
 {
-	bool told = row->reply == IOL_REPLY_STATUS || row->reply == IOL_REPLY_CONFIG ||
-		    (row->reply == IOL_REPLY_ACK && wants_status(s, msg));
+	bool told =
+		row->reply == IOL_REPLY_CONFIG ||
+		(row->reply == IOL_REPLY_STATUS && msg->hdr.request != VHOST_USER_SET_LOG_BASE) ||
+		(row->reply < 0 && wants_status(s, msg));
 
 	if (!told)
 		return iol_fail_more(rc, "%s", row->name);
@@ -227,7 +233,9 @@ int iol_session_step(struct iol_session *s)
 	if (rc)
 		return rc;
 	if (__atomic_load_n(&s->dev->broken, __ATOMIC_ACQUIRE))
-		return iol_fail(EFAULT, "the front end truncated a file whose memory it shares");
+		return iol_fail(EFAULT,
+				"the front end truncated a file whose memory it shares, or its "
+				"huge pages have run out");
 	rc = iol_wire_recv(s->sock, &s->rx);
 	if (rc < 0)
 		return rc;

@@ -65,6 +65,29 @@ static void memory_that_leaves_a_ring_without(void **state)
 	assert_int_equal(p->queue_starts, 2);
 }
 
+/* Memory that takes one ring's place away, and not the other's. */
+static void memory_that_moves_a_ring(void **state)
+{
+	struct peer *p = *state;
+	struct vhost_user_memory m = { .nregions = 1 };
+	struct vhost_vring_addr a = peer_ring_addr(2);
+
+	peer_negotiate(p, V1 | PROTO);
+	peer_share_memory(p);
+	peer_start_ring(p, 0);
+	peer_start_ring(p, 1);
+	m.region[0] = (struct iol_mem_desc){ GPA + 0x10000, MEM_SIZE - 0x10000, UADDR + 0x10000,
+					     0x10000 };
+	assert_int_not_equal(peer_ask(p, VHOST_USER_SET_MEM_TABLE, &m, 8 + 32, p->memfd), 0);
+	assert_non_null(strstr(iol_error(), "queue 0"));
+	assert_false(p->dev->queue[0].running);
+	assert_true(p->dev->queue[1].running);
+	/* It goes on where the front end says that it is now. */
+	a.index = 0;
+	assert_int_equal(peer_ask(p, VHOST_USER_SET_VRING_ADDR, &a, sizeof(a), -1), 0);
+	assert_true(p->dev->queue[0].running);
+}
+
 static void memory_that_is_not_shared(void **state)
 {
 	struct peer *p = *state;
@@ -128,6 +151,8 @@ static void the_dirty_log(void **state)
 	assert_int_equal(peer_ask_u64(p, VHOST_USER_SET_FEATURES, V1 | PROTO), 0);
 	l.mmap_size = 0x20000;
 	assert_int_not_equal(peer_ask(p, VHOST_USER_SET_LOG_BASE, &l, sizeof(l), fd), 0);
+	/* No front end looks at a status that it did not ask for: it must not go on without a log. */
+	assert_int_equal(peer_post(p, VHOST_USER_SET_LOG_BASE, 0, &l, sizeof(l), &fd, 1), -EINVAL);
 	assert_int_equal(peer_ask(p, VHOST_USER_SET_LOG_FD, NULL, 0, fd), 0);
 	iol_driver_destroy(&d);
 	close(fd);
@@ -311,6 +336,42 @@ static void misses_go_to_the_front_end(void **state)
 	iol_driver_destroy(&d);
 }
 
+/* A dead process left something, and the ring stops before its log could even be read. */
+static void a_log_that_was_not_read_stays(void **state)
+{
+	struct peer *p = *state;
+	struct vhost_vring_addr a = { .avail_user_addr = 0x1000, .used_user_addr = 0x2000 };
+	struct vhost_user_inflight in = { .num_queues = 1, .queue_size = SIZE };
+	struct iol_log_split *log;
+	struct iol_chain chain;
+	struct iol_wire_rx rx;
+	int fd;
+
+	peer_negotiate(p, IOMMU);
+	peer_share_memory(p);
+	peer_give_channel(p);
+	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, &in, sizeof(in), NULL, 0), 0);
+	assert_int_equal(peer_answer(p, &rx), 1);
+	in = rx.msg.payload.inflight;
+	fd = iol_msg_take_fd(&rx.msg);
+	log = mmap(NULL, in.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(log, MAP_FAILED);
+	log->version = IOL_TRACK_VERSION;
+	log->desc_num = SIZE;
+	log->desc[3].inflight = 1;
+	assert_int_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), fd), 0);
+	peer_describe_ring(p, 0);
+	assert_int_equal(peer_ask(p, VHOST_USER_SET_VRING_ADDR, &a, sizeof(a), -1), 0);
+	assert_int_equal(peer_set_fd(p, VHOST_USER_SET_VRING_KICK, 0), 0);
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 0, 1), 0);
+	assert_int_equal(iol_ring_pop(peer_ring(p, 0), &chain, 1), -EAGAIN);
+	peer_get_base(p, 0);
+	assert_int_equal(log->version, IOL_TRACK_VERSION);
+	assert_int_equal(log->desc[3].inflight, 1);
+	munmap(log, in.mmap_size);
+	close(fd);
+}
+
 static void a_full_channel_is_tried_again(void **state)
 {
 	struct peer *p = *state;
@@ -362,6 +423,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(memory_changes_under_running_rings),
 		T(memory_that_leaves_a_ring_without),
+		T(memory_that_moves_a_ring),
 		T(memory_that_is_not_shared),
 		T(truncated_memory_ends_the_connection),
 		T(the_dirty_log),
@@ -369,6 +431,7 @@ int main(void)
 		T(the_log_outlives_a_connection),
 		T(an_inflight_buffer_of_another_layout),
 		T(misses_go_to_the_front_end),
+		T(a_log_that_was_not_read_stays),
 		T(a_full_channel_is_tried_again),
 		T(iotlb_messages_need_the_feature),
 	};
