@@ -124,7 +124,7 @@ static int make_room(struct iol_iotlb *tlb)
 /* Cut [first, last] out of what is there; entries that stick out keep the rest. */
 static void carve(struct iol_iotlb *tlb, uint64_t first, uint64_t last)
 {
-	size_t i = first_at(tlb, first);
+	size_t i = first_at(tlb, first), to;
 
 	if (i < tlb->n && tlb->entry[i].first < first) {
 		struct entry rest = tlb->entry[i];
@@ -137,8 +137,9 @@ static void carve(struct iol_iotlb *tlb, uint64_t first, uint64_t last)
 			return;
 		}
 	}
-	while (i < tlb->n && tlb->entry[i].last <= last)
-		remove_at(tlb, i, 1);
+	for (to = i; to < tlb->n && tlb->entry[to].last <= last; to++)
+		;
+	remove_at(tlb, i, to - i);
 	if (i < tlb->n && tlb->entry[i].first <= last) {
 		tlb->entry[i].uaddr += last + 1 - tlb->entry[i].first;
 		tlb->entry[i].first = last + 1;
