@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vhost-user/sigbus.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -86,6 +87,7 @@ void iol_device_destroy(struct iol_device **pdev)
 	iol_iotlb_destroy(&dev->iotlb);
 	iol_mem_unref(&dev->mem);
 	iol_mem_unref(&dev->no_mem);
+	iol_sigbus_disown(&dev->broken);
 	iol_close(&dev->wake);
 	pthread_mutex_destroy(&dev->lock);
 	free(dev->name);

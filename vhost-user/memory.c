@@ -69,7 +69,7 @@ static int region_new(const struct iol_mem_desc *d, int fd, int wake_fd, bool *b
 	uint64_t start = d->offset & ~((uint64_t)page - 1);
 	struct iol_region *reg;
 	struct stat st;
-	int seals, rc;
+	int rc;
 
 	if (fstat(fd, &st) < 0)
 		return iol_fail(errno, "cannot look at a memory region's file: %s",
@@ -102,13 +102,11 @@ static int region_new(const struct iol_mem_desc *d, int fd, int wake_fd, bool *b
 	/* A core dump of ours is not the place for the guest's memory. */
 	madvise(reg->map, reg->map_len, MADV_DONTDUMP);
 	reg->host = (uint8_t *)reg->map + (d->offset - start);
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || !(seals & F_SEAL_SHRINK)) {
-		reg->sigbus = iol_sigbus_add(reg->map, reg->map_len, wake_fd, broken);
-		if (!reg->sigbus) {
-			rc = -ENOMEM;
-			goto fail;
-		}
+	/* No seal keeps a fault away: huge pages that were not reserved may be used up. */
+	reg->sigbus = iol_sigbus_add(reg->map, reg->map_len, wake_fd, broken);
+	if (!reg->sigbus) {
+		rc = -ENOMEM;
+		goto fail;
 	}
 	*out = reg;
 	return 0;

@@ -74,6 +74,21 @@ void iol_sigbus_remove(struct iol_sigbus_range **range)
 	pthread_mutex_unlock(&lock);
 }
 
+void iol_sigbus_disown(const bool *broken)
+{
+	static bool nobody;
+	struct iol_sigbus_range *r;
+
+	pthread_mutex_lock(&lock);
+	for (r = head; r; r = r->next) {
+		if (!r->taken || r->broken != broken)
+			continue;
+		__atomic_store_n(&r->wake_fd, -1, __ATOMIC_RELAXED);
+		__atomic_store_n(&r->broken, &nobody, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 /*
  * Zero pages from the fault to the end of the range: all of that lies past the file's new end.
  * What is before it stays, as requests in flight may still be reading it. Huge pages can only be
@@ -109,10 +124,13 @@ bool iol_sigbus_handle(void *addr)
 
 	for (r = __atomic_load_n(&head, __ATOMIC_ACQUIRE); r; r = r->next) {
 		uintptr_t end = __atomic_load_n(&r->end, __ATOMIC_ACQUIRE);
-		uintptr_t start = __atomic_load_n(&r->start, __ATOMIC_RELAXED);
+		uintptr_t start = __atomic_load_n(&r->start, __ATOMIC_ACQUIRE);
 		int wake_fd;
 
 		if (at < start || at >= end)
+			continue;
+		/* Both of one range, and not of two that had the entry one after the other. */
+		if (__atomic_load_n(&r->end, __ATOMIC_RELAXED) != end)
 			continue;
 		if (!cover(start, end, at))
 			break;

@@ -270,7 +270,8 @@ static void survives_truncation(void **state)
 	close(wake);
 }
 
-static void sealed_memory_needs_no_watch(void **state)
+/* Huge pages can run out whatever the seals say. */
+static void sealed_memory_is_watched(void **state)
 {
 	const struct iol_mem_desc desc = { 0, PAGE, 0, 0 };
 	int fd = file_of(PAGE);
@@ -278,7 +279,9 @@ static void sealed_memory_needs_no_watch(void **state)
 
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	mem = table(&desc, &fd, 1);
-	assert_null(mem->region[0]->sigbus);
+	assert_true(iol_sigbus_handle(mem->region[0]->host));
+	assert_true(broken);
+	broken = false;
 	iol_mem_unref(&mem);
 	close(fd);
 }
@@ -294,7 +297,7 @@ int main(void)
 		cmocka_unit_test(says_how_to_share_memory),
 		cmocka_unit_test(adds_and_removes),
 		cmocka_unit_test(survives_truncation),
-		cmocka_unit_test(sealed_memory_needs_no_watch),
+		cmocka_unit_test(sealed_memory_is_watched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

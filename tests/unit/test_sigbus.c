@@ -70,6 +70,30 @@ static void knows_its_ranges(void **state)
 	close(fd);
 }
 
+/* Memory that outlives the device that it was shared with. */
+static void tells_nobody_who_has_gone(void **state)
+{
+	int fd = file_of(2 * PAGE), wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	uint8_t *p = map(fd, 2 * PAGE);
+	bool gone = false, other = false;
+	struct iol_sigbus_range *a = iol_sigbus_add(p, PAGE, wake, &gone);
+	struct iol_sigbus_range *b = iol_sigbus_add(p + PAGE, PAGE, wake, &other);
+	uint64_t n;
+
+	iol_sigbus_disown(&gone);
+	assert_true(iol_sigbus_handle(p));
+	assert_false(gone);
+	assert_int_equal(read(wake, &n, sizeof(n)), -1);
+	assert_true(iol_sigbus_handle(p + PAGE));
+	assert_true(other);
+	assert_int_equal(read(wake, &n, sizeof(n)), sizeof(n));
+	iol_sigbus_remove(&a);
+	iol_sigbus_remove(&b);
+	munmap(p, 2 * PAGE);
+	close(fd);
+	close(wake);
+}
+
 /* cmocka has handlers of its own during a test, so that ours is installed inside one. */
 static void survives_truncation(void)
 {
@@ -173,6 +197,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(knows_its_ranges),
+		cmocka_unit_test(tells_nobody_who_has_gone),
 		cmocka_unit_test(without_an_earlier_handler_the_process_ends),
 		cmocka_unit_test(with_an_earlier_handler),
 	};
