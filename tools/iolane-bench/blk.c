@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,45 +78,38 @@ static void show_run(const struct bench_comparison *c, unsigned int round, unsig
 		       c->entrant[entrant].name, bench_rate(&c->results[round * c->n + entrant]));
 }
 
-static bool read_all(const char *path, uint64_t limit, char *buf, size_t step)
+/*
+ * Bring the file into the page cache and hold it there till the end, so that every round finds it
+ * hot however eagerly the host reclaims memory. Return: what the manifest says of it.
+ */
+static const char *warm_up(const struct blk_options *o)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	uint64_t at = 0;
-	ssize_t n = 1;
-
-	while (fd >= 0 && n > 0 && at < limit && !bench_interrupted) {
-		n = pread(fd, buf, step, (off_t)at);
-		if (n > 0)
-			at += (uint64_t)n;
-	}
-	return at >= limit;
-}
-
-/* Bring the file into the page cache, so that every round finds it there. */
-static bool warm_up(const struct blk_options *o)
-{
-	size_t step = 1 << 20;
-	uint64_t limit;
+	const char *how = "warmed";
+	_cleanup_close_ int fd = -1;
 	struct stat st;
-	char *buf;
-	bool all;
+	size_t len;
+	void *map;
 
 	if (!o->file || o->direct || !o->runtime || stat(o->file, &st) < 0 || !S_ISREG(st.st_mode))
-		return false;
-	limit = o->size && o->size < (uint64_t)st.st_size ? o->size : (uint64_t)st.st_size;
-	if (limit / (uint64_t)sysconf(_SC_PAGESIZE) > (uint64_t)sysconf(_SC_PHYS_PAGES) / 2)
-		return false;
-	buf = malloc(step);
-	if (!buf)
-		return false;
+		return "as it was";
+	len = o->size && o->size < (uint64_t)st.st_size ? o->size : (size_t)st.st_size;
+	if (len / (size_t)sysconf(_SC_PAGESIZE) > (size_t)sysconf(_SC_PHYS_PAGES) / 2)
+		return "as it was";
+	fd = open(o->file, O_RDONLY | O_CLOEXEC);
+	map = fd < 0 ? MAP_FAILED : mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return "as it was";
 	bench_progress("reading %s into the page cache", o->file);
-	all = read_all(o->file, limit, buf, step);
+	if (madvise(map, len, MADV_POPULATE_READ) < 0)
+		how = "as it was";
+	/* Needs memlock's limit, which an ordinary user may not have. */
+	else if (!mlock(map, len))
+		how = "locked";
 	bench_progress(NULL);
-	free(buf);
-	return all;
+	return how;
 }
 
-static struct json_object *describe(const struct blk_options *o, char **argv, bool warm,
+static struct json_object *describe(const struct blk_options *o, char **argv, const char *cached,
 				    struct json_object *probes, const struct bench_comparison *c)
 {
 	struct json_object *manifest = bench_manifest(argv);
@@ -126,7 +120,7 @@ static struct json_object *describe(const struct blk_options *o, char **argv, bo
 	if (o->file)
 		image = bench_manifest_image(o->file);
 	if (image) {
-		json_object_object_add(image, "page_cache_warmed", json_object_new_boolean(warm));
+		json_object_object_add(image, "page_cache", json_object_new_string(cached));
 		json_object_object_add(manifest, "image", image);
 	}
 	for (i = 0; c && i < c->n; i++)
@@ -172,10 +166,10 @@ static int compare(struct blk_options *o, char **argv)
 				      .done = show_run };
 	struct json_object *probes = NULL;
 	unsigned int i;
-	bool warm;
+	const char *cached;
 	int rc;
 
-	warm = warm_up(o);
+	cached = warm_up(o);
 	rc = o->against ? blk_against(o, &c, run_entrant, &probes) : name_entrants(o, &c);
 	for (i = 0; i < c.n; i++) {
 		c.entrant[i].run = run_entrant;
@@ -191,7 +185,7 @@ static int compare(struct blk_options *o, char **argv)
 	bench_progress(NULL);
 	if (!rc && o->json) {
 		bench_print_json(
-			bench_comparison_json(&words, &c, describe(o, argv, warm, probes, &c)));
+			bench_comparison_json(&words, &c, describe(o, argv, cached, probes, &c)));
 	} else if (!rc) {
 		if (probes)
 			printf("qemu-storage-daemon's AIO modes: %s\n",
