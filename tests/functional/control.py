@@ -16,6 +16,7 @@ from programs import IOLANE, Sandbox, run
 FAILED, USAGE = 1, 2
 REQUEST_MAX = 65536
 CLIENTS = 16
+CLIENT_S = 10
 
 
 class Control(unittest.TestCase):
@@ -165,6 +166,7 @@ class Verbs(Control):
         self.assertFalse(self.verb_json("resize", "vm", "5M")["changed"])
         self.assertIn("shrink", self.verb("resize", "vm", "1M", status=FAILED))
         self.assertEqual(os.stat(path).st_size, 5 << 20)
+        self.assertIn("a null disk keeps the size", self.verb("resize", "zero", "9G", status=FAILED))
         for size, sentence in (("0", "SIZE must be above 0"), ("x", "SIZE must be a whole number"),
                                ("9E", "SIZE must be above 0 and below 8 EiB")):
             self.assertIn(sentence, self.verb("resize", "vm", size, status=USAGE))
@@ -389,6 +391,17 @@ class Hostile(Control):
             slow.sendall(b"{")
             self.assertEqual(receive_all(silent), b"")
             self.assertEqual(receive_all(slow), b"")
+        self.assert_served()
+
+    def test_one_that_asked_in_time_is_answered_late(self):
+        with self.blk.connect(self.path) as early:
+            self.assert_served()
+            # As when the end of a disk waits for its storage.
+            self.blk.process.send_signal(signal.SIGSTOP)
+            early.sendall(b'{"cmd":"list"}\n')
+            time.sleep(CLIENT_S + 0.5)
+            self.blk.process.send_signal(signal.SIGCONT)
+            self.assertTrue(json.loads(early.recv(1 << 16))["ok"])
         self.assert_served()
 
     def test_one_byte_at_a_time(self):

@@ -9,6 +9,7 @@
 #include "vhost-user/listen.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -242,6 +243,14 @@ void control_event(struct control *ctl, void *ptr, unsigned int events)
 		client_event(ctl, c, events);
 }
 
+/* It did its part, and we were held up: another disk's end may have waited for storage. */
+static bool is_unread(const struct client *c)
+{
+	struct pollfd p = { .fd = c->fd, .events = c->out ? POLLOUT : POLLIN };
+
+	return poll(&p, 1, 0) == 1 && p.revents == p.events;
+}
+
 int control_tick(struct control *ctl)
 {
 	uint64_t now = iol_now(), next = UINT64_MAX;
@@ -250,7 +259,7 @@ int control_tick(struct control *ctl)
 	for (i = 0; i < CONTROL_CLIENTS; i++) {
 		struct client *c = &ctl->clients[i];
 
-		if (c->fd >= 0 && c->deadline <= now)
+		if (c->fd >= 0 && c->deadline <= now && !is_unread(c))
 			close_client(c);
 		if (c->fd >= 0 && c->deadline < next)
 			next = c->deadline;
@@ -261,6 +270,8 @@ int control_tick(struct control *ctl)
 	}
 	if (ctl->paused_until && ctl->paused_until < next)
 		next = ctl->paused_until;
+	if (next <= now)
+		return 0;
 	return next == UINT64_MAX ? -1 : (int)((next - now) / IOL_NS_PER_MS) + 1;
 }
 

@@ -15,7 +15,7 @@
  * @run: do @io at once, on any thread; @rwf: RWF_NOWAIT or 0. Return: bytes done (0 for what has
  *       no length), or a negative errno; no sentence.
  * @size: look at the size again.
- * @grow: make it larger; -EOPNOTSUPP where only its owner can.
+ * @grow: make it larger; -EINVAL where it can't be, or only by its owner.
  */
 struct iol_image_ops {
 	int (*run)(struct iol_image *image, const struct iol_io *io, int rwf);

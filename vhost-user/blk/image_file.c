@@ -95,7 +95,7 @@ static int file_grow(struct iol_image *image, uint64_t size)
 	int rc;
 
 	if (image->device)
-		return iol_fail(EOPNOTSUPP,
+		return iol_fail(EINVAL,
 				"block device %s can't be resized here; resize the volume, then "
 				"ask for a resize without a size",
 				image->path);

@@ -22,7 +22,7 @@ static int null_size(struct iol_image *image, uint64_t *size)
 
 static int null_grow(struct iol_image *image, uint64_t size)
 {
-	return iol_fail(EOPNOTSUPP, "%s can't grow: a null disk keeps the size it was made with",
+	return iol_fail(EINVAL, "%s can't grow: a null disk keeps the size it was made with",
 			image->path);
 }
 
