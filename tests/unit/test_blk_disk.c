@@ -191,6 +191,57 @@ static void resize(void **state)
 	assert_int_equal(truncate(path, 4 * MIB), 0);
 }
 
+static const struct iol_image_ops *file_ops;
+
+static void *start_disk(void *arg)
+{
+	return (void *)(intptr_t)iol_disk_start(rig.disk);
+}
+
+/* Time enough for a start that would not wait. */
+static int grow_slowly(struct iol_image *image, uint64_t size)
+{
+	usleep(200000);
+	return file_ops->grow(image, size);
+}
+
+/* A resize that borrows the image's lock doesn't take it from a disk that has just got it. */
+static void resize_meets_start(void **state)
+{
+	struct rig_spec spec = { .file = path, .disk.lock_timeout_ms = 5000 };
+	struct iol_image_ops ops;
+	uint64_t larger = 6 * MIB;
+	struct rig other;
+	unsigned int i;
+	pthread_t id;
+	void *failed;
+	int rc;
+
+	assert_int_equal(rig_start(&other, &spec), 0);
+	assert_int_equal(rig_queue_start(&other, 0), 0);
+	assert_int_equal(rig_start(&rig, &spec), 0);
+	file_ops = rig.disk->image->ops;
+	ops = *file_ops;
+	ops.grow = grow_slowly;
+	rig.disk->image->ops = &ops;
+	assert_int_equal(pthread_create(&id, NULL, start_disk, NULL), 0);
+	for (i = 0; i < 2000 && !strstr(rig_log(), "waiting up to"); i++)
+		usleep(1000);
+	rig_queue_stop(&other, 0);
+	rc = iol_disk_resize(rig.disk, &larger);
+	assert_true(rc == -EBUSY || rc == 1);
+	assert_int_equal(pthread_join(id, &failed), 0);
+	assert_null(failed);
+	rig.disk->image->ops = file_ops;
+	assert_int_equal(iol_disk_resize(rig.disk, &larger), rc != 1);
+	other.disk->lock_timeout_ms = 1;
+	assert_int_equal(rig_queue_start(&other, 0), -EBUSY);
+	rig_end(&other);
+	iol_disk_stop(rig.disk);
+	rig_end(&rig);
+	assert_int_equal(truncate(path, 4 * MIB), 0);
+}
+
 static void null_disk(void **state)
 {
 	struct rig_spec spec = { .file = "null:1T" };
@@ -358,6 +409,7 @@ int main(void)
 		cmocka_unit_test_teardown(config_space, end),
 		cmocka_unit_test_teardown(write_cache, end),
 		cmocka_unit_test_teardown(resize, end),
+		cmocka_unit_test_teardown(resize_meets_start, end),
 		cmocka_unit_test_teardown(null_disk, end),
 		cmocka_unit_test_teardown(statistics, end),
 		cmocka_unit_test_teardown(without_kicks, end),

@@ -199,21 +199,25 @@ int iol_disk_start(struct iol_disk *disk)
 	rc = wait_for_zombies(disk);
 	if (rc < 0)
 		return rc;
-	if (disk->image->fd >= 0 && !disk->locked) {
+	/* From here on a resize leaves the image's lock alone; one that has borrowed it is waited for. */
+	pthread_mutex_lock(&disk->lock);
+	disk->starting = true;
+	pthread_mutex_unlock(&disk->lock);
+	if (disk->image->fd >= 0 && !disk->locked)
 		rc = iol_lock_image(disk->image->fd, disk->image->path, !disk->image->read_only,
 				    disk->lock_timeout_ms);
-		if (rc < 0)
-			return rc;
-	}
 	pthread_mutex_lock(&disk->lock);
-	disk->locked = disk->image->fd >= 0;
-	disk->running = true;
+	disk->starting = false;
+	if (rc == 0) {
+		disk->locked = disk->image->fd >= 0;
+		disk->running = true;
+		/* With the image's lock, as whoever had it before may have grown the image. */
+		rc = iol_disk_look(disk);
+	}
 	pthread_mutex_unlock(&disk->lock);
-	/* Under the lock, as whoever had it before may have grown the image. */
-	rc = iol_disk_look(disk);
 	if (rc < 0)
 		iol_disk_stop(disk);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 void iol_disk_stop(struct iol_disk *disk)

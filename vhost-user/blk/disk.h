@@ -46,7 +46,7 @@ struct iol_disk {
 	uint64_t complaints;
 
 	pthread_mutex_t lock; /* of the rest */
-	bool running, locked;
+	bool starting, running, locked;
 	unsigned int zombies;
 	struct iol_blk_queue *queue[IOL_BLK_QUEUES_MAX]; /* running ones */
 	struct iol_blk_queue_stats *stats;               /* one a queue */

@@ -43,6 +43,8 @@ static int grow(struct iol_disk *disk, uint64_t size)
 	bool borrow = !disk->locked && image->fd >= 0;
 	int rc;
 
+	if (disk->starting)
+		return iol_fail(EBUSY, "disk %s is just being started; try again", disk->name);
 	if (borrow) {
 		rc = iol_lock_image(image->fd, image->path, !image->read_only, 0);
 		if (rc < 0)
