@@ -321,6 +321,26 @@ static void a_disk_grows(void **state)
 	rig_down(&r);
 }
 
+/* Like QEMU, a front end that comes again does not read what it has read once: it must be asked to. */
+static void a_disk_grows_while_nobody_looks(void **state)
+{
+	struct rig_spec spec = { .track = true };
+	struct rig *r = rig_up(&spec);
+	unsigned int before;
+
+	assert_int_equal(told_capacity(r), RIG_DISK);
+	rig_works(r);
+	before = r->config_changes;
+	assert_int_equal(iol_frontend_reconnect(r->fe), 0);
+	rig_works(r);
+	assert_int_equal(r->config_changes, before);
+	assert_int_equal(ftruncate(r->image_fd, (off_t)(2 * RIG_DISK)), 0);
+	assert_int_equal(iol_frontend_reconnect(r->fe), 0);
+	rig_until(r, &r->config_changes, before + 1);
+	assert_int_equal(told_capacity(r), 2 * RIG_DISK);
+	rig_down(&r);
+}
+
 static void a_guest_that_cannot_be_told(void **state)
 {
 	struct rig_spec spec = { .protocol_off = PROTOCOL(BACKEND_REQ) };
@@ -363,6 +383,7 @@ int main(void)
 		cmocka_unit_test(given_a_socket_it_ends_with_it),
 		cmocka_unit_test(a_client_back_end_comes_to_us),
 		cmocka_unit_test(a_disk_grows),
+		cmocka_unit_test(a_disk_grows_while_nobody_looks),
 		cmocka_unit_test(a_guest_that_cannot_be_told),
 		cmocka_unit_test(a_plain_front_end),
 	};

@@ -95,6 +95,7 @@ int iol_disk_get_config(struct iol_disk *disk, void *config)
 		c.max_secure_erase_seg = htole32(IOL_BLK_SEGS_MAX);
 		c.secure_erase_sector_alignment = htole32(sectors);
 	}
+	disk->told = le64toh(c.capacity) << 9;
 	memcpy(config, &c, CONFIG_SIZE);
 	return (int)CONFIG_SIZE;
 }

@@ -6,6 +6,14 @@
 
 #include <errno.h>
 
+static void warn_untold(const struct iol_disk *disk)
+{
+	iol_log(IOL_LOG_WARNING,
+		"%s: the guest can't be told of its new size, as its VMM does not take "
+		"messages from back ends; it will see it after a restart of the device",
+		disk->name);
+}
+
 static int get_config(void *ctx, void *config)
 {
 	return iol_disk_get_config(ctx, config);
@@ -21,9 +29,22 @@ static void features(void *ctx, uint64_t features)
 	iol_disk_set_features(ctx, features);
 }
 
+/*
+ * Front ends read the size once and remember it, also while we are away or stopped. One that may have
+ * another in mind is asked to look again. Where it can't be, it is told so only when the size is
+ * known to be another: a new process can't know.
+ */
 static int start(void *ctx)
 {
-	return iol_disk_start(ctx);
+	struct iol_disk *disk = ctx;
+	int rc;
+
+	rc = iol_disk_start(disk);
+	if (rc < 0 || disk->told == iol_disk_capacity(disk))
+		return rc;
+	if (iol_device_config_changed(disk->device) < 0 && disk->told)
+		warn_untold(disk);
+	return 0;
 }
 
 static void stop(void *ctx)
@@ -131,11 +152,7 @@ int iol_disk_refresh(struct iol_disk *disk, const uint64_t *size)
 	/* Whoever connects later reads the new size. */
 	if (rc == 0 || rc == -ENOTCONN)
 		return 1;
-	iol_log(IOL_LOG_WARNING,
-		"%s: the guest can't be told of its new size, as its VMM does not take "
-		"messages "
-		"from back ends; it will see it after a restart of the device",
-		disk->name);
+	warn_untold(disk);
 	return iol_fail(
 		EOPNOTSUPP,
 		"disk %s has a new size, but its guest can't be told, as its VMM does not take "

@@ -15,6 +15,7 @@
  * @capacity: bytes. @writeback: the cache is on. @discard…: what is offered to the driver.
  * @flush_lost: a flush of buffered data failed: what the kernel dropped then can't be made stable any
  *              more, so no later flush may say that it is.
+ * @told: the capacity that a front end read last; 0 for none. The control thread's.
  * @written: something was written since the image's lock was taken.
  * @replaying: running queues that still have chains of a dead backend's to do. @replay_at: when the
  *             oldest of them was taken, by queue; UINT64_MAX for none.
@@ -35,6 +36,8 @@ struct iol_disk {
 	bool writeback_default;
 	bool writeback_config; /* as the config space says; the driver's to change */
 	uint64_t features;     /* negotiated */
+
+	uint64_t told;
 
 	uint64_t capacity;
 	bool writeback;
