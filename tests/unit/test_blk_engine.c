@@ -151,6 +151,14 @@ static void try_again(void **state)
 				 VIRTIO_BLK_S_IOERR);
 	}
 	rig_end(&rig);
+	/* Nor is the attempt at once. */
+	setup(false);
+	misbehave();
+	for (i = 0; i < 2; i++) {
+		faults_set(&again[1], 1);
+		assert_int_equal(rig_do(&rig, 0, types[i], 0, 0, 4096), 0);
+	}
+	rig_end(&rig);
 }
 
 static void errors(void **state)
@@ -166,11 +174,11 @@ static void errors(void **state)
 		for (i = 0; i < sizeof(errs) / sizeof(errs[0]); i++) {
 			struct fault rule = { .op = -1, .times = 1, .res = errs[i] };
 
+			/* An error of the attempt at once is only believed when the engine has it too. */
+			rule.times = 2 - direct;
 			faults_set(&rule, 1);
 			assert_int_equal(fill_and_write(4096), VIRTIO_BLK_S_IOERR);
 			assert_int_equal(fill_and_write(4096), VIRTIO_BLK_S_OK);
-			/* An error of the attempt at once is only believed when the engine has it too. */
-			rule.times = 2 - direct;
 			faults_set(&rule, 1);
 			assert_int_equal(read_back(4096), VIRTIO_BLK_S_IOERR);
 			assert_int_equal(read_back(4096), VIRTIO_BLK_S_OK);
@@ -352,21 +360,27 @@ static void ranges_overlap(void **state)
 static void stop_cancels(void **state)
 {
 	static const struct fault hold = { .op = IOL_IO_WRITE, .times = 1, .hold = true };
+	struct rig_req read = { .type = VIRTIO_BLK_T_IN, .data = MIB, .len = 4096, .slot = 3 };
 	uint32_t len;
 
 	setup(true);
 	faults_set(&hold, 1);
 	send_write(0, 8, 1, 4096);
 	wait_held(1);
-	send_write(1, 8, 2, 4096); /* waits for the first, and is given up with it */
+	send_write(1, 8, 2, 8192);  /* waits for the first, and is given up with it */
+	send_write(2, 16, 3, 4096); /* waits for the second, and must not take its turn */
+	rig_send(&rig, 0, &read);
+	assert_int_equal(rig_wait(&rig, 0, NULL), 3); /* so all of them were taken */
 	rig_queue_stop(&rig, 0);
 	assert_non_null(strstr(rig_log(), "has not answered for 200 ms; canceling"));
 	assert_null(strstr(rig_log(), "would not give back"));
-	assert_int_equal(iol_driver_inflight(rig.q[0].driver), 2);
-	/* The ring was stopped in good order, so its log has both, oldest first. */
+	assert_int_equal(faults_seen(IOL_IO_WRITE), 1);
+	assert_int_equal(iol_driver_inflight(rig.q[0].driver), 3);
+	/* The ring was stopped in good order, so its log has them all, oldest first. */
 	assert_int_equal(rig_queue_start(&rig, 0), 0);
 	assert_int_equal(rig_wait(&rig, 0, &len), 0);
 	assert_int_equal(rig_wait(&rig, 0, &len), 1);
+	assert_int_equal(rig_wait(&rig, 0, &len), 2);
 	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_IN, 8, MIB, 4096), 0);
 	assert_int_equal(rig_data(&rig, 0, MIB)[0], 2);
 	rig_end(&rig);
@@ -424,6 +438,8 @@ static void stop_while_blocked(void **state)
 	wait_held(1);
 	send_write(1, 8, 2, 4096);
 	rig_queue_stop(&rig, 1);
+	/* That one had nothing at storage, and did not have to wait for the thread to say so. */
+	assert_null(strstr(rig_log(), "queue 1 stops, but"));
 	rig_queue_stop(&rig, 0);
 	assert_int_equal(iol_disk_zombies(rig.disk), 1);
 	assert_int_equal(rig_queue_start(&rig, 0), -EBUSY);
@@ -436,6 +452,78 @@ static void stop_while_blocked(void **state)
 	assert_int_equal(rig_wait(&rig, 0, NULL), 1);
 	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_IN, 8, MIB, 4096), 0);
 	assert_int_equal(rig_data(&rig, 0, MIB)[0], 2);
+	rig_end(&rig);
+}
+
+static void add_one(void *arg)
+{
+	__atomic_add_fetch((unsigned int *)arg, 1, __ATOMIC_SEQ_CST);
+}
+
+static void *call_add_one(void *arg)
+{
+	iol_disk_queue_call(rig.disk, 0, add_one, arg);
+	return NULL;
+}
+
+/* A caller gives up on a blocked thread just when that goes on, takes the message, and blocks again. */
+static void lent_too_late(void **state)
+{
+	static const struct fault hold = { .op = IOL_IO_WRITE, .times = 1, .hold = true };
+	pthread_mutex_t *borrow;
+	unsigned int i, n = 0;
+	pthread_t id;
+
+	setup(false);
+	misbehave();
+	borrow = &rig.threads->thread[0].borrow;
+	faults_set(&hold, 1);
+	send_write(0, 8, 1, 4096);
+	wait_held(1);
+	pthread_mutex_lock(borrow);
+	assert_int_equal(pthread_create(&id, NULL, call_add_one, &n), 0);
+	/* Time for the caller to lose its patience; if it does not, this shows nothing. */
+	usleep(200000);
+	faults_release();
+	for (i = 0; i < 2000 && !__atomic_load_n(&n, __ATOMIC_SEQ_CST); i++)
+		usleep(1000);
+	assert_int_equal(rig_wait(&rig, 0, NULL), 0);
+	/* After a stall the pool makes the writes for 50 ms. */
+	usleep(200000);
+	faults_set(&hold, 1);
+	send_write(1, 8, 2, 4096);
+	wait_held(1);
+	pthread_mutex_unlock(borrow);
+	assert_int_equal(pthread_join(id, NULL), 0);
+	faults_release();
+	assert_int_equal(rig_wait(&rig, 0, NULL), 1);
+	assert_int_equal(n, 1);
+	rig_end(&rig);
+}
+
+/* The end of the program does not wait for ever for a write that the data thread makes itself. */
+static void end_while_blocked(void **state)
+{
+	static const struct fault hold = { .op = IOL_IO_WRITE, .times = 1, .hold = true };
+	static struct iol_blk_threads *left_behind; /* for the leak checker to find */
+	unsigned int i;
+
+	setup(false);
+	misbehave();
+	left_behind = rig.threads;
+	faults_set(&hold, 1);
+	send_write(0, 8, 1, 4096);
+	wait_held(1);
+	rig_queue_stop(&rig, 0);
+	iol_disk_unref(rig.disk);
+	rig.disk = NULL;
+	iol_blk_threads_destroy(&rig.threads);
+	assert_non_null(left_behind);
+	assert_non_null(strstr(rig_log(), "are left behind"));
+	faults_release();
+	for (i = 0; i < 2000 && !strstr(rig_log(), "has given back all"); i++)
+		usleep(1000);
+	assert_non_null(strstr(rig_log(), "has given back all"));
 	rig_end(&rig);
 }
 
@@ -471,6 +559,8 @@ int main(void)
 		cmocka_unit_test_teardown(stop_cancels, end),
 		cmocka_unit_test_teardown(stop_abandons, end),
 		cmocka_unit_test_teardown(stop_while_blocked, end),
+		cmocka_unit_test_teardown(lent_too_late, end),
+		cmocka_unit_test_teardown(end_while_blocked, end),
 		cmocka_unit_test_teardown(truncated_image, end),
 	};
 

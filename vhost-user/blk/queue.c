@@ -259,9 +259,14 @@ void iol_blk_queue_cancel(struct iol_blk_queue *q)
 {
 	uint32_t i;
 
-	/* Those that are held first: none of them may go to storage when others end. */
+	/*
+	 * Those that are held first: none of them may go to storage when others end, and least of all
+	 * when one before it is given up, which a replay would put on top of it.
+	 */
+	q->releasing = true;
 	while (q->writes.held)
 		iol_blk_req_cancel(q->writes.held);
+	q->releasing = false;
 	for (i = 0; i < q->used; i++)
 		if (q->reqs[i].state != IOL_REQ_FREE)
 			iol_blk_req_cancel(&q->reqs[i]);

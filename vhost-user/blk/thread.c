@@ -91,20 +91,26 @@ static void take_back(struct iol_blk_thread *th, struct iol_blk_message *m)
 		th->messages_tail = at;
 }
 
-/* Do the message's work while the thread is blocked in a call. Return: whether it was. */
+/*
+ * Do the message's work while the thread is blocked in a call. Return: whether it was. The thread may
+ * have done it on its way from one call to the next.
+ */
 static bool borrow(struct iol_blk_thread *th, struct iol_blk_message *m)
 {
 	unsigned int in_call = IOL_BLK_IN_CALL;
-	bool mine;
+	bool mine, done;
 
 	pthread_mutex_lock(&th->borrow);
 	mine = __atomic_compare_exchange_n(&th->blocked, &in_call, IOL_BLK_BORROWED, false,
 					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 	if (mine) {
 		pthread_mutex_lock(&th->lock);
-		take_back(th, m);
+		done = m->done;
+		if (!done)
+			take_back(th, m);
 		pthread_mutex_unlock(&th->lock);
-		m->fn(m->arg);
+		if (!done)
+			m->fn(m->arg);
 		__atomic_store_n(&th->blocked, IOL_BLK_IN_CALL, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&th->borrow);
@@ -192,13 +198,6 @@ int iol_blk_thread_add(struct iol_blk_queue *q)
 	return 0;
 }
 
-static void stop_message(void *arg)
-{
-	struct iol_blk_queue *q = arg;
-
-	q->stopping = true;
-}
-
 /* Control threads wait for this under the lock. */
 static void tell_drained(struct iol_blk_queue *q)
 {
@@ -208,6 +207,16 @@ static void tell_drained(struct iol_blk_queue *q)
 	q->drained = true;
 	pthread_cond_broadcast(&th->cond);
 	pthread_mutex_unlock(&th->lock);
+}
+
+/* A thread that another queue's write holds up can't say by itself that this one has nothing left. */
+static void stop_message(void *arg)
+{
+	struct iol_blk_queue *q = arg;
+
+	q->stopping = true;
+	if (!q->inflight)
+		tell_drained(q);
 }
 
 bool iol_blk_thread_drain(struct iol_blk_queue *q, unsigned int timeout_ms)

@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #define THREADS_MAX 64
 #define STACK_SIZE  (256u << 10)
@@ -23,6 +24,8 @@
  */
 #define POLL_DEFAULT_US 50
 #define POLL_MAX_US     1000000u
+/* How long the end waits for a thread that storage holds up in a write. */
+#define END_S 1
 
 static int start_thread(struct iol_blk_thread *th)
 {
@@ -98,24 +101,33 @@ static void free_thread(struct iol_blk_thread *th)
 	pthread_mutex_destroy(&th->lock);
 }
 
+/* Return: whether it has ended. */
+static bool end_thread(struct iol_blk_thread *th)
+{
+	struct timespec until;
+
+	if (!th->up || th->up_error)
+		return true;
+	iol_blk_thread_call(th, end_message, th);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += END_S;
+	return !pthread_clockjoin_np(th->id, NULL, CLOCK_MONOTONIC, &until);
+}
+
 void iol_blk_threads_destroy(struct iol_blk_threads **p)
 {
 	struct iol_blk_threads *all = iol_take_ptr(*p);
-	bool stuck = false;
+	bool stuck = false, ended = true;
 	unsigned int i;
 
 	if (!all)
 		return;
 	for (i = 0; i < all->num; i++) {
-		struct iol_blk_thread *th = &all->thread[i];
-
-		if (th->up && !th->up_error) {
-			iol_blk_thread_call(th, end_message, th);
-			pthread_join(th->id, NULL);
-		}
-		stuck |= th->zombies > 0;
+		ended &= end_thread(&all->thread[i]);
+		stuck |= !ended || all->thread[i].zombies > 0;
 	}
-	stuck |= iol_pool_destroy(&all->pool) < 0;
+	/* A thread that goes on some day needs the pool. */
+	stuck |= ended && iol_pool_destroy(&all->pool) < 0;
 	if (stuck) {
 		iol_log(IOL_LOG_WARNING, "operations that storage never answered are left behind");
 		return;

@@ -103,7 +103,7 @@ static bool inline_write(struct iol_blk_req *req)
 	} else if (p->write_stall && start > p->write_pool_until + 4 * p->write_stall) {
 		p->write_stall = 0;
 	}
-	return res != -EAGAIN;
+	return res > 0;
 }
 
 static bool aligned(const struct iol_blk_req *req)
@@ -224,7 +224,7 @@ void iol_blk_transfer(struct iol_blk_req *req)
 		at_once = req->write ? !req->io.dsync && inline_write(req) : inline_read(req);
 	if (q->gone)
 		return;
-	if (at_once && req->io.res > 0) {
+	if (at_once) {
 		uint32_t n = (uint32_t)req->io.res;
 
 		q->moved += n;
@@ -234,9 +234,6 @@ void iol_blk_transfer(struct iol_blk_req *req)
 			iol_blk_req_finish(req, VIRTIO_BLK_S_OK);
 			return;
 		}
-	} else if (at_once) {
-		iol_blk_req_finish(req, iol_blk_req_failed(req, req->io.res ? req->io.res : -EIO));
-		return;
 	}
 	if (iol_blk_req_keep(req) < 0)
 		return;
