@@ -75,6 +75,7 @@ static bool applies(const struct iol_io *io, struct fault *out)
 	unsigned int i;
 
 	seen[io->op]++;
+	seen[FAULTS_STABLE] += io->op == IOL_IO_WRITE && io->dsync;
 	for (i = 0; i < rules; i++) {
 		struct fault *f = &script[i];
 

@@ -35,6 +35,9 @@ unsigned int faults_held(void);
 /** faults_seen() - How many operations of a kind came to the engine or image since faults_set(). */
 unsigned int faults_seen(int op);
 
+/** FAULTS_STABLE - In place of a kind, for faults_seen(): writes that are to be stable when they end. */
+#define FAULTS_STABLE 15
+
 /** faults_stubborn() - Whether held operations ignore a cancel. */
 void faults_stubborn(bool stubborn);
 

@@ -230,6 +230,38 @@ static void failed_flush(void **state)
 	rig_end(&rig);
 }
 
+/* With the cache off a write is stable when it ends, and zeroes by the flush after them. */
+static void cache_off(void **state)
+{
+	const uint32_t at = offsetof(struct virtio_blk_config, wce);
+	const uint8_t off = 0, on = 1;
+	const struct {
+		uint64_t sector;
+		uint32_t sectors, flags;
+	} zero = { 0, 64, 0 };
+	unsigned int direct;
+
+	for (direct = 0; direct < 2; direct++) {
+		setup(direct);
+		misbehave();
+		assert_int_equal(fill_and_write(4096), 0);
+		assert_int_equal(faults_seen(FAULTS_STABLE), 0);
+		assert_int_equal(iol_disk_set_config(rig.disk, at, &off, 1), 0);
+		assert_int_equal(fill_and_write(4096), 0);
+		assert_true(faults_seen(FAULTS_STABLE) > 0);
+		assert_int_equal(faults_seen(IOL_IO_FLUSH), 0);
+		memcpy(rig_data(&rig, 0, 2 * MIB), &zero, sizeof(zero));
+		assert_int_equal(
+			rig_do(&rig, 0, VIRTIO_BLK_T_WRITE_ZEROES, 0, 2 * MIB, sizeof(zero)), 0);
+		assert_true(faults_seen(IOL_IO_FLUSH) > 0);
+		assert_int_equal(iol_disk_set_config(rig.disk, at, &on, 1), 0);
+		faults_set(NULL, 0);
+		assert_int_equal(fill_and_write(4096), 0);
+		assert_int_equal(faults_seen(FAULTS_STABLE), 0);
+		rig_end(&rig);
+	}
+}
+
 struct range {
 	uint64_t sector;
 	uint32_t sectors, flags;
@@ -553,6 +585,7 @@ int main(void)
 		cmocka_unit_test_teardown(errors, end),
 		cmocka_unit_test_teardown(error_in_the_middle, end),
 		cmocka_unit_test_teardown(failed_flush, end),
+		cmocka_unit_test_teardown(cache_off, end),
 		cmocka_unit_test_teardown(no_ranges, end),
 		cmocka_unit_test_teardown(overlaps, end),
 		cmocka_unit_test_teardown(ranges_overlap, end),
