@@ -187,6 +187,11 @@ void iol_device_disconnect(struct iol_device *dev)
 	__atomic_store_n(&dev->config_changed, false, __ATOMIC_RELEASE);
 }
 
+bool iol_device_ending(const struct iol_device *dev)
+{
+	return dev && __atomic_load_n(&dev->ending, __ATOMIC_RELAXED);
+}
+
 int iol_device_config_changed(struct iol_device *dev)
 {
 	const uint64_t one = 1;

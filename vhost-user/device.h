@@ -54,6 +54,7 @@ struct iol_device {
 	int wake;                   /* eventfd: something below, or the server's, wants a look */
 	bool broken;                /* atomic: shared memory was truncated under us */
 	bool config_changed;        /* atomic: the front end is to be told */
+	bool ending;                /* atomic: its server is being destroyed */
 	struct iol_mem *no_mem;     /* the empty table */
 
 	/* One connection's; see iol_device_disconnect(). */

@@ -217,8 +217,10 @@ void iol_server_destroy(struct iol_server **server)
 		return;
 	if (s->has_thread) {
 		__atomic_store_n(&s->stop, true, __ATOMIC_RELEASE);
+		__atomic_store_n(&s->dev->ending, true, __ATOMIC_RELAXED);
 		wake(s);
 		pthread_join(s->thread, NULL);
+		__atomic_store_n(&s->dev->ending, false, __ATOMIC_RELAXED);
 	}
 	iol_listener_close(&s->listener);
 	iol_close(&s->sock);

@@ -195,6 +195,12 @@ void iol_device_destroy(struct iol_device **dev);
  */
 int iol_device_config_changed(struct iol_device *dev);
 
+/**
+ * iol_device_ending() - Whether the device's server is being destroyed, so that an op which waits for
+ * something had better give up (any thread). False for NULL.
+ */
+bool iol_device_ending(const struct iol_device *dev);
+
 /* ---- servers ---- */
 
 /**

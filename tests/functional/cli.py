@@ -3,6 +3,7 @@
 """The command lines of iolane-blk and iolane: every option, every bad input with its exit status
 and sentence, signals, and what is printed for people and machines."""
 
+import fcntl
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import unittest
 
@@ -392,6 +394,27 @@ class Serving(unittest.TestCase):
                     self.assertEqual(blk.stop(number), 0)
                 self.assertTrue(blk.log().endswith(f"ended cleanly: {word}\n"))
                 self.assertFalse(os.path.exists(f"{box.path}/s"))
+
+    @unittest.skipUnless(programs.BENCH, "iolane-bench was not built")
+    def test_no_lock_keeps_it_from_ending(self):
+        with Sandbox() as box:
+            # Somebody who does not share writing, as QEMU's lock bytes say it.
+            with open(box.image("image", 1 << 20), "r+b") as holder:
+                shared_base, perm_write = 200, 1
+                fcntl.fcntl(holder, fcntl.F_OFD_SETLK,
+                            struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET,
+                                        shared_base + perm_write, 1, 0))
+                with box.blk(f"--socket-path={box.path}/s", f"--blk-file={box.path}/image",
+                             "--num-queues=1", "--lock-timeout=3600s") as blk:
+                    blk.wait_connect(f"{box.path}/s")
+                    with subprocess.Popen([programs.BENCH, "blk", f"--socket={box.path}/s"],
+                                          stdout=subprocess.DEVNULL,
+                                          stderr=subprocess.DEVNULL) as guest:
+                        try:
+                            blk.wait_log("waiting up to 3600000 ms for the lock")
+                            self.assertEqual(blk.stop(), 0)
+                        finally:
+                            guest.kill()
 
     def test_stale_socket_is_replaced_live_one_refused(self):
         with Sandbox() as box:

@@ -197,9 +197,9 @@ struct iol_frontend *rig_frontend(struct rig *r, unsigned int timeout_ms)
 
 static uint64_t wanted(const struct rig_spec *s)
 {
-	uint64_t features = FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_BLK_F_FLUSH) |
-			    FEATURE(VIRTIO_BLK_F_MQ) | FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
-			    FEATURE(VIRTIO_BLK_F_SEG_MAX);
+	uint64_t features = FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_F_RING_RESET) |
+			    FEATURE(VIRTIO_BLK_F_FLUSH) | FEATURE(VIRTIO_BLK_F_MQ) |
+			    FEATURE(VIRTIO_BLK_F_BLK_SIZE) | FEATURE(VIRTIO_BLK_F_SEG_MAX);
 
 	if (s->read_only)
 		features |= FEATURE(VIRTIO_BLK_F_RO);

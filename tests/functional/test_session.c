@@ -141,6 +141,43 @@ static void stopping_drains(void **state)
 	}
 }
 
+/* RING_RESET: the driver takes one queue back and sets it up anew in another size; the other goes on. */
+static void one_queue_is_reset(void **state)
+{
+	static const uint16_t sizes[] = { RIG_RING / 2, RIG_RING, RIG_RING / 4 };
+	unsigned int packed, i;
+
+	for (packed = 0; packed < 2; packed++) {
+		struct rig_spec spec = {
+			.queues = 2, .packed = packed, .event_idx = true, .track = true
+		};
+		struct rig *r = rig_up(&spec);
+		struct iol_driver_seg seg = { .addr = r->buf_addr, .len = 4096 };
+
+		assert_true(iol_frontend_features(r->fe) & 1ull << VIRTIO_F_RING_RESET);
+		for (i = 0; i < 3; i++) {
+			struct iol_guest_queue_spec anew = { .size = sizes[i],
+							     .features =
+								     iol_frontend_features(r->fe),
+							     .segs_max = RIG_SEGS + 2 };
+
+			rig_fill(r->buf, 4096, i);
+			rig_send(r, 1, i, VIRTIO_BLK_T_OUT, 64, &seg, 1);
+			assert_int_equal(iol_frontend_queue_stop(r->fe, 1, NULL), 0);
+			assert_int_equal(rig_write(r, 0, 0, 8192, 4096), VIRTIO_BLK_S_OK);
+			iol_guest_queue_destroy(&r->queue[1]);
+			assert_int_equal(iol_guest_queue_new(r->mem, &anew, &r->queue[1]), 0);
+			assert_int_equal(iol_frontend_queue_start(r->fe, 1, &r->queue[1]->setup),
+					 0);
+			/* Nothing of the old ring comes back in the new one. */
+			assert_int_equal(rig_write(r, 1, 4096, 4096, 4096), VIRTIO_BLK_S_OK);
+			assert_int_equal(iol_driver_inflight(r->queue[1]->driver), 0);
+			rig_works(r);
+		}
+		rig_down(&r);
+	}
+}
+
 static void a_disabled_queue_waits(void **state)
 {
 	struct rig_spec spec = { .queues = 2, .event_idx = true };
@@ -302,17 +339,19 @@ static void a_disk_grows(void **state)
 	struct rig *r = rig_up(&spec);
 	uint64_t more = 3 * RIG_DISK;
 
+	/* The rings started before we had read the size, so that we were asked to. */
+	rig_until(r, &r->config_changes, 1);
 	assert_int_equal(iol_disk_refresh(r->disk, NULL), 0);
 	assert_int_equal(rig_write(r, 0, RIG_DISK, 0, 4096), VIRTIO_BLK_S_IOERR);
 	/* The image grew by itself. */
 	assert_int_equal(ftruncate(r->image_fd, (off_t)(2 * RIG_DISK)), 0);
 	assert_int_equal(iol_disk_refresh(r->disk, NULL), 1);
-	rig_until(r, &r->config_changes, 1);
+	rig_until(r, &r->config_changes, 2);
 	assert_int_equal(told_capacity(r), 2 * RIG_DISK);
 	assert_int_equal(rig_write(r, 0, RIG_DISK, 0, 4096), VIRTIO_BLK_S_OK);
 	/* We make it grow. */
 	assert_int_equal(iol_disk_refresh(r->disk, &more), 1);
-	rig_until(r, &r->config_changes, 2);
+	rig_until(r, &r->config_changes, 3);
 	assert_int_equal(told_capacity(r), more);
 	assert_int_equal(rig_write(r, 0, more - 4096, 0, 4096), VIRTIO_BLK_S_OK);
 	more = RIG_DISK;
@@ -375,6 +414,7 @@ int main(void)
 		cmocka_unit_test(the_cache_can_be_switched),
 		cmocka_unit_test(status_and_reset),
 		cmocka_unit_test(stopping_drains),
+		cmocka_unit_test(one_queue_is_reset),
 		cmocka_unit_test(a_disabled_queue_waits),
 		cmocka_unit_test(without_eventfds),
 		cmocka_unit_test(a_broken_queue_is_told),

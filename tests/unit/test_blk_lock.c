@@ -60,15 +60,15 @@ static void writers_and_readers(void **state)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int one = open_image(cases[i].first), two = open_image(cases[i].second);
 
-		assert_int_equal(iol_lock_image(one, path, cases[i].first, 0), 0);
-		assert_int_equal(iol_lock_image(two, path, cases[i].second, 0),
+		assert_int_equal(iol_lock_image(one, path, cases[i].first, 0, NULL), 0);
+		assert_int_equal(iol_lock_image(two, path, cases[i].second, 0, NULL),
 				 cases[i].both ? 0 : -EBUSY);
 		if (!cases[i].both)
 			assert_non_null(strstr(iol_error(), "is locked"));
 		/* The one that failed has left nothing behind, and the first still has it. */
-		assert_int_equal(iol_lock_image(one, path, cases[i].first, 0), 0);
+		assert_int_equal(iol_lock_image(one, path, cases[i].first, 0, NULL), 0);
 		iol_unlock_image(one);
-		assert_int_equal(iol_lock_image(two, path, cases[i].second, 0), 0);
+		assert_int_equal(iol_lock_image(two, path, cases[i].second, 0, NULL), 0);
 		close(two);
 		close(one);
 	}

@@ -174,7 +174,7 @@ static int wait_for_zombies(struct iol_disk *disk)
 
 	for (;;) {
 		n = iol_disk_zombies(disk);
-		if (!n || iol_now() >= end)
+		if (!n || iol_now() >= end || iol_device_ending(disk->device))
 			break;
 		if (!told)
 			iol_log(IOL_LOG_WARNING,
@@ -205,7 +205,7 @@ int iol_disk_start(struct iol_disk *disk)
 	pthread_mutex_unlock(&disk->lock);
 	if (disk->image->fd >= 0 && !disk->locked)
 		rc = iol_lock_image(disk->image->fd, disk->image->path, !disk->image->read_only,
-				    disk->lock_timeout_ms);
+				    disk->lock_timeout_ms, disk->device);
 	pthread_mutex_lock(&disk->lock);
 	disk->starting = false;
 	if (rc == 0) {
@@ -270,15 +270,17 @@ int iol_disk_queue_start(struct iol_disk *disk, unsigned int index, const struct
 void iol_disk_queue_stop(struct iol_disk *disk, unsigned int index)
 {
 	struct iol_blk_queue *q = iol_take_ptr(disk->queue[index]);
-	unsigned int left;
+	unsigned int left, patience = disk->hung ? CANCEL_TIMEOUT_MS : disk->stop_timeout_ms;
 
 	if (!q)
 		return;
-	if (!iol_blk_thread_drain(q, disk->stop_timeout_ms)) {
+	/* A VMM stops queue after queue, and is frozen meanwhile: what hangs is waited for once. */
+	disk->hung = !iol_blk_thread_drain(q, patience);
+	if (disk->hung) {
 		iol_log(IOL_LOG_WARNING,
 			"%s: queue %u stops, but storage has not answered for %u ms; "
 			"canceling what it has",
-			disk->name, index, disk->stop_timeout_ms);
+			disk->name, index, patience);
 		iol_blk_thread_cancel(q);
 		iol_blk_thread_drain(q, CANCEL_TIMEOUT_MS);
 	}

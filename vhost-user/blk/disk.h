@@ -31,6 +31,7 @@ struct iol_disk {
 	char serial[IOL_BLK_SERIAL_MAX];
 	unsigned int num_queues;
 	unsigned int lock_timeout_ms, stop_timeout_ms;
+	bool hung; /* the last queue that stopped waited in vain; control thread */
 	bool discard, write_zeroes, secure_erase;
 	bool fixed_buffers;
 	bool writeback_default;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vhost-user/blk/lock.h"
 
+#include <iolane/vhost_user.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -161,7 +163,8 @@ static const char *holder(int fd, char *buf, size_t len)
 	return buf;
 }
 
-int iol_lock_image(int fd, const char *name, bool write, unsigned int timeout_ms)
+int iol_lock_image(int fd, const char *name, bool write, unsigned int timeout_ms,
+		   const struct iol_device *dev)
 {
 	unsigned int perm = PERM_CONSISTENT_READ;
 	unsigned int unshared = PERM_WRITE | PERM_RESIZE;
@@ -177,7 +180,7 @@ int iol_lock_image(int fd, const char *name, bool write, unsigned int timeout_ms
 		if (rc < 0)
 			return iol_fail(-rc, "can't lock image %s: %s", name, strerror(-rc));
 		waited = (iol_now() - start) / IOL_NS_PER_MS;
-		if (rc || waited >= timeout_ms)
+		if (rc || waited >= timeout_ms || iol_device_ending(dev))
 			break;
 		if (!told)
 			iol_log(IOL_LOG_WARNING,

@@ -46,7 +46,7 @@ static int grow(struct iol_disk *disk, uint64_t size)
 	if (disk->starting)
 		return iol_fail(EBUSY, "disk %s is just being started; try again", disk->name);
 	if (borrow) {
-		rc = iol_lock_image(image->fd, image->path, !image->read_only, 0);
+		rc = iol_lock_image(image->fd, image->path, !image->read_only, 0, NULL);
 		if (rc < 0)
 			return rc;
 	}

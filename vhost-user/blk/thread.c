@@ -525,7 +525,12 @@ void *iol_blk_thread_main(void *arg)
 		snprintf(th->up_sentence, sizeof(th->up_sentence), "%s", iol_error());
 	pthread_cond_broadcast(&th->cond);
 	pthread_mutex_unlock(&th->lock);
-	if (rc == 0)
-		loop(th);
+	if (rc < 0)
+		return NULL;
+	loop(th);
+	pthread_mutex_lock(&th->lock);
+	th->ended = true;
+	pthread_cond_broadcast(&th->cond);
+	pthread_mutex_unlock(&th->lock);
 	return NULL;
 }

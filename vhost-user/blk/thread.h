@@ -51,7 +51,8 @@ struct iol_blk_thread {
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* something changed that a control thread may wait for */
 	struct iol_blk_message *messages, **messages_tail;
-	bool up; /* it has made its engines, or failed to: */
+	bool ended; /* its loop, and nothing is touched any more */
+	bool up;    /* it has made its engines, or failed to: */
 	int up_error;
 	char up_sentence[IOL_ERROR_MAX];
 	unsigned int assigned; /* queues that were given to it */

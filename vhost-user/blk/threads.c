@@ -105,13 +105,24 @@ static void free_thread(struct iol_blk_thread *th)
 static bool end_thread(struct iol_blk_thread *th)
 {
 	struct timespec until;
+	bool ended;
+	int rc = 0;
 
 	if (!th->up || th->up_error)
 		return true;
 	iol_blk_thread_call(th, end_message, th);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += END_S;
-	return !pthread_clockjoin_np(th->id, NULL, CLOCK_MONOTONIC, &until);
+	pthread_mutex_lock(&th->lock);
+	while (!th->ended && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&th->cond, &th->lock, &until);
+	ended = th->ended;
+	pthread_mutex_unlock(&th->lock);
+	if (ended)
+		pthread_join(th->id, NULL);
+	else
+		pthread_detach(th->id);
+	return ended;
 }
 
 void iol_blk_threads_destroy(struct iol_blk_threads **p)
