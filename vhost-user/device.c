@@ -187,6 +187,11 @@ void iol_device_disconnect(struct iol_device *dev)
 	__atomic_store_n(&dev->config_changed, false, __ATOMIC_RELEASE);
 }
 
+uint64_t *iol_device_note(struct iol_device *dev)
+{
+	return dev && dev->inflight ? dev->inflight->note : NULL;
+}
+
 bool iol_device_ending(const struct iol_device *dev)
 {
 	return dev && __atomic_load_n(&dev->ending, __ATOMIC_RELAXED);

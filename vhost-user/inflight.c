@@ -17,6 +17,8 @@
 
 /* Queues of two threads must not share a cache line. */
 #define STRIDE_ALIGN 64
+/* The buffer is ours to lay out: we ask for this much more, behind what the specification says. */
+#define NOTE_BYTES 64
 
 static int make(uint16_t num_queues, uint16_t queue_size, bool packed,
 		struct iol_inflight **inflight)
@@ -65,7 +67,7 @@ int iol_inflight_new(uint16_t num_queues, uint16_t queue_size, bool packed,
 
 	if (rc)
 		return rc;
-	len = in->stride * num_queues;
+	len = in->stride * num_queues + NOTE_BYTES;
 	in->fd = memfd_create("iolane-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	/* Sealed, so that no one can take the pages from under us. */
 	if (in->fd < 0 || ftruncate(in->fd, (off_t)len) ||
@@ -79,6 +81,7 @@ int iol_inflight_new(uint16_t num_queues, uint16_t queue_size, bool packed,
 		return rc;
 	}
 	in->queues = in->map;
+	in->note = (uint64_t *)(void *)(in->queues + in->stride * num_queues);
 	*inflight = in;
 	return 0;
 }
@@ -109,6 +112,7 @@ int iol_inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t num_queues
 		     struct iol_inflight **inflight)
 {
 	uint64_t skip = offset % (uint64_t)sysconf(_SC_PAGESIZE);
+	size_t len;
 	struct iol_inflight *in = NULL;
 	int rc = make(num_queues, queue_size, packed, &in);
 
@@ -119,10 +123,15 @@ int iol_inflight_map(int fd, uint64_t size, uint64_t offset, uint16_t num_queues
 	in->fd = fd;
 	rc = check_file(in, size, offset);
 	/* No more than it takes: @size is the front end's word. */
+	len = in->stride * num_queues;
+	if (size - len >= NOTE_BYTES)
+		len += NOTE_BYTES;
 	if (!rc)
-		rc = map(in, skip + in->stride * num_queues, offset - skip);
+		rc = map(in, skip + len, offset - skip);
 	if (!rc) {
 		in->queues = in->map + skip;
+		if (len > in->stride * num_queues)
+			in->note = (uint64_t *)(void *)(in->queues + in->stride * num_queues);
 		in->sigbus = iol_sigbus_add(in->map, in->map_len, wake_fd, broken);
 		if (!in->sigbus)
 			rc = -ENOMEM;

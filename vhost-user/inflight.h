@@ -21,6 +21,8 @@ struct iol_inflight {
 	uint16_t queue_size;
 	bool packed;
 	size_t stride; /* bytes a queue */
+	/* After the last queue, for the device type; NULL where the buffer ends before. */
+	uint64_t *note;
 	struct iol_sigbus_range *sigbus;
 };
 

@@ -196,6 +196,15 @@ void iol_device_destroy(struct iol_device **dev);
 int iol_device_config_changed(struct iol_device *dev);
 
 /**
+ * iol_device_note() - Eight bytes that outlive this process: they lie beside the inflight log, which the
+ * front end keeps and hands to the back end's next process. For what a device type must know then
+ * and its front end won't say again. In ops of a device only. The front end can write them too.
+ *
+ * Return: NULL without inflight log, or where the front end's buffer has no room; 0 lies there at first.
+ */
+uint64_t *iol_device_note(struct iol_device *dev);
+
+/**
  * iol_device_ending() - Whether the device's server is being destroyed, so that an op which waits for
  * something had better give up (any thread). False for NULL.
  */

@@ -171,6 +171,30 @@ static void killed_without_a_log(void **state)
 	rig_down(&r);
 }
 
+/* The guest has turned the write cache off, and nobody will say so again. */
+static void the_cache_stays_off(void **state)
+{
+	struct rig_spec spec = { .program = true, .track = true };
+	struct rig *r = rig_up(&spec);
+	const uint32_t at = offsetof(struct virtio_blk_config, wce);
+	uint8_t on = 0;
+
+	for (on = 0; on < 2; on++) {
+		uint8_t is = !on;
+
+		assert_int_equal(iol_frontend_set_config(r->fe, at, &on, 1), 0);
+		rig_works(r);
+		rig_stop_backend(r, SIGKILL);
+		assert_int_equal(iol_frontend_poll(r->fe, RIG_WAIT), -ENOTCONN);
+		rig_start_backend(r);
+		assert_int_equal(iol_frontend_reconnect(r->fe), 0);
+		assert_int_equal(iol_frontend_get_config(r->fe, at, &is, 1), 0);
+		assert_int_equal(is, on);
+		rig_works(r);
+	}
+	rig_down(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -178,6 +202,7 @@ int main(void)
 		cmocka_unit_test(killed_again_while_it_recovers),
 		cmocka_unit_test(ended_and_started_again),
 		cmocka_unit_test(killed_without_a_log),
+		cmocka_unit_test(the_cache_stays_off),
 	};
 
 	if (!getenv("IOLANE_BLK")) {

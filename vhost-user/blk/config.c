@@ -36,6 +36,10 @@ uint64_t iol_disk_features(const struct iol_disk *disk)
 	return f;
 }
 
+/* What iol_device_note() says of the cache. */
+#define NOTE_SET   1u
+#define NOTE_CACHE 2u
+
 /*
  * A driver that can't flush must find every write stable (5.2.6.2); one that can flush but doesn't know
  * CONFIG_WCE takes the cache for what FLUSH says.
@@ -45,6 +49,25 @@ static void update_cache(struct iol_disk *disk)
 	bool on = disk->writeback_config && disk->features & BIT(VIRTIO_BLK_F_FLUSH);
 
 	IOL_STAT_SET(disk->writeback, on);
+}
+
+static void set_cache(struct iol_disk *disk, bool on)
+{
+	uint64_t *note = iol_device_note(disk->device);
+
+	disk->writeback_config = on;
+	if (note)
+		__atomic_store_n(note, NOTE_SET | (on ? NOTE_CACHE : 0), __ATOMIC_RELAXED);
+	update_cache(disk);
+}
+
+/* To the safe side only: a cache that came on by itself would be one that the guest does not flush. */
+void iol_disk_recall(struct iol_disk *disk)
+{
+	uint64_t *note = iol_device_note(disk->device);
+	uint64_t noted = note ? __atomic_load_n(note, __ATOMIC_RELAXED) : 0;
+
+	set_cache(disk, disk->writeback_config && (!(noted & NOTE_SET) || noted & NOTE_CACHE));
 }
 
 void iol_disk_set_features(struct iol_disk *disk, uint64_t features)
@@ -60,8 +83,7 @@ void iol_disk_set_features(struct iol_disk *disk, uint64_t features)
  */
 void iol_disk_reset(struct iol_disk *disk)
 {
-	disk->writeback_config = disk->writeback_config && disk->writeback_default;
-	update_cache(disk);
+	set_cache(disk, disk->writeback_config && disk->writeback_default);
 }
 
 int iol_disk_get_config(struct iol_disk *disk, void *config)
@@ -118,7 +140,6 @@ int iol_disk_set_config(struct iol_disk *disk, uint32_t off, const void *data, u
 	if (on > 1)
 		return iol_fail(EINVAL, "the driver of disk %s set the cache to %u, not 0 or 1",
 				disk->name, on);
-	disk->writeback_config = on;
-	update_cache(disk);
+	set_cache(disk, on);
 	return 0;
 }

@@ -39,6 +39,7 @@ static int start(void *ctx)
 	struct iol_disk *disk = ctx;
 	int rc;
 
+	iol_disk_recall(disk);
 	rc = iol_disk_start(disk);
 	if (rc < 0 || disk->told == iol_disk_capacity(disk))
 		return rc;

@@ -66,6 +66,12 @@ void iol_disk_unref(struct iol_disk *disk);
 int iol_disk_start(struct iol_disk *disk);
 void iol_disk_stop(struct iol_disk *disk);
 void iol_disk_reset(struct iol_disk *disk);
+
+/**
+ * iol_disk_recall() - Take the cache's byte as the guest set it in a process before this one. VMMs read it
+ * once, and don't write it again when we come back.
+ */
+void iol_disk_recall(struct iol_disk *disk);
 int iol_disk_queue_start(struct iol_disk *disk, unsigned int index,
 			 const struct iol_blk_port *port);
 void iol_disk_queue_stop(struct iol_disk *disk, unsigned int index);
