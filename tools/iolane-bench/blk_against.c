@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #define QSD           "qemu-storage-daemon"
-#define PROBE_SECONDS 1.0
+#define PROBE_SECONDS 0.5
+#define PROBE_ROUNDS  3
 #define PROBE_RAMP    0.2
 
 static const char *base_name(const char *path)
@@ -122,13 +123,17 @@ static int qsd_command(const struct blk_options *o, const char *aio, char **cmd)
 	return 0;
 }
 
-/* A short run of each mode. One that does not start (io_uring may be forbidden) drops out. */
+/*
+ * Short runs of each mode in turns, and the mode of the best: what holds one run up must not choose. A mode
+ * that does not start (io_uring may be forbidden) drops out.
+ */
 static int choose_aio(const struct blk_options *o, const struct bench_comparison *c,
 		      int (*run)(void *, struct bench_backend *, struct bench_result *),
 		      const char **best, struct json_object **probes)
 {
-	const char *const modes[] = { "io_uring", o->direct ? "native" : "threads",
-				      o->direct ? "threads" : NULL };
+	const char *const modes[] = { "io_uring", "threads", "native" };
+	/* Linux has no native AIO through the page cache. */
+	const size_t n = o->direct ? 3 : 2;
 	struct blk_options probe = *o;
 	double most = -1;
 	size_t i;
@@ -138,25 +143,26 @@ static int choose_aio(const struct blk_options *o, const struct bench_comparison
 	probe.idle = 0;
 	probe.verify = false;
 	*probes = json_object_new_array();
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]) && modes[i] && !bench_interrupted; i++) {
+	for (i = 0; i < PROBE_ROUNDS * n && !bench_interrupted; i++) {
+		const char *mode = modes[i % n];
 		_cleanup_free_ char *cmd = NULL;
 		struct json_object *entry;
 		struct bench_backend backend;
 		struct bench_result r;
 		int rc;
 
-		rc = qsd_command(o, modes[i], &cmd);
+		rc = qsd_command(o, mode, &cmd);
 		if (rc < 0)
 			return rc;
 		bench_result_init(&r);
-		bench_progress("trying " QSD " with aio=%s", modes[i]);
+		bench_progress("trying " QSD " with aio=%s", mode);
 		rc = bench_backend_start(cmd, c->backend_cpus, &backend);
 		if (!rc) {
 			rc = run(&probe, &backend, &r);
 			bench_backend_stop(&backend);
 		}
 		entry = json_object_new_object();
-		json_object_object_add(entry, "aio", json_object_new_string(modes[i]));
+		json_object_object_add(entry, "aio", json_object_new_string(mode));
 		if (rc < 0)
 			json_object_object_add(entry, "error", json_object_new_string(iol_error()));
 		else
@@ -165,7 +171,7 @@ static int choose_aio(const struct blk_options *o, const struct bench_comparison
 		json_object_array_add(*probes, entry);
 		if (!rc && bench_rate(&r) > most) {
 			most = bench_rate(&r);
-			*best = modes[i];
+			*best = mode;
 		}
 	}
 	bench_progress(NULL);
