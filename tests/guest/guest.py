@@ -21,6 +21,14 @@ COMPLAINTS = (
     r"|virtio.*(broken|timeout|failed)"
 )
 
+# What to ask a guest whose test failed.
+DIAGNOSES = (
+    "echo w > /proc/sysrq-trigger; dmesg | grep task: | tail -n 40",
+    "grep -o '.*[0-9]' /run/stress-*",
+    "grep -E 'CPU|virtio|LOC' /proc/interrupts",
+    "grep . /sys/block/vd*/inflight",
+)
+
 
 def to_text(properties):
     """QEMU's option syntax for a set of properties."""
@@ -255,6 +263,41 @@ class Guest:
         """The kernel must have had nothing to say against any disk."""
         status, output = self.run(f"dmesg | grep -E '{COMPLAINTS}'")
         check(status == 1, f"the kernel of {self.name} complained:\n{output}")
+
+    def ring(self, device, queue):
+        """A queue's indices as they stand in guest memory, with the events behind a split ring's."""
+        query = {"path": device, "queue": queue}
+        at = self.qmp("x-query-virtio-queue-status", **query)
+        size = at["vring-num"]
+        places = {
+            "avail": at["vring-avail"],
+            "used_event": at["vring-avail"] + 4 + 2 * size,
+            "used": at["vring-used"],
+            "avail_event": at["vring-used"] + 4 + 8 * size,
+        }
+        words = []
+        for name, place in places.items():
+            line = f"xp /2hx {place:#x}"
+            words.append(f"{name} " + self.qmp("human-monitor-command", **{"command-line": line}))
+        return " ".join(" ".join(words).split())
+
+    def diagnose(self):
+        """What QEMU and the guest's kernel know of the disks' queues, as far as they still answer."""
+
+        def tell(what, question):
+            try:
+                answer = question()
+            except Failure as err:
+                answer = err
+            print(f"--- {self.name}, {what}: {answer}", flush=True)
+
+        tell("status", lambda: self.qmp("query-status"))
+        for disk in self.disks:
+            device = f"/machine/peripheral/d-{disk.name}/virtio-backend"
+            for queue in range(disk.properties["num-queues"]):
+                tell(f"{disk.name} queue {queue}", lambda: self.ring(device, queue))
+        for command in DIAGNOSES:
+            tell(command, lambda: self.run(command, 10)[1])
 
     def quit(self):
         """Ends QEMU in good order, as a VMM that shuts down does."""

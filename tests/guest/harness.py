@@ -117,15 +117,17 @@ class Lab:
                 check(status == 0, f"{process.name} ended with {status} on SIGTERM")
 
     def diagnose(self):
-        """Everything that may tell why: the ends of all logs and consoles."""
+        """Everything that may tell why: what processes and guests say, the ends of all logs."""
+        for process in self.processes:
+            state = "runs" if process.alive else f"ended with {process.child.returncode}"
+            print(f"--- {process.name} (pid {process.child.pid}) {state}", flush=True)
+        for guest in self.guests:
+            guest.diagnose()
         for name in sorted(os.listdir(self.folder)):
             if name.endswith((".log", ".console")):
                 text = tail(self.path(name))
                 if text.strip():
                     print(f"--- end of {name}\n{text.rstrip()}", flush=True)
-        for process in self.processes:
-            state = "runs" if process.alive else f"ended with {process.child.returncode}"
-            print(f"--- {process.name} (pid {process.child.pid}) {state}", flush=True)
 
     def close(self):
         for process in self.processes:
