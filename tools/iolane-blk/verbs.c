@@ -104,7 +104,7 @@ static int verb_add(struct disks *disks, struct json_object *request, struct jso
 {
 	struct json_object *settings;
 	struct disk_opts opts;
-	struct disk *d;
+	struct disk *d = NULL;
 	int rc;
 
 	if (!json_object_object_get_ex(request, "disk", &settings) ||
@@ -129,7 +129,7 @@ static int verb_add(struct disks *disks, struct json_object *request, struct jso
 static int verb_del(struct disks *disks, struct json_object *request, struct json_object **result)
 {
 	struct json_object *force;
-	struct disk *d;
+	struct disk *d = NULL;
 	int rc;
 
 	rc = named_disk(disks, request, &d);
@@ -176,7 +176,7 @@ static int verb_resize(struct disks *disks, struct json_object *request,
 		       struct json_object **result)
 {
 	struct json_object *o;
-	struct disk *d;
+	struct disk *d = NULL;
 	uint64_t size;
 	int rc, sized;
 
