@@ -550,21 +550,29 @@ void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len
 		release_retired(&r->retired);
 }
 
+static bool wants_call(const struct iol_ring *r, unsigned int entries)
+{
+	return r->packed ? iol_packed_wants_call(r, entries) : iol_split_wants_call(r, entries);
+}
+
 bool iol_ring_publish(struct iol_ring *r)
 {
-	bool call;
+	unsigned int n;
 
 	if (!r->nbatch)
 		return false;
 	if (unlikely(r->special & RING_UNMAPPED) && map(r))
 		return false;
-	call = r->packed ? iol_packed_publish(r) : iol_split_publish(r);
+	n = r->packed ? iol_packed_publish(r) : iol_split_publish(r);
 	r->nbatch = 0;
-	if (unlikely(r->notify)) {
+	if (wants_call(r, n) || unlikely(r->notify)) {
 		r->notify = false;
+		r->uncalled = 0;
 		return true;
 	}
-	return call;
+	/* What lies a whole ring back the driver has taken. */
+	r->uncalled = r->uncalled + n < r->size ? r->uncalled + n : r->size;
+	return false;
 }
 
 /* Whether there is nothing that a kick would be about. */
@@ -591,6 +599,14 @@ bool iol_ring_arm(struct iol_ring *r)
 	if (unlikely(r->special & RING_REPLAY))
 		return !r->inflight;
 	return available;
+}
+
+bool iol_ring_recall(struct iol_ring *r)
+{
+	if (!r->uncalled || (unlikely(r->special) && deaf(r)) || !wants_call(r, r->uncalled))
+		return false;
+	r->uncalled = 0;
+	return true;
 }
 
 void iol_ring_disarm(struct iol_ring *r)

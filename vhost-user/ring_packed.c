@@ -251,7 +251,7 @@ static unsigned int run_length(const struct iol_ring *r, unsigned int i)
 	return n;
 }
 
-static bool wants_call(const struct iol_ring *r, unsigned int slots)
+bool iol_packed_wants_call(const struct iol_ring *r, unsigned int entries)
 {
 	struct vring_packed_desc_event e;
 	uint32_t word;
@@ -272,7 +272,7 @@ static bool wants_call(const struct iol_ring *r, unsigned int slots)
 	/* A place of the lap before is that many descriptors back. */
 	if (e.off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR != r->used_wrap)
 		event -= r->size;
-	return ring_need_event(event, r->used_next, (uint16_t)(r->used_next - slots));
+	return ring_need_event(event, r->used_next, (uint16_t)(r->used_next - entries));
 }
 
 /* The log's lists first, then where the ring will be: undone at restart until the flags are stored. */
@@ -307,7 +307,7 @@ static void track_end(struct iol_ring *r)
 								.old_wrap = r->used_wrap });
 }
 
-bool iol_packed_publish(struct iol_ring *r)
+unsigned int iol_packed_publish(struct iol_ring *r)
 {
 	struct place p = { .pos = r->used_next, .wrap = r->used_wrap };
 	struct vring_packed_desc *first = &r->pdesc[p.pos], *d;
@@ -349,7 +349,7 @@ bool iol_packed_publish(struct iol_ring *r)
 		track_end(r);
 	if (unlikely(r->dirty != NULL))
 		iol_ring_log_write(r, first, sizeof(*first), 0);
-	return wants_call(r, all);
+	return all;
 }
 
 static void set_event(struct iol_ring *r, uint16_t off_wrap, uint16_t flags)

@@ -111,8 +111,9 @@ struct iol_ring {
 	unsigned int inflight; /* popped, not pushed */
 	uint16_t used_next;    /* position of the next used entry */
 	bool used_wrap;
-	bool notify;          /* the driver may wait for something that a dead back end published */
-	uint8_t kicks;        /* enum ring_kicks: what the driver was told last */
+	bool notify;       /* the driver may wait for something that a dead back end published */
+	uint32_t uncalled; /* used entries (packed: descriptors) since the last call, up to size */
+	uint8_t kicks;     /* enum ring_kicks: what the driver was told last */
 	unsigned int old_mem; /* chains with CHAIN_OLD_MEM */
 	struct ring_retired *retired;
 	struct iol_dirty *dirty;
@@ -139,13 +140,15 @@ void iol_ring_log_write(struct iol_ring *r, const void *p, uint32_t len, uint64_
 /* In ring_split.c and ring_packed.c. */
 int iol_split_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max);
 int iol_split_pop_head(struct iol_ring *r, uint16_t head, struct iol_chain *chain);
-bool iol_split_publish(struct iol_ring *r);
+unsigned int iol_split_publish(struct iol_ring *r);
+bool iol_split_wants_call(const struct iol_ring *r, unsigned int entries);
 bool iol_split_arm(struct iol_ring *r);
 void iol_split_disarm(struct iol_ring *r);
 int iol_packed_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max);
 int iol_packed_pop_saved(struct iol_ring *r, const struct iol_track_replay *saved,
 			 struct iol_chain *chain);
-bool iol_packed_publish(struct iol_ring *r);
+unsigned int iol_packed_publish(struct iol_ring *r);
+bool iol_packed_wants_call(const struct iol_ring *r, unsigned int entries);
 bool iol_packed_arm(struct iol_ring *r);
 void iol_packed_disarm(struct iol_ring *r);
 

@@ -190,7 +190,7 @@ static void log_used(struct iol_ring *r, uint16_t from, unsigned int n)
 			   offsetof(struct vring_used, idx));
 }
 
-static bool wants_call(const struct iol_ring *r, uint16_t new, uint16_t old)
+bool iol_split_wants_call(const struct iol_ring *r, unsigned int entries)
 {
 	/*
 	 * The store of idx must be visible before the driver's wish is read: a driver stores its
@@ -198,11 +198,12 @@ static bool wants_call(const struct iol_ring *r, uint16_t new, uint16_t old)
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (r->event_idx)
-		return ring_need_event(__atomic_load_n(used_event(r), __ATOMIC_RELAXED), new, old);
+		return ring_need_event(__atomic_load_n(used_event(r), __ATOMIC_RELAXED),
+				       r->used_next, (uint16_t)(r->used_next - entries));
 	return !(__atomic_load_n(&r->avail->flags, __ATOMIC_RELAXED) & VRING_AVAIL_F_NO_INTERRUPT);
 }
 
-bool iol_split_publish(struct iol_ring *r)
+unsigned int iol_split_publish(struct iol_ring *r)
 {
 	uint16_t old = r->used_next, mask = r->size - 1, batch_head;
 	unsigned int i, n, run;
@@ -243,7 +244,7 @@ bool iol_split_publish(struct iol_ring *r)
 	}
 	if (unlikely(r->dirty != NULL))
 		log_used(r, old, n);
-	return wants_call(r, r->used_next, old);
+	return n;
 }
 
 bool iol_split_arm(struct iol_ring *r)

@@ -94,6 +94,18 @@ bool iol_ring_publish(struct iol_ring *r);
  */
 bool iol_ring_arm(struct iol_ring *r);
 
+/**
+ * iol_ring_recall() - Look again whether the driver waits for a call that was not made.
+ *
+ * Both sides must have a full barrier between what they store and what they then read of the other;
+ * emulated processors may not (QEMU's TCG on one thread makes plain instructions of x86's locked ones), and then
+ * a kick or a call is missed now and then. So a thread that has slept for a while should look at its rings
+ * once more, with this and iol_ring_arm(), before it sleeps for good.
+ *
+ * Return: true when the driver is to be notified (iol_queue_call()).
+ */
+bool iol_ring_recall(struct iol_ring *r);
+
 /** iol_ring_disarm() - Tell the driver that kicks aren't needed, while the thread polls. */
 void iol_ring_disarm(struct iol_ring *r);
 

@@ -13,7 +13,11 @@ from basis import Failure, check, wait_for
 BOOT_SECONDS = 180
 COMMAND_SECONDS = 180
 # On one thread, because with one for each guest processor QEMU 10.0 now and then dies or hangs in
-# boot on a busy machine ("iotlb_to_section: Assertion"; a processor whose timer never fires).
+# boot on a busy machine ("iotlb_to_section: Assertion"; a processor whose timer never fires). The
+# price: there x86's locked instructions are plain ones, so the guest's driver has no full barrier and
+# now and then misses a kick, or a call misses it (seen with two programs that did nothing else,
+# 50 times in a million; never with mfence or more threads). The backend looks again; see
+# iol_ring_recall().
 ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
 # What the guest's kernel says when a disk or its driver is in trouble.
 COMPLAINTS = (

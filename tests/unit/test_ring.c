@@ -40,6 +40,40 @@ static void push(struct env *e, const struct iol_chain *c)
 	iol_ring_push(e->ring, c->id, c->ndesc, c->in_len);
 }
 
+/* A driver whose wish to be called came too late to be seen gets its call from a second look. */
+static void recall(bool packed, bool event_idx)
+{
+	struct env_conf conf = { .size = SIZE, .packed = packed, .event_idx = event_idx };
+	struct iol_chain c;
+	struct env e;
+	uintptr_t round;
+
+	env_init(&e, &conf);
+	assert_int_equal(iol_ring_start(e.ring, &e.spec), 0);
+	for (round = 0; round < 3 * SIZE; round++) {
+		iol_driver_disarm(e.driver);
+		add_at(&e, ENV_GPA + e.data, 64, round);
+		pop_one(&e, &c);
+		push(&e, &c);
+		/* The first is called for in any case. */
+		assert_int_equal(iol_ring_publish(e.ring), !round);
+		assert_false(iol_ring_recall(e.ring));
+		assert_true(iol_driver_arm(e.driver));
+		assert_int_equal(iol_ring_recall(e.ring), !!round);
+		assert_false(iol_ring_recall(e.ring));
+		expect_used(&e, round);
+	}
+	env_fini(&e);
+}
+
+static void recalls(void **state)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		recall(i & 1, i & 2);
+}
+
 static void start_checks(void **state)
 {
 	struct env e;
@@ -459,6 +493,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(start_checks),
+		cmocka_unit_test(recalls),
 		cmocka_unit_test(memory_goes_while_in_flight),
 		cmocka_unit_test(memory_of_the_ring_goes),
 		cmocka_unit_test(many_pieces),

@@ -31,6 +31,8 @@
 #define BORROW_MS 20
 /* How long to sleep when a queue has no kick eventfd. */
 #define NO_KICK_NS (100 * IOL_NS_PER_US)
+/* How long to sleep at first: what a driver without full barriers stored before is seen then. */
+#define AGAIN_MS 5
 
 struct iol_blk_message {
 	void (*fn)(void *arg);
@@ -415,17 +417,35 @@ static void disarm(struct iol_blk_thread *th)
 			iol_ring_disarm(th->queue[i]->ring);
 }
 
+/* Drivers that missed a call; what kicks were missed for, the next turn finds. See iol_ring_recall(). */
+static void look_again(struct iol_blk_thread *th)
+{
+	unsigned int i;
+
+	th->looked_again = true;
+	for (i = 0; i < th->num_queues; i++) {
+		struct iol_blk_queue *q = th->queue[i];
+
+		if (!q->failed && iol_ring_recall(q->ring))
+			q->port.call(q->port.ctx);
+	}
+}
+
 static void wait_for_work(struct iol_blk_thread *th, bool kicks)
 {
 	const struct timespec shortly = { .tv_nsec = NO_KICK_NS };
+	const struct timespec again = { .tv_nsec = AGAIN_MS * IOL_NS_PER_MS };
+	const struct timespec *most = th->looked_again ? NULL : &again;
 	struct epoll_event ev[16];
 	int n;
 
 	IOL_STAT_ADD(th->stats.sleeps, 1);
-	n = epoll_pwait2(th->epoll_fd, ev, 16, kicks ? NULL : &shortly, NULL);
+	n = epoll_pwait2(th->epoll_fd, ev, 16, kicks ? most : &shortly, NULL);
 	/* Linux before 5.11 sleeps in milliseconds. */
 	if (n < 0 && errno == ENOSYS)
-		epoll_wait(th->epoll_fd, ev, 16, kicks ? -1 : 1);
+		n = epoll_wait(th->epoll_fd, ev, 16, !kicks ? 1 : most ? AGAIN_MS : -1);
+	if (n == 0 && kicks)
+		look_again(th);
 }
 
 /* @idle_since: when it last had work. */
@@ -467,6 +487,7 @@ static void loop(struct iol_blk_thread *th)
 			IOL_STAT_ADD(th->stats.useful, 1);
 			idle_since = th->now;
 			idle = 0;
+			th->looked_again = false;
 			continue;
 		}
 		if (th->poll_ns && ++idle % IDLE_TURNS) {

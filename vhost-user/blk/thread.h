@@ -23,6 +23,7 @@ struct iol_blk_message;
  * struct iol_blk_thread - A data thread. What is under @lock is everybody's, the rest its own.
  * @now: the clock, read at most once a turn.
  * @poll_ns: how long it polls at present; @poll_max the longest.
+ * @looked_again: it has slept for a while since it last had work, and looked whether it missed some.
  */
 struct iol_blk_thread {
 	struct iol_blk_threads *all;
@@ -35,6 +36,7 @@ struct iol_blk_thread {
 	unsigned int num_queues, room;
 	unsigned int zombies;
 	uint64_t poll_ns, poll_max;
+	bool looked_again;
 	int epoll_fd, wake_fd;
 	bool end;
 	void *bounce[IOL_BOUNCE_KEEP];
