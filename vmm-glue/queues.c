@@ -84,10 +84,15 @@ static int start(struct iol_frontend *fe, unsigned int index)
 	if (rc < 0)
 		return rc;
 	q->started = true;
-	/* A ring of a back end with protocol features starts disabled, any other enabled. */
-	if (fe->features & FEATURE_PROTOCOL)
-		rc = set_state(fe, VHOST_USER_SET_VRING_ENABLE, index, q->enabled);
-	return rc;
+	return 0;
+}
+
+/* A ring of a back end with protocol features starts disabled, any other enabled. */
+static int enable(struct iol_frontend *fe, unsigned int index)
+{
+	if (!(fe->features & FEATURE_PROTOCOL))
+		return 0;
+	return set_state(fe, VHOST_USER_SET_VRING_ENABLE, index, fe->queues[index].enabled);
 }
 
 static int grow(struct iol_frontend *fe, unsigned int index)
@@ -121,6 +126,8 @@ int iol_frontend_queue_start(struct iol_frontend *fe, unsigned int index,
 	fe->queues[index].setup = *queue;
 	fe->queues[index].enabled = true;
 	rc = start(fe, index);
+	if (!rc)
+		rc = enable(fe, index);
 	return rc < 0 ? iol_fail_more(rc, "starting queue %u", index) : 0;
 }
 
@@ -186,18 +193,25 @@ int iol_frontend_suspend(struct iol_frontend *fe)
 	return 0;
 }
 
+/*
+ * All are started before the first is enabled: so the back end knows of all that it has to do again before
+ * it does anything new.
+ */
 int iol_frontend_resume(struct iol_frontend *fe)
 {
 	unsigned int i;
 	int rc;
 
 	for (i = 0; i < fe->nqueues; i++) {
-		if (!fe->queues[i].resume)
-			continue;
-		fe->queues[i].resume = false;
-		rc = start(fe, i);
+		rc = fe->queues[i].resume ? start(fe, i) : 0;
 		if (rc < 0)
 			return iol_fail_more(rc, "resuming queue %u", i);
+	}
+	for (i = 0; i < fe->nqueues; i++) {
+		rc = fe->queues[i].resume ? enable(fe, i) : 0;
+		if (rc < 0)
+			return iol_fail_more(rc, "resuming queue %u", i);
+		fe->queues[i].resume = false;
 	}
 	return 0;
 }
@@ -229,6 +243,11 @@ int iol_fe_restart_queues(struct iol_frontend *fe)
 		rc = start(fe, i);
 		if (rc < 0)
 			return iol_fail_more(rc, "starting queue %u again", i);
+	}
+	for (i = 0; i < fe->nqueues; i++) {
+		rc = fe->queues[i].started ? enable(fe, i) : 0;
+		if (rc < 0)
+			return iol_fail_more(rc, "enabling queue %u again", i);
 	}
 	return 0;
 }
