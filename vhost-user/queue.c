@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vhost-user/track.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -88,6 +89,19 @@ void iol_queue_on_owner(struct iol_queue *q, void (*fn)(void *arg), void *arg)
 		fn(arg);
 }
 
+static void tell_replay(struct iol_queue *q, uint64_t oldest)
+{
+	if (q->dev->ops->queue_replay)
+		q->dev->ops->queue_replay(q->dev->ctx, q, oldest);
+}
+
+/* The queue is started and does not run: what its log holds is older than what others may take. */
+static void tell_log(struct iol_queue *q)
+{
+	tell_replay(q, iol_track_oldest(q->dev->inflight, q->index, q->spec.size,
+					iol_device_has(q->dev, VIRTIO_F_RING_PACKED)));
+}
+
 void iol_queue_park(struct iol_queue *q)
 {
 	if (!q->running)
@@ -97,6 +111,7 @@ void iol_queue_park(struct iol_queue *q)
 	q->spec.base = iol_ring_base(q->ring);
 	q->clean = iol_ring_settled(q->ring);
 	iol_ring_stop(q->ring);
+	tell_log(q);
 }
 
 /* What the front end must have told before a ring can start. */
@@ -150,8 +165,11 @@ static int run(struct iol_queue *q)
 	spec->inflight = dev->inflight;
 	spec->index = q->index;
 	rc = iol_ring_start(q->ring, spec);
-	if (rc)
+	if (rc) {
+		/* Nobody can replay what is in its log, so nobody need wait for that. */
+		tell_replay(q, UINT64_MAX);
 		return iol_fail_more(rc, "queue %u cannot start", q->index);
+	}
 	/* A process before us may have died between a used index and the call that it was worth. */
 	iol_queue_call(q);
 	/* Before queue_start(): from there on the owner may look at anything of the queue's. */
@@ -214,9 +232,11 @@ int iol_queue_start(struct iol_queue *q)
 	}
 	dev->live = true;
 	q->started = true;
+	tell_log(q);
 	rc = iol_queue_update(q);
 	if (rc) {
 		q->started = false;
+		tell_replay(q, UINT64_MAX);
 		iol_device_settle(dev);
 	}
 	return rc;
@@ -230,6 +250,8 @@ void iol_queue_stop(struct iol_queue *q, bool told)
 	/* The front end is told where the ring goes on; the log has nothing to add to that. */
 	if (told && q->started && q->clean && dev->inflight && q->index < dev->inflight->num_queues)
 		iol_inflight_forget(dev->inflight, q->index);
+	if (q->started)
+		tell_replay(q, UINT64_MAX);
 	q->started = false;
 	q->clean = false;
 }

@@ -202,6 +202,18 @@ int iol_ring_start(struct iol_ring *r, const struct iol_ring_spec *spec)
 	return 0;
 }
 
+int iol_ring_map(struct iol_ring *r)
+{
+	if (r->special & (RING_STOPPED | RING_BROKEN))
+		return 0;
+	return r->special & RING_UNMAPPED ? map(r) : 0;
+}
+
+bool iol_ring_read(const struct iol_ring *r)
+{
+	return !r->spec.inflight || !(r->special & RING_FRESH);
+}
+
 static void release_retired(struct ring_retired **list)
 {
 	while (*list) {
@@ -255,8 +267,7 @@ unsigned int iol_ring_inflight(const struct iol_ring *r)
 
 bool iol_ring_settled(const struct iol_ring *r)
 {
-	return !r->inflight && !r->nbatch && !iol_ring_replaying(r) &&
-	       !(r->special & RING_FRESH && r->spec.inflight);
+	return !r->inflight && !r->nbatch && !iol_ring_replaying(r) && iol_ring_read(r);
 }
 
 unsigned int iol_ring_replaying(const struct iol_ring *r)

@@ -64,6 +64,16 @@ void iol_ring_destroy(struct iol_ring **ring);
  */
 int iol_ring_start(struct iol_ring *r, const struct iol_ring_spec *spec);
 
+/**
+ * iol_ring_map() - Do now what iol_ring_start() left to the first iol_ring_pop(), so that the owner knows what
+ * there is to replay before it pops. Return: 0, when nothing was left to do as well; -EAGAIN; or an
+ * error of iol_ring_start()'s.
+ */
+int iol_ring_map(struct iol_ring *r);
+
+/** iol_ring_read() - Whether the inflight log was read, if there is one. */
+bool iol_ring_read(const struct iol_ring *r);
+
 /** iol_ring_stop() - Forget the areas and memory. iol_ring_base() still answers. */
 void iol_ring_stop(struct iol_ring *r);
 

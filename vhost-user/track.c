@@ -347,6 +347,32 @@ int iol_track_start_packed(struct iol_track *t, const struct iol_inflight *infli
 	return 0;
 }
 
+uint64_t iol_track_oldest(const struct iol_inflight *inflight, unsigned int index, uint16_t size,
+			  bool packed)
+{
+	const struct iol_log_packed *p;
+	const struct iol_log_split *s;
+	uint64_t oldest = UINT64_MAX, counter;
+	unsigned int i;
+
+	if (!inflight || inflight->packed != packed || index >= inflight->num_queues ||
+	    size > inflight->queue_size)
+		return UINT64_MAX;
+	/* Both layouts have the version and the size at one place. */
+	s = iol_inflight_queue(inflight, index);
+	p = iol_inflight_queue(inflight, index);
+	if (ONCE(s->version) != IOL_TRACK_VERSION || ONCE(s->desc_num) != size)
+		return UINT64_MAX;
+	for (i = 0; i < size; i++) {
+		if (!(packed ? ONCE(p->desc[i].inflight) : ONCE(s->desc[i].inflight)))
+			continue;
+		counter = packed ? ONCE(p->desc[i].counter) : ONCE(s->desc[i].counter);
+		if (counter < oldest)
+			oldest = counter;
+	}
+	return oldest;
+}
+
 void iol_track_stop(struct iol_track *t)
 {
 	free(t->next);

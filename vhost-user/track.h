@@ -121,6 +121,15 @@ int iol_track_start_packed(struct iol_track *t, const struct iol_inflight *infli
 			   struct iol_track_pos *pos);
 void iol_track_stop(struct iol_track *t);
 
+/**
+ * iol_track_oldest() - Look into the log of a ring that is not started, and change nothing: when the oldest
+ * chain that is marked as in flight was taken, UINT64_MAX for none. A mark may turn out at start to be of
+ * a chain that was given back, so the ring's own oldest is no older than this. @inflight may be NULL; what
+ * is no log of such a ring has none.
+ */
+uint64_t iol_track_oldest(const struct iol_inflight *inflight, unsigned int index, uint16_t size,
+			  bool packed);
+
 /* Order between two stores to the log, for the process that reads it after our death. */
 static inline void iol_track_fence(void)
 {

@@ -158,6 +158,12 @@ void *iol_queue_priv(const struct iol_queue *q);
  *              published, or left in the inflight log, within a bounded time whatever storage does.
  * @queue_call: run @fn on the thread that owns the queue, between two of its turns; return after it.
  * @queue_wake: look at the ring again, pop and publish (an IOTLB entry came, the queue was enabled).
+ * @queue_replay: a queue that is started and does not run has chains in its inflight log, which it will
+ *                replay when it runs; or has none, or is not started any more. @oldest: when the oldest
+ *                was taken, on the clock of iol_ring_replay_oldest(); UINT64_MAX for none. A device that
+ *                replays its queues in one order keeps all others from chains that are newer. It is
+ *                told so after @start and before @queue_start, after @queue_stop, and at the end; while the
+ *                queue runs, its ring knows better. A queue that can't run is told to have none. May be NULL.
  * @reset: the driver or front end reset the device; every queue is stopped already.
  */
 struct iol_device_ops {
@@ -170,6 +176,7 @@ struct iol_device_ops {
 	void (*queue_stop)(void *ctx, struct iol_queue *q);
 	void (*queue_call)(void *ctx, struct iol_queue *q, void (*fn)(void *arg), void *arg);
 	void (*queue_wake)(void *ctx, struct iol_queue *q);
+	void (*queue_replay)(void *ctx, struct iol_queue *q, uint64_t oldest);
 	void (*reset)(void *ctx);
 };
 

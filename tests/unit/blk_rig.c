@@ -240,6 +240,7 @@ void rig_queue_stop(struct rig *rig, unsigned int index)
 	if (!q->running)
 		return;
 	iol_disk_queue_stop(rig->disk, index);
+	iol_disk_replay_at(rig->disk, index, UINT64_MAX);
 	iol_ring_destroy(&q->ring);
 	q->running = false;
 	if (!running(rig))

@@ -89,6 +89,11 @@ static void queue_wake(void *ctx, struct iol_queue *q)
 	((struct peer *)ctx)->wakes++;
 }
 
+static void queue_replay(void *ctx, struct iol_queue *q, uint64_t oldest)
+{
+	((struct peer *)ctx)->replay[iol_queue_index(q)] = oldest;
+}
+
 static void reset(void *ctx)
 {
 	((struct peer *)ctx)->resets++;
@@ -104,6 +109,7 @@ const struct iol_device_ops peer_ops = {
 	.queue_stop = queue_stop,
 	.queue_call = queue_call,
 	.queue_wake = queue_wake,
+	.queue_replay = queue_replay,
 	.reset = reset,
 };
 

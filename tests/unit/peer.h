@@ -38,6 +38,7 @@ struct peer {
 	/* What the device saw. */
 	unsigned int starts, stops, queue_starts, queue_stops, calls, wakes, resets;
 	uint64_t features;
+	uint64_t replay[QUEUES]; /* the last that queue_replay said; 0 for never */
 	int start_rc, queue_start_rc;
 	uint8_t config[CONFIG];
 };

@@ -116,7 +116,16 @@ static void replayed_one_by_one(bool packed)
 	add(&w, 1);
 	iol_driver_disarm(w.e.driver);
 	/* The ring is lost with four in flight; the base that comes is of the beginning. */
+	oldest = iol_track_oldest(w.log, 1, SIZE, packed);
+	assert_int_equal(iol_track_oldest(w.log, 0, SIZE, packed), UINT64_MAX);
+	assert_int_equal(iol_track_oldest(w.log, 2, SIZE, packed), UINT64_MAX);
+	assert_int_equal(iol_track_oldest(w.log, 1, SIZE / 2, packed), UINT64_MAX);
+	assert_int_equal(iol_track_oldest(w.log, 1, SIZE * 2, packed), UINT64_MAX);
+	assert_int_equal(iol_track_oldest(w.log, 1, SIZE, !packed), UINT64_MAX);
+	assert_int_equal(iol_track_oldest(NULL, 1, SIZE, packed), UINT64_MAX);
 	env_start(&w.e);
+	assert_int_equal(iol_ring_replay_oldest(w.e.ring), oldest);
+	assert_int_equal(iol_track_oldest(w.log, 1, SIZE, packed), oldest);
 	assert_int_equal(iol_ring_replaying(w.e.ring), 4);
 	for (i = 0; i < 5; i++) {
 		if (i == 1)
@@ -141,6 +150,7 @@ static void replayed_one_by_one(bool packed)
 	}
 	assert_int_equal(iol_ring_replaying(w.e.ring), 0);
 	assert_int_equal(iol_ring_replay_oldest(w.e.ring), UINT64_MAX);
+	assert_int_equal(iol_track_oldest(w.log, 1, SIZE, packed), UINT64_MAX);
 	assert_int_equal(iol_ring_pop(w.e.ring, c, SIZE), 1);
 	iol_ring_push(w.e.ring, c[0].id, c[0].ndesc, 0);
 	iol_ring_publish(w.e.ring);

@@ -244,6 +244,75 @@ static void the_log_outlives_a_connection(void **state)
 	close(fd);
 }
 
+/* A device knows of what a queue has to do again from the start of that, and not only when it runs. */
+static void a_started_queue_tells_what_is_left(void **state)
+{
+	struct peer *p = *state;
+	struct vhost_user_inflight in = { .num_queues = 2, .queue_size = SIZE };
+	struct iol_driver_ring *d = peer_driver(p, 1);
+	const struct iol_driver_seg seg = { GPA + 0x8000, 16, true };
+	struct iol_log_split *log;
+	struct iol_chain chain[2];
+	struct iol_wire_rx rx;
+	uint8_t *map;
+	uint64_t left;
+	int fd;
+
+	peer_negotiate(p, V1 | PROTO);
+	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, &in, sizeof(in), NULL, 0), 0);
+	assert_int_equal(peer_answer(p, &rx), 1);
+	in = rx.msg.payload.inflight;
+	fd = iol_msg_take_fd(&rx.msg);
+	map = mmap(NULL, in.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	peer_share_memory(p);
+	assert_int_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), fd), 0);
+	log = (struct iol_log_split *)(void *)(map + p->dev->inflight->stride);
+	/* Two are taken and not given back, and the queue is disabled, as it is when storage hangs. */
+	peer_start_ring(p, 1);
+	assert_int_equal(p->replay[1], UINT64_MAX);
+	assert_int_equal(iol_driver_add(d, &seg, 1, 5), 0);
+	assert_int_equal(iol_driver_add(d, &seg, 1, 6), 0);
+	iol_driver_publish(d);
+	assert_int_equal(iol_ring_pop(peer_ring(p, 1), chain, 2), 2);
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 1, 0), 0);
+	left = log->desc[chain[0].id].counter;
+	assert_int_equal(p->replay[1], left);
+	/* The connection ends, which nobody waits for; a queue that starts again has them from there. */
+	iol_session_close(&p->session);
+	assert_int_equal(p->replay[1], UINT64_MAX);
+	iol_session_open(&p->session, p->dev, p->session.sock);
+	peer_negotiate(p, V1 | PROTO);
+	peer_share_memory(p);
+	assert_int_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), fd), 0);
+	peer_describe_ring(p, 1);
+	p->queue_starts = p->queue_stops = 0;
+	assert_int_equal(peer_set_fd(p, VHOST_USER_SET_VRING_KICK, 1), 0);
+	assert_int_equal(p->queue_starts, 0);
+	assert_int_equal(p->replay[1], left);
+	assert_int_equal(p->replay[0], 0);
+	/* One is done; what is left then is the other. */
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 1, 1), 0);
+	assert_int_equal(iol_ring_pop(peer_ring(p, 1), chain, 2), 1);
+	iol_ring_push(peer_ring(p, 1), chain[0].id, chain[0].ndesc, 16);
+	iol_ring_publish(peer_ring(p, 1));
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 1, 0), 0);
+	assert_true(p->replay[1] > left && p->replay[1] < UINT64_MAX);
+	peer_get_base(p, 1);
+	assert_int_equal(p->replay[1], UINT64_MAX);
+	/* A log that no ring can be started with keeps nobody waiting. */
+	peer_describe_ring(p, 1);
+	assert_int_equal(peer_set_fd(p, VHOST_USER_SET_VRING_KICK, 1), 0);
+	assert_true(p->replay[1] < UINT64_MAX);
+	log->last_batch_head = SIZE;
+	log->used_idx--;
+	assert_int_not_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 1, 1), 0);
+	assert_int_equal(p->replay[1], UINT64_MAX);
+	iol_driver_destroy(&d);
+	munmap(map, in.mmap_size);
+	close(fd);
+}
+
 static void an_inflight_buffer_of_another_layout(void **state)
 {
 	struct peer *p = *state;
@@ -429,6 +498,7 @@ int main(void)
 		T(the_dirty_log),
 		T(the_inflight_buffer),
 		T(the_log_outlives_a_connection),
+		T(a_started_queue_tells_what_is_left),
 		T(an_inflight_buffer_of_another_layout),
 		T(misses_go_to_the_front_end),
 		T(a_log_that_was_not_read_stays),

@@ -91,6 +91,11 @@ static void queue_wake(void *ctx, struct iol_queue *queue)
 	iol_disk_queue_wake(ctx, iol_queue_index(queue));
 }
 
+static void queue_replay(void *ctx, struct iol_queue *queue, uint64_t oldest)
+{
+	iol_disk_replay_at(ctx, iol_queue_index(queue), oldest);
+}
+
 static void reset(void *ctx)
 {
 	iol_disk_reset(ctx);
@@ -106,6 +111,7 @@ static const struct iol_device_ops device_ops = {
 	.queue_stop = queue_stop,
 	.queue_call = queue_call,
 	.queue_wake = queue_wake,
+	.queue_replay = queue_replay,
 	.reset = reset,
 };
 

@@ -256,8 +256,6 @@ int iol_disk_queue_start(struct iol_disk *disk, unsigned int index, const struct
 	iol_blk_queue_begin_replay(q);
 	rc = iol_blk_thread_add(q);
 	if (rc < 0) {
-		if (q->replaying)
-			iol_blk_queue_end_replay(q);
 		iol_blk_thread_unchoose(q->thread);
 		iol_blk_queue_free(&q);
 		return rc;
@@ -316,6 +314,22 @@ void iol_disk_queue_call(struct iol_disk *disk, unsigned int index, void (*fn)(v
 		iol_blk_thread_call(c.q->thread, call_on_queue, &c);
 	else
 		fn(arg);
+}
+
+void iol_disk_replay_at(struct iol_disk *disk, unsigned int index, uint64_t oldest)
+{
+	uint64_t before = IOL_STAT_GET(disk->replay_at[index]);
+
+	if (oldest == before)
+		return;
+	IOL_STAT_SET(disk->replay_at[index], oldest);
+	if (before == UINT64_MAX)
+		__atomic_add_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST);
+	else if (oldest == UINT64_MAX)
+		__atomic_sub_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST);
+	/* It may be the turn of the next oldest now, whosever that is, or of new ones. */
+	if (oldest > before)
+		iol_blk_threads_wake(disk->threads);
 }
 
 void iol_disk_queue_wake(struct iol_disk *disk, unsigned int index)

@@ -17,8 +17,10 @@
  *              more, so no later flush may say that it is.
  * @told: the capacity that a front end read last; 0 for none. The control thread's.
  * @written: something was written since the image's lock was taken.
- * @replaying: running queues that still have chains of a dead backend's to do. @replay_at: when the
- *             oldest of them was taken, by queue; UINT64_MAX for none.
+ * @replaying: started queues that still have chains of a dead backend's, or of a stop that storage did not
+ *             answer, to do: no queue takes new ones. @replay_at: when the oldest of them was taken, by
+ *             queue; UINT64_MAX for none. The control thread's while the queue does not run, else
+ *             its data thread's.
  * @zombies: operations that storage never answered, of stopped queues.
  * @complain_at, @complaints: the log line about errors is written at most every few seconds.
  */
@@ -77,6 +79,12 @@ int iol_disk_queue_start(struct iol_disk *disk, unsigned int index,
 void iol_disk_queue_stop(struct iol_disk *disk, unsigned int index);
 void iol_disk_queue_call(struct iol_disk *disk, unsigned int index, void (*fn)(void *), void *arg);
 void iol_disk_queue_wake(struct iol_disk *disk, unsigned int index);
+
+/**
+ * iol_disk_replay_at() - The oldest chain that queue @index has to do again was taken at @oldest, UINT64_MAX
+ * when there is none. By who has the queue: its thread while it runs, else the control thread.
+ */
+void iol_disk_replay_at(struct iol_disk *disk, unsigned int index, uint64_t oldest);
 
 /** iol_disk_flush_failed() - On a flush error: no later flush may succeed (buffered images). */
 void iol_disk_flush_failed(struct iol_disk *disk);

@@ -70,7 +70,7 @@ void iol_blk_queue_free(struct iol_blk_queue **p)
 	free(q);
 }
 
-/* Whether the oldest chain of a dead backend's, of all the disk's queues, is this queue's. */
+/* Whether the oldest chain that is to be done again, of all the disk's queues, is this queue's. */
 static bool oldest(const struct iol_blk_queue *q)
 {
 	uint64_t mine = IOL_STAT_GET(q->disk->replay_at[q->index]);
@@ -82,34 +82,22 @@ static bool oldest(const struct iol_blk_queue *q)
 	return true;
 }
 
-void iol_blk_queue_begin_replay(struct iol_blk_queue *q)
-{
-	if (!iol_ring_replaying(q->ring))
-		return;
-	q->replaying = true;
-	IOL_STAT_SET(q->disk->replay_at[q->index], iol_ring_replay_oldest(q->ring));
-	__atomic_add_fetch(&q->disk->replaying, 1, __ATOMIC_SEQ_CST);
-}
-
-void iol_blk_queue_end_replay(struct iol_blk_queue *q)
-{
-	q->replaying = false;
-	IOL_STAT_SET(q->disk->replay_at[q->index], UINT64_MAX);
-	__atomic_sub_fetch(&q->disk->replaying, 1, __ATOMIC_SEQ_CST);
-	iol_blk_threads_wake(q->disk->threads);
-}
-
-/* A chain of the replay was answered: it is the turn of the next oldest, whosever it is. */
+/* What the ring has to do again now; others wait for the oldest of all. */
 static void step_replay(struct iol_blk_queue *q)
 {
 	uint64_t next = iol_ring_replay_oldest(q->ring);
 
-	if (next == UINT64_MAX) {
-		iol_blk_queue_end_replay(q);
-	} else if (next != IOL_STAT_GET(q->disk->replay_at[q->index])) {
-		IOL_STAT_SET(q->disk->replay_at[q->index], next);
-		iol_blk_threads_wake(q->disk->threads);
-	}
+	q->replaying = next != UINT64_MAX;
+	iol_disk_replay_at(q->disk, q->index, next);
+}
+
+void iol_blk_queue_begin_replay(struct iol_blk_queue *q)
+{
+	q->unread = !iol_ring_read(q->ring);
+	if (q->unread)
+		q->replaying = IOL_STAT_GET(q->disk->replay_at[q->index]) != UINT64_MAX;
+	else
+		step_replay(q);
 }
 
 bool iol_blk_queue_ready(const struct iol_blk_queue *q)
@@ -141,9 +129,25 @@ static void fail(struct iol_blk_queue *q)
 {
 	q->failed = true;
 	/* What the dead backend left here stays; the other queues need not wait for it. */
-	if (q->replaying)
-		iol_blk_queue_end_replay(q);
+	q->replaying = false;
+	iol_disk_replay_at(q->disk, q->index, UINT64_MAX);
 	q->port.fail(q->port.ctx);
+}
+
+/* Behind an IOMMU a ring may be mapped, and its log read, only now. Return: whether it was. */
+static bool read_log(struct iol_blk_queue *q)
+{
+	int rc = iol_ring_map(q->ring);
+
+	if (rc == -EAGAIN) {
+		q->waiting = true;
+	} else if (rc < 0) {
+		fail(q);
+	} else {
+		q->unread = false;
+		step_replay(q);
+	}
+	return rc == 0;
 }
 
 /*
@@ -174,6 +178,8 @@ bool iol_blk_queue_turn(struct iol_blk_queue *q)
 	if (__atomic_load_n(&q->woken, __ATOMIC_RELAXED) &&
 	    __atomic_exchange_n(&q->woken, false, __ATOMIC_ACQUIRE))
 		q->waiting = false;
+	if (q->unread && (q->stopping || q->failed || q->waiting || !read_log(q)))
+		return false;
 	if (q->replaying && !q->inflight && !q->stopping)
 		step_replay(q);
 	if (!iol_blk_queue_ready(q))
@@ -181,16 +187,10 @@ bool iol_blk_queue_turn(struct iol_blk_queue *q)
 	n = iol_ring_pop(q->ring, chains, IOL_BLK_BURST);
 	if (n <= 0) {
 		if (n == -EAGAIN)
-			q->waiting = q->unmapped = true;
+			q->waiting = true;
 		else if (n < 0)
 			fail(q);
 		return false;
-	}
-	/* Behind an IOMMU a ring may have been mapped, and its log read, only now. */
-	if (q->unmapped && n > 0) {
-		q->unmapped = false;
-		if (!q->replaying)
-			iol_blk_queue_begin_replay(q);
 	}
 	prefetch(chains, n);
 	for (i = 0; i < n && !q->failed; i++) {

@@ -55,7 +55,8 @@ struct iol_turn_counts {
  * @inflight: requests begun and not over. @pushed: since the last publish. @moved: bytes, likewise.
  * @gone: the ring is not ours any more; what comes back from storage is only counted.
  * @stopping: take no more chains. @failed: the driver broke the rules; likewise.
- * @waiting: for an IOTLB entry. @replaying: has a dead backend's chains to do.
+ * @waiting: for an IOTLB entry. @unread: so its inflight log could not be read yet. @replaying: has, or may
+ * have, chains to do that are in the log.
  * @woken: set by the control thread.
  * @mem: while storage may use guest memory that the ring does not hold any more.
  * @fixed: registered buffers, NULL without.
@@ -75,8 +76,7 @@ struct iol_blk_queue {
 	uint32_t moved;
 	int slot;
 	unsigned int index;
-	bool unmapped; /* the ring had to wait for the IOTLB */
-	bool stopping, failed, waiting, replaying, gone, drained, releasing;
+	bool stopping, failed, waiting, unread, replaying, gone, drained, releasing;
 	bool woken;
 	uint8_t turn_ops; /* bits: which of @turn counted something */
 	struct iol_turn_counts turn[IOL_BLK_OPS];
@@ -119,11 +119,8 @@ void iol_blk_queue_publish(struct iol_blk_queue *q);
 /** iol_blk_queue_settle() - End of a turn that took @took ns: publish, count. */
 void iol_blk_queue_settle(struct iol_blk_queue *q, uint64_t took);
 
-/** iol_blk_queue_begin_replay() - Before it runs: it may have chains of a dead backend's to do. */
+/** iol_blk_queue_begin_replay() - Before it runs: it may have chains of its log's to do. */
 void iol_blk_queue_begin_replay(struct iol_blk_queue *q);
-
-/** iol_blk_queue_end_replay() - It has no more of them, or stops. */
-void iol_blk_queue_end_replay(struct iol_blk_queue *q);
 
 /** iol_blk_queue_ready() - Whether it would take chains, if there were some. */
 bool iol_blk_queue_ready(const struct iol_blk_queue *q);

@@ -280,8 +280,12 @@ static void remove_message(void *arg)
 	th->queue[i] = th->queue[--th->num_queues];
 	if (q->port.kick_fd >= 0)
 		epoll_ctl(th->epoll_fd, EPOLL_CTL_DEL, q->port.kick_fd, NULL);
-	if (q->replaying)
-		iol_blk_queue_end_replay(q);
+	/*
+	 * Nothing newer of the disk's may go before what is left in the log: for as long as the queue is
+	 * started, and how old that is, the control thread will say.
+	 */
+	if (!q->replaying && iol_ring_tracked(q->ring) && iol_ring_inflight(q->ring))
+		iol_disk_replay_at(q->disk, q->index, 0);
 	c->rc = (int)q->inflight;
 	if (!q->inflight) {
 		drop(q);
