@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <linux/virtio_blk.h>
 #include <setjmp.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -234,16 +236,11 @@ static void stall(void **state)
 	round_trip(65536, 7);
 }
 
-/* A loop device: what only block devices have. */
-static void block_device(void **state)
+/* A disk on a loop device that goes when nobody has it open any more; skips where there is none. */
+static void start_on_loop(void)
 {
 	struct rig_spec spec = { .disk = { .direct = true } };
 	char command[256], dev[64] = "";
-	struct {
-		uint64_t sector;
-		uint32_t sectors, flags;
-	} range = { 16, 2048, 0 };
-	uint32_t i, len = MIB;
 	FILE *f;
 
 	snprintf(command, sizeof(command), "losetup -f --show %s 2>/dev/null", path);
@@ -261,11 +258,24 @@ static void block_device(void **state)
 		system(command);
 		fail_msg("%s", iol_error());
 	}
-	/* Gone as soon as nobody has it open. */
 	if (system(command))
 		print_message("can't detach %s\n", dev);
 	assert_int_equal(rig_queue_start(&rig, 0), 0);
 	assert_true(rig.disk->image->device);
+}
+
+struct range {
+	uint64_t sector;
+	uint32_t sectors, flags;
+};
+
+/* What only block devices have. */
+static void block_device(void **state)
+{
+	struct range range = { 16, 2048, 0 };
+	uint32_t i, len = MIB;
+
+	start_on_loop();
 	assert_int_equal(iol_disk_capacity(rig.disk), 16 * MIB);
 	assert_int_equal(iol_disk_resize(rig.disk, &(uint64_t){ 32 * MIB }), -EINVAL);
 	round_trip(len, 8);
@@ -278,7 +288,52 @@ static void block_device(void **state)
 	if (rig.disk->discard)
 		assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_DISCARD, 0, 4 * MIB, sizeof(range)),
 				 0);
+	assert_false(rig.disk->secure_erase);
+	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_SECURE_ERASE, 0, 4 * MIB, sizeof(range)),
+			 VIRTIO_BLK_S_UNSUPP);
 	round_trip(len, 9);
+}
+
+/* A loop device has no secure erase; with this it has, as the kernel's ioctl is (block/ioctl.c). */
+static bool lend_secure_erase;
+static uint64_t erased[2];
+
+int ioctl(int fd, unsigned long command, ...)
+{
+	uint64_t *range;
+	va_list args;
+
+	va_start(args, command);
+	range = va_arg(args, void *);
+	va_end(args);
+	if (!lend_secure_erase || command != BLKSECDISCARD)
+		return (int)syscall(SYS_ioctl, fd, command, range);
+	if ((range[0] | range[1]) % 512 || range[0] + range[1] > 16 * MIB) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(erased, range, sizeof(erased));
+	return 0;
+}
+
+static int take_secure_erase(void **state)
+{
+	lend_secure_erase = false;
+	return end(state);
+}
+
+static void secure_erase(void **state)
+{
+	struct range range = { 16, 2048, 0 };
+
+	lend_secure_erase = true;
+	start_on_loop();
+	assert_true(rig.disk->secure_erase);
+	assert_true(iol_disk_features(rig.disk) & (1ull << VIRTIO_BLK_F_SECURE_ERASE));
+	memcpy(rig_data(&rig, 0, 4 * MIB), &range, sizeof(range));
+	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_SECURE_ERASE, 0, 4 * MIB, sizeof(range)), 0);
+	assert_int_equal(erased[0], range.sector * 512);
+	assert_int_equal(erased[1], range.sectors * 512);
 }
 
 int main(void)
@@ -291,6 +346,7 @@ int main(void)
 		cmocka_unit_test(forbidden),
 		cmocka_unit_test_teardown(stall, end),
 		cmocka_unit_test_teardown(block_device, end),
+		cmocka_unit_test_teardown(secure_erase, take_secure_erase),
 	};
 
 	return cmocka_run_group_tests(tests, make_image, drop_image);

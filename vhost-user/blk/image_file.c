@@ -149,6 +149,18 @@ static uint64_t queue_limit(dev_t dev, const char *name)
 	return 0;
 }
 
+/*
+ * sysfs does not tell, so the device is asked for a range that no device takes: where the kernel looks
+ * at the range, there is a secure erase. Before Linux 5.19 this asks for discard only; then a
+ * request finds out, and is answered UNSUPP.
+ */
+static bool erases_securely(int fd)
+{
+	uint64_t odd[2] = { 1, 0 };
+
+	return ioctl(fd, BLKSECDISCARD, odd) < 0 && errno == EINVAL;
+}
+
 static int look_at_device(struct iol_image *image, const struct stat *st)
 {
 	unsigned int physical;
@@ -168,7 +180,7 @@ static int look_at_device(struct iol_image *image, const struct stat *st)
 		image->physical_size = physical;
 	image->discard = queue_limit(st->st_rdev, "discard_max_bytes") > 0;
 	image->unmap = queue_limit(st->st_rdev, "write_zeroes_max_bytes") > 0;
-	image->secure_erase = queue_limit(st->st_rdev, "secure_erase_max_bytes") > 0;
+	image->secure_erase = erases_securely(image->fd);
 	return 0;
 }
 
