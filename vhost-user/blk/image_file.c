@@ -126,8 +126,11 @@ static const struct iol_image_ops file_ops = {
 	.grow = file_grow,
 };
 
-/* A number in the queue folder of a block device in sysfs; partitions have their disk's. */
-static uint64_t queue_limit(dev_t dev, const char *name)
+/*
+ * A number in the queue folder of a block device in sysfs; partitions have their disk's. @other where
+ * there is no such thing.
+ */
+static uint64_t queue_number(dev_t dev, const char *name, uint64_t other)
 {
 	char path[128];
 	uint64_t value = 0;
@@ -144,9 +147,29 @@ static uint64_t queue_limit(dev_t dev, const char *name)
 			continue;
 		n = fscanf(f, "%" SCNu64, &value);
 		fclose(f);
-		return n == 1 ? value : 0;
+		return n == 1 ? value : other;
 	}
-	return 0;
+	return other;
+}
+
+static uint64_t queue_limit(dev_t dev, const char *name)
+{
+	return queue_number(dev, name, 0);
+}
+
+/*
+ * Newer kernels refuse to poll a device that has no queues for it, which ends the attempt. Others (6.1)
+ * let it complete by interrupt, and whoever asks for completions all that time has nothing of it.
+ */
+static void look_at_polling(struct iol_image *image, dev_t dev)
+{
+	if (!image->iopoll || queue_number(dev, "io_poll", 1))
+		return;
+	image->iopoll = false;
+	iol_log(IOL_LOG_WARNING,
+		"%s is not polled for completions: its device has no queues for that (NVMe drives "
+		"get them by nvme.poll_queues=N on the kernel's command line)",
+		image->path);
 }
 
 /*
@@ -310,5 +333,6 @@ int iol_image_file_open(struct iol_image *image, const struct iol_disk_spec *spe
 		look_at_file(image, &st);
 	}
 	look_at_alignment(image);
+	look_at_polling(image, S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev);
 	return file_size(image, &image->size);
 }
