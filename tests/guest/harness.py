@@ -44,11 +44,20 @@ class Lab:
             raise Missing("qemu-system-x86_64 is not installed")
         version = subprocess.check_output([self.qemu, "--version"], text=True)
         self.qemu_version = tuple(map(int, re.search(r"(\d+)\.(\d+)", version).groups()))
-        guestio = find_built(args.build, "guestio")
-        cache = os.path.join(args.build, "tests/guest/cache")
-        kernel = args.kernel or fetch_kernel()
-        self.kernel_image, self.initramfs = initramfs.build(kernel, guestio, cache)
+        self.kernel = args.kernel or fetch_kernel()
+        self.kernel_image, self.initramfs = self.build_guest()
         self.folder = tempfile.mkdtemp(prefix="iolane-guest-")
+
+    def build_guest(self, modules=(), programs=()):
+        """(kernel image, initramfs); more modules, and programs of the build folder, go in."""
+        guestio = find_built(self.build, "guestio")
+        cache = os.path.join(self.build, "tests/guest/cache")
+        paths = [find_built(self.build, name) for name in programs]
+        return initramfs.build(self.kernel, guestio, cache, modules, paths)
+
+    def add_to_guests(self, modules=(), programs=()):
+        """Guests that are started from now on have these, too."""
+        self.kernel_image, self.initramfs = self.build_guest(modules, programs)
 
     def path(self, name):
         return os.path.join(self.folder, name)

@@ -4,8 +4,9 @@
 
 The kernel is a Debian package's, unpacked into a folder (boot/vmlinuz-*, lib/modules/*). The
 initramfs holds busybox, mke2fs and e2fsck with their libraries, the modules a virtio disk with ext4
-needs, the init script beside this file and the guest program. What is built is kept under a name
-made from its inputs, so a second run costs nothing and a changed input is never missed.
+needs, the init script beside this file and the guest program; a test may add modules and programs.
+What is built is kept under a name made from its inputs, so a second run costs nothing and a changed
+input is never missed.
 """
 
 import argparse
@@ -54,16 +55,18 @@ def libraries(program):
     return [(p, os.path.realpath(p)) for p in re.findall(r"(/\S+) \(0x", text)]
 
 
-def module_files(tree):
-    """The files of MODULES and all they depend on, dependencies first."""
+def module_lines(tree, modules):
+    """What to load, dependencies first: (file, its parameters) of the modules and all they need.
+
+    A module may be followed by its parameters, as insmod takes them."""
     files = {}
     for folder, _, names in os.walk(tree):
         for name in names:
             if name.endswith(".ko"):
                 files[name[:-3].replace("-", "_")] = os.path.join(folder, name)
-    order = []
+    order = {}
 
-    def visit(name):
+    def visit(name, parameters=""):
         path = files.get(name)
         if not path:
             raise Missing(f"the kernel package lacks the module {name}")
@@ -74,11 +77,11 @@ def module_files(tree):
         for needed in info.group(1).decode().split(",") if info else []:
             if needed:
                 visit(needed.replace("-", "_"))
-        order.append(path)
+        order[path] = parameters
 
-    for name in MODULES:
-        visit(name)
-    return order
+    for line in modules:
+        visit(*line.split(" ", 1))
+    return list(order.items())
 
 
 class Cpio:
@@ -144,11 +147,12 @@ def write_initramfs(out, busybox, programs, modules, init, guestio):
     if os.path.exists("/etc/mke2fs.conf"):
         cpio.file("etc/mke2fs.conf", "/etc/mke2fs.conf", 0o644)
     cpio.link("etc/mtab", "/proc/mounts")
-    names = []
-    for path in modules:
-        names.append(f"/lib/modules/{os.path.basename(path)}")
-        cpio.file(names[-1], path, 0o644)
-    cpio.text("lib/modules/order", "".join(f"{name}\n" for name in names))
+    order = []
+    for path, parameters in modules:
+        name = f"/lib/modules/{os.path.basename(path)}"
+        cpio.file(name, path, 0o644)
+        order.append(f"{name} {parameters}".strip() + "\n")
+    cpio.text("lib/modules/order", "".join(order))
     cpio.file("bin/guestio", guestio)
     cpio.file("init", init)
     cpio.close()
@@ -167,9 +171,11 @@ def write_vmlinux(out, vmlinuz):
     out.write(unpacked)
 
 
-def keep(cache, name, inputs, write):
-    """The path of cache/name-KEY; write(file) makes it when no run has before."""
-    key = hashlib.sha256()
+def keep(cache, name, inputs, write, words=()):
+    """The path of cache/name-KEY; write(file) makes it when no run has before.
+
+    KEY is made from the inputs' contents and from words."""
+    key = hashlib.sha256("\n".join(words).encode())
     for path in inputs:
         with open(path, "rb") as data:
             key.update(hashlib.sha256(data.read()).digest())
@@ -189,22 +195,28 @@ def keep(cache, name, inputs, write):
     return path
 
 
-def build(kernel, guestio, cache):
-    """Build what is not there yet; gives (kernel image, initramfs)."""
+def build(kernel, guestio, cache, more_modules=(), more_programs=()):
+    """Build what is not there yet; gives (kernel image, initramfs).
+
+    more_modules are names, each with its parameters if it has any; more_programs are paths."""
     version = kernel_version(kernel)
     vmlinuz = os.path.join(kernel, "boot", f"vmlinuz-{version}")
-    modules = module_files(os.path.join(kernel, "lib/modules", version))
+    modules = module_lines(
+        os.path.join(kernel, "lib/modules", version), [*MODULES, *more_modules]
+    )
     busybox = find_program("busybox")
     if libraries(busybox):
         raise Missing("busybox is linked dynamically: install busybox-static")
-    programs = [find_program(name) for name in PROGRAMS]
+    programs = [*map(find_program, PROGRAMS), *more_programs]
     init = os.path.join(HERE, "init")
-    inputs = [os.path.abspath(__file__), init, guestio, busybox, *programs, *modules]
+    inputs = [os.path.abspath(__file__), init, guestio, busybox, *programs]
+    inputs += [path for path, _ in modules]
     initramfs = keep(
         cache,
         "initramfs",
         inputs,
         lambda out: write_initramfs(out, busybox, programs, modules, init, guestio),
+        words=[parameters for _, parameters in modules],
     )
     try:
         image = keep(cache, "vmlinux", [vmlinuz], lambda out: write_vmlinux(out, vmlinuz))
