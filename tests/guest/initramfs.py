@@ -10,6 +10,7 @@ input is never missed.
 """
 
 import argparse
+import contextlib
 import hashlib
 import lzma
 import os
@@ -19,6 +20,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 
 from basis import Missing
 
@@ -171,6 +173,15 @@ def write_vmlinux(out, vmlinuz):
     out.write(unpacked)
 
 
+def forget(cache, name):
+    """Removes what no run of the last day has used: inputs that are rebuilt often leave many."""
+    for entry in os.scandir(cache):
+        # Another test may be about to remove the same.
+        with contextlib.suppress(FileNotFoundError):
+            if entry.name.startswith(f"{name}-") and entry.stat().st_mtime < time.time() - 86400:
+                os.unlink(entry.path)
+
+
 def keep(cache, name, inputs, write, words=()):
     """The path of cache/name-KEY; write(file) makes it when no run has before.
 
@@ -181,8 +192,10 @@ def keep(cache, name, inputs, write, words=()):
             key.update(hashlib.sha256(data.read()).digest())
     path = os.path.join(cache, f"{name}-{key.hexdigest()[:16]}")
     if os.path.exists(path):
+        os.utime(path)
         return path
     os.makedirs(cache, exist_ok=True)
+    forget(cache, name)
     # Tests run side by side may both get here: each writes its own file, the last rename wins.
     fd, temporary = tempfile.mkstemp(dir=cache, prefix=f"{name}-")
     try:
