@@ -97,6 +97,56 @@ static void killed_and_started_again(void **state)
 	}
 }
 
+/*
+ * All queues write to one place: what is there in the end was written whole, and after what was answered
+ * before the last round.
+ */
+static void killed_while_queues_overlap(void **state)
+{
+	unsigned int i, n, q, round;
+
+	for (i = 0; i < 4; i++) {
+		struct rig_spec spec = { .program = true,
+					 .track = true,
+					 .queues = RIG_QUEUES,
+					 .threads = 1 + (i & 1),
+					 .packed = i & 2 };
+		struct rig *r = rig_up(&spec);
+
+		for (round = 1; round <= ROUNDS; round++) {
+			bool found = false;
+
+			for (n = 0; n < 4 * RIG_QUEUES; n++) {
+				struct iol_driver_seg seg = { .addr = r->buf_addr + n * BLOCK,
+							      .len = BLOCK };
+
+				rig_fill(r->buf + n * BLOCK, BLOCK, round * 100 + n);
+				rig_send(r, n % RIG_QUEUES, n, VIRTIO_BLK_T_OUT, 0, &seg, 1);
+			}
+			if (round % 3)
+				usleep(round * 20);
+			rig_stop_backend(r, SIGKILL);
+			assert_int_equal(iol_frontend_poll(r->fe, RIG_WAIT), -ENOTCONN);
+			rig_start_backend(r);
+			assert_int_equal(iol_frontend_reconnect(r->fe), 0);
+			for (q = 0; q < RIG_QUEUES; q++) {
+				for (n = 0; n < 4; n++) {
+					uint8_t status;
+
+					rig_take(r, q, &status, NULL);
+					assert_int_equal(status, VIRTIO_BLK_S_OK);
+				}
+				assert_int_equal(iol_driver_inflight(r->queue[q]->driver), 0);
+			}
+			/* The last of some queue's. */
+			for (n = 3 * RIG_QUEUES; n < 4 * RIG_QUEUES && !found; n++)
+				found = rig_disk_is(r, 0, BLOCK, round * 100 + n);
+			assert_true(found);
+		}
+		rig_down(&r);
+	}
+}
+
 /* Killed while it has what it found in the log and has not given it back yet. */
 static void killed_again_while_it_recovers(void **state)
 {
@@ -294,6 +344,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_and_started_again),
+		cmocka_unit_test(killed_while_queues_overlap),
 		cmocka_unit_test(killed_again_while_it_recovers),
 		cmocka_unit_test(ended_and_started_again),
 		cmocka_unit_test(nothing_new_before_what_is_old),

@@ -66,6 +66,7 @@ int iol_disk_open(struct iol_blk_threads *threads, const struct iol_disk_spec *s
 		return iol_fail(ENOMEM, "no memory for disk %s", spec->file);
 	disk->refs = 1;
 	pthread_mutex_init(&disk->lock, NULL);
+	iol_overlap_init(&disk->writes);
 	disk->threads = threads;
 	disk->num_queues = spec->num_queues;
 	disk->lock_timeout_ms = spec->lock_timeout_ms ? spec->lock_timeout_ms : LOCK_TIMEOUT_MS;
@@ -119,6 +120,7 @@ void iol_disk_unref(struct iol_disk *disk)
 	if (disk->stats)
 		munmap(disk->stats, disk->num_queues * sizeof(*disk->stats));
 	iol_image_unref(&disk->image);
+	iol_overlap_fini(&disk->writes);
 	pthread_mutex_destroy(&disk->lock);
 	free(disk->name);
 	free(disk);
@@ -241,6 +243,32 @@ void iol_disk_stop(struct iol_disk *disk)
 			disk->name, disk->image->path);
 }
 
+static void share_writes(void *arg)
+{
+	iol_overlap_share(arg);
+}
+
+/*
+ * Before a queue is given to @th: once queues are on several threads, what they know of each other's writes
+ * needs its lock. The thread that had them all is told so between two turns, or in a write that blocks.
+ */
+static void spread(struct iol_disk *disk, struct iol_blk_thread *th)
+{
+	struct iol_blk_thread *other = NULL;
+	unsigned int i;
+
+	for (i = 0; i < disk->num_queues && !other; i++)
+		if (disk->queue[i])
+			other = disk->queue[i]->thread;
+	if (!other) {
+		iol_overlap_unshare(&disk->writes);
+		disk->spread = false;
+	} else if (other != th && !disk->spread) {
+		iol_blk_thread_call(other, share_writes, &disk->writes);
+		disk->spread = true;
+	}
+}
+
 int iol_disk_queue_start(struct iol_disk *disk, unsigned int index, const struct iol_blk_port *port)
 {
 	struct iol_blk_queue *q;
@@ -253,6 +281,7 @@ int iol_disk_queue_start(struct iol_disk *disk, unsigned int index, const struct
 	if (rc < 0)
 		return rc;
 	q->thread = iol_blk_thread_choose(disk->threads);
+	spread(disk, q->thread);
 	iol_blk_queue_begin_replay(q);
 	rc = iol_blk_thread_add(q);
 	if (rc < 0) {
@@ -325,8 +354,8 @@ void iol_disk_replay_at(struct iol_disk *disk, unsigned int index, uint64_t olde
 	IOL_STAT_SET(disk->replay_at[index], oldest);
 	if (before == UINT64_MAX)
 		__atomic_add_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST);
-	else if (oldest == UINT64_MAX)
-		__atomic_sub_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST);
+	else if (oldest == UINT64_MAX && !__atomic_sub_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST))
+		iol_overlap_news(&disk->writes);
 	/* It may be the turn of the next oldest now, whosever that is, or of new ones. */
 	if (oldest > before)
 		iol_blk_threads_wake(disk->threads);

@@ -7,6 +7,7 @@
 
 #include "base/hist.h"
 #include "vhost-user/blk/image.h"
+#include "vhost-user/blk/overlap.h"
 #include "vhost-user/blk/queue.h"
 
 /**
@@ -22,6 +23,7 @@
  *             queue; UINT64_MAX for none. The control thread's while the queue does not run, else
  *             its data thread's.
  * @zombies: operations that storage never answered, of stopped queues.
+ * @writes: those at storage, of all queues. @spread: the running queues are on several threads; control thread.
  * @complain_at, @complaints: the log line about errors is written at most every few seconds.
  */
 struct iol_disk {
@@ -33,6 +35,7 @@ struct iol_disk {
 	char serial[IOL_BLK_SERIAL_MAX];
 	unsigned int num_queues;
 	unsigned int lock_timeout_ms, stop_timeout_ms;
+	bool spread;
 	bool hung; /* the last queue that stopped waited in vain; control thread */
 	bool discard, write_zeroes, secure_erase;
 	bool fixed_buffers;
@@ -56,6 +59,8 @@ struct iol_disk {
 	unsigned int zombies;
 	struct iol_blk_queue *queue[IOL_BLK_QUEUES_MAX]; /* running ones */
 	struct iol_blk_queue_stats *stats;               /* one a queue */
+	/* Written for every write: away from what every request reads. Its lock is its own. */
+	struct iol_overlap writes;
 };
 
 /** iol_disk_open() - All of iol_disk_new() but the device. */

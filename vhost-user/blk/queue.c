@@ -29,14 +29,12 @@ int iol_blk_queue_new(struct iol_disk *disk, unsigned int index, const struct io
 	size_t size = iol_ring_size(port->ring);
 	size_t reqs = align(size * sizeof(struct iol_blk_req));
 	size_t pieces = align(size * IOL_REQ_ARENA * sizeof(struct iovec));
-	size_t ranges = align(size * sizeof(struct iol_range));
-	size_t owners = align(size * sizeof(struct iol_blk_req *));
 	struct iol_blk_queue *q = calloc(1, sizeof(*q));
 	uint8_t *map;
 
 	if (!q)
 		return iol_fail(ENOMEM, "no memory for a queue of disk %s", disk->name);
-	q->map_len = reqs + pieces + ranges + owners;
+	q->map_len = reqs + pieces;
 	map = mmap(NULL, q->map_len, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED) {
@@ -46,8 +44,6 @@ int iol_blk_queue_new(struct iol_disk *disk, unsigned int index, const struct io
 	q->map = map;
 	q->reqs = (struct iol_blk_req *)(void *)map;
 	q->arena = (struct iovec *)(void *)(map + reqs);
-	iol_overlap_init(&q->writes, (struct iol_range *)(void *)(map + reqs + pieces),
-			 (struct iol_blk_req **)(void *)(map + reqs + pieces + ranges));
 	q->size = (uint32_t)size;
 	q->ring = port->ring;
 	q->port = *port;
@@ -170,27 +166,42 @@ static void prefetch(const struct iol_chain *chains, int n)
 	}
 }
 
+/* Return: whether requests that were held go on. */
+static bool look_at_held(struct iol_blk_queue *q)
+{
+	uint32_t news = __atomic_load_n(&q->disk->writes.news, __ATOMIC_ACQUIRE);
+	struct iol_blk_req *list;
+
+	if (news == q->news)
+		return false;
+	q->news = news;
+	list = iol_overlap_look(q);
+	iol_blk_req_issue_all(q->thread, list);
+	return list;
+}
+
 bool iol_blk_queue_turn(struct iol_blk_queue *q)
 {
 	struct iol_chain *chains = q->thread->chains;
+	bool useful = q->held && look_at_held(q);
 	int i, n;
 
 	if (__atomic_load_n(&q->woken, __ATOMIC_RELAXED) &&
 	    __atomic_exchange_n(&q->woken, false, __ATOMIC_ACQUIRE))
 		q->waiting = false;
 	if (q->unread && (q->stopping || q->failed || q->waiting || !read_log(q)))
-		return false;
+		return useful;
 	if (q->replaying && !q->inflight && !q->stopping)
 		step_replay(q);
 	if (!iol_blk_queue_ready(q))
-		return false;
+		return useful;
 	n = iol_ring_pop(q->ring, chains, IOL_BLK_BURST);
 	if (n <= 0) {
 		if (n == -EAGAIN)
 			q->waiting = true;
 		else if (n < 0)
 			fail(q);
-		return false;
+		return useful;
 	}
 	prefetch(chains, n);
 	for (i = 0; i < n && !q->failed; i++) {
@@ -257,16 +268,25 @@ void iol_blk_queue_new_mem(struct iol_blk_queue *q)
 
 void iol_blk_queue_cancel(struct iol_blk_queue *q)
 {
+	struct iol_blk_req *req, *next;
 	uint32_t i;
 
 	/*
-	 * Those that are held first: none of them may go to storage when others end, and least of all
-	 * when one before it is given up, which a replay would put on top of it.
+	 * What is given up here will be replayed: nothing newer, of whichever queue, may go to storage when it
+	 * doesn't stand in the way any more. So those that are held go first; and others wait.
 	 */
-	q->releasing = true;
-	while (q->writes.held)
-		iol_blk_req_cancel(q->writes.held);
-	q->releasing = false;
+	if (!q->replaying && iol_ring_tracked(q->ring))
+		iol_disk_replay_at(q->disk, q->index, 0);
+	req = iol_overlap_drop(q);
+	if (req) {
+		iol_overlap_news(&q->disk->writes);
+		iol_blk_threads_wake(q->disk->threads);
+	}
+	for (; req; req = next) {
+		next = req->next_held;
+		req->canceled = true;
+		iol_blk_req_finish(req, IOL_REQ_LEAVE);
+	}
 	for (i = 0; i < q->used; i++)
 		if (q->reqs[i].state != IOL_REQ_FREE)
 			iol_blk_req_cancel(&q->reqs[i]);

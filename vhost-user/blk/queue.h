@@ -6,7 +6,6 @@
 #include <iolane/blk.h>
 
 #include "base/hist.h"
-#include "vhost-user/blk/overlap.h"
 #include "vhost-user/blk/request.h"
 #include "vhost-user/ring.h"
 
@@ -57,6 +56,7 @@ struct iol_turn_counts {
  * @stopping: take no more chains. @failed: the driver broke the rules; likewise.
  * @waiting: for an IOTLB entry. @unread: so its inflight log could not be read yet. @replaying: has, or may
  * have, chains to do that are in the log.
+ * @held: requests that wait for writes of the disk's. @news: of iol_overlap.news, what it has seen.
  * @woken: set by the control thread.
  * @mem: while storage may use guest memory that the ring does not hold any more.
  * @fixed: registered buffers, NULL without.
@@ -72,16 +72,16 @@ struct iol_blk_queue {
 	uint32_t size;
 	uint32_t used; /* requests that were ever used: the rest is not even in the list */
 	uint32_t inflight;
+	uint32_t held, news;
 	uint32_t pushed;
 	uint32_t moved;
 	int slot;
 	unsigned int index;
-	bool stopping, failed, waiting, unread, replaying, gone, drained, releasing;
+	bool stopping, failed, waiting, unread, replaying, gone, drained;
 	bool woken;
 	uint8_t turn_ops; /* bits: which of @turn counted something */
 	struct iol_turn_counts turn[IOL_BLK_OPS];
 	struct iol_paths paths;
-	struct iol_overlap writes;
 	struct iol_blk_queue_stats *stats;
 	struct iol_blk_port port;
 	struct iol_ring_memory *mem;

@@ -111,12 +111,8 @@ void iol_blk_ranges(struct iol_blk_req *req)
 	req->write = true;
 	if (iol_blk_req_keep(req) < 0)
 		return;
-	if (iol_overlap_any(&q->writes, &req->range)) {
-		iol_overlap_hold(&q->writes, req);
-		return;
-	}
-	iol_overlap_add(&q->writes, req);
-	iol_blk_ranges_issue(req);
+	if (iol_overlap_begin(req) || !iol_overlap_hold(req))
+		iol_blk_ranges_issue(req);
 }
 
 static uint8_t io_op(const struct iol_blk_req *req)

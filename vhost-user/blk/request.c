@@ -135,21 +135,38 @@ static void forget(struct iol_blk_req *req)
 	iol_blk_queue_give(req->q, req);
 }
 
-/* A kept request is over: it stood in the way of others, perhaps. */
-static void release(struct iol_blk_req *req)
+void iol_blk_req_issue_all(struct iol_blk_thread *th, struct iol_blk_req *list)
+{
+	struct iol_blk_req *req;
+
+	if (!list)
+		return;
+	*th->released_tail = list;
+	while (*th->released_tail)
+		th->released_tail = &(*th->released_tail)->next_held;
+	/* One that fails at once comes here again; then the first call goes on. */
+	if (th->releasing)
+		return;
+	th->releasing = true;
+	while ((req = th->released)) {
+		th->released = req->next_held;
+		if (!th->released)
+			th->released_tail = &th->released;
+		iol_blk_req_issue(req);
+	}
+	th->releasing = false;
+}
+
+void iol_blk_req_release(struct iol_blk_req *req)
 {
 	struct iol_blk_queue *q = req->q;
+	struct iol_blk_req *others = req->placed ? iol_overlap_end(req) : NULL;
 
-	if (req->write && req->state == IOL_REQ_KEPT)
-		iol_overlap_remove(&q->writes, req);
-	forget(req);
-	/* One that fails at once comes here again; then the first one goes on. */
-	if (!q->writes.held || q->releasing)
-		return;
-	q->releasing = true;
-	while ((req = iol_overlap_next(&q->writes)))
-		iol_blk_req_issue(req);
-	q->releasing = false;
+	if (req->state != IOL_REQ_FREE)
+		forget(req);
+	else
+		iol_blk_queue_give(q, req);
+	iol_blk_req_issue_all(q->thread, others);
 }
 
 void iol_blk_req_finish(struct iol_blk_req *req, uint8_t status)
@@ -165,10 +182,7 @@ void iol_blk_req_finish(struct iol_blk_req *req, uint8_t status)
 		q->pushed++;
 		count(req, status);
 	}
-	if (req->state != IOL_REQ_FREE)
-		release(req);
-	else
-		iol_blk_queue_give(q, req);
+	iol_blk_req_release(req);
 }
 
 static void flush(struct iol_blk_req *req)
@@ -210,7 +224,7 @@ void iol_blk_req_done(struct iol_io *io)
 	struct iol_blk_queue *q = req->q;
 
 	if (q->gone) {
-		forget(req);
+		iol_blk_req_release(req);
 		return;
 	}
 	/* What ended in spite of the cancel counts as what it is. */
@@ -231,12 +245,8 @@ void iol_blk_req_cancel(struct iol_blk_req *req)
 	struct iol_engine *e = req->io.engine;
 
 	req->canceled = true;
-	if (req->state == IOL_REQ_HELD) {
-		iol_overlap_drop(&req->q->writes, req);
-		iol_blk_req_finish(req, IOL_REQ_LEAVE);
-	} else if (e) {
+	if (e)
 		e->ops->cancel(e, &req->io);
-	}
 }
 
 static void get_id(struct iol_blk_req *req, struct iovec *data, uint64_t len)

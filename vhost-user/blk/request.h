@@ -13,6 +13,7 @@
 #include "vhost-user/blk/overlap.h"
 
 struct iol_blk_queue;
+struct iol_blk_thread;
 struct iol_chain;
 
 /* Pieces kept in the request itself; in the queue's arena; beyond that they are allocated. */
@@ -44,7 +45,8 @@ struct iol_blk_seg {
  * @io: first, so that an engine's answer leads back here.
  * @data, @ndata: what is left of the guest's buffer, for @left bytes. @more: allocated room for it.
  * @status: the guest's status byte. @in_len: bytes in its writable pieces, the status included.
- * @range, @place, @next_held: struct iol_overlap's. @write: whether it is one of its writes.
+ * @range, @place, @next_held: struct iol_overlap's. @write: whether it is one of its writes. @placed: whether
+ *                             it is there as one at storage.
  * @nsegs, @seg: ranges, which lie in @pieces, and the one being worked on.
  * @zeroes: the range is being written, as storage can't zero it. @syncing: the flush after it.
  * @bounce: aligned memory in place of @data for direct I/O; @one: the piece that describes it.
@@ -62,7 +64,7 @@ struct iol_blk_req {
 	uint32_t in_len;
 	uint16_t id, ndesc;
 	uint8_t op, state, tries;
-	bool write, zeroes, syncing, canceled;
+	bool write, placed, zeroes, syncing, canceled;
 	uint8_t nsegs, seg;
 	uint32_t place;
 	struct iol_range range;
@@ -85,6 +87,12 @@ void iol_blk_req_done(struct iol_io *io);
 
 /** iol_blk_req_finish() - Answer @req with @status (VIRTIO_BLK_S_*) and free it. */
 void iol_blk_req_finish(struct iol_blk_req *req, uint8_t status);
+
+/** iol_blk_req_release() - @req is over, and what waited for it goes on; no answer is given. */
+void iol_blk_req_release(struct iol_blk_req *req);
+
+/** iol_blk_req_issue_all() - Hand requests that are not held any more, a list by next_held, to @th's engines. */
+void iol_blk_req_issue_all(struct iol_blk_thread *th, struct iol_blk_req *list);
 
 /** iol_blk_req_retry() - Whether result @res means that it should be tried again; counts. */
 bool iol_blk_req_retry(struct iol_blk_req *req, int res);
@@ -115,7 +123,7 @@ void iol_blk_req_give(struct iol_blk_req *req);
 /** iol_blk_req_issue() - A kept request goes to storage: the first time, or when no longer held. */
 void iol_blk_req_issue(struct iol_blk_req *req);
 
-/** iol_blk_req_cancel() - Ask that @req, kept or held, ends. */
+/** iol_blk_req_cancel() - Ask that @req, which is kept, ends. */
 void iol_blk_req_cancel(struct iol_blk_req *req);
 
 /* ranges.c: discard, write zeroes, secure erase. */

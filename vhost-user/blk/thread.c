@@ -164,20 +164,26 @@ static int add(struct iol_blk_thread *th, struct iol_blk_queue *q)
 		th->queue = more;
 		th->room = room;
 	}
+	rc = iol_overlap_join(&q->disk->writes, q->size);
+	if (rc < 0)
+		return rc;
 	if (q->disk->fixed_buffers) {
 		rc = iol_fixed_get(th, iol_ring_mem(q->ring), &q->fixed);
 		if (rc < 0)
-			return rc;
+			goto quit;
 	}
 	if (q->port.kick_fd >= 0 &&
 	    epoll_ctl(th->epoll_fd, EPOLL_CTL_ADD, q->port.kick_fd, &ev) < 0) {
 		rc = iol_fail(errno, "can't wait for its kicks: %s", strerror(errno));
 		iol_fixed_put(th, &q->fixed);
-		return rc;
+		goto quit;
 	}
 	q->slot = th->engine->ops->attach(th->engine, q->image);
 	th->queue[th->num_queues++] = q;
 	return 0;
+quit:
+	iol_overlap_quit(&q->disk->writes, q->size);
+	return rc;
 }
 
 static void add_message(void *arg)
@@ -251,6 +257,7 @@ static void drop(struct iol_blk_queue *q)
 {
 	struct iol_blk_thread *th = q->thread;
 
+	iol_overlap_quit(&q->disk->writes, q->size);
 	th->engine->ops->detach(th->engine, q->slot);
 	iol_fixed_put(th, &q->fixed);
 	iol_blk_queue_free(&q);

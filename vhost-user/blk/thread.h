@@ -22,6 +22,7 @@ struct iol_blk_message;
 /**
  * struct iol_blk_thread - A data thread. What is under @lock is everybody's, the rest its own.
  * @now: the clock, read at most once a turn.
+ * @released: requests that are not held any more and are to be issued, by next_held; @releasing: they are.
  * @poll_ns: how long it polls at present; @poll_max the longest.
  * @looked_again: it has slept for a while since it last had work, and looked whether it missed some.
  */
@@ -35,6 +36,8 @@ struct iol_blk_thread {
 	struct iol_blk_queue **queue;
 	unsigned int num_queues, room;
 	unsigned int zombies;
+	struct iol_blk_req *released, **released_tail;
+	bool releasing;
 	uint64_t poll_ns, poll_max;
 	bool looked_again;
 	int epoll_fd, wake_fd;

@@ -64,6 +64,7 @@ static int init_thread(struct iol_blk_threads *all, unsigned int index)
 	th->index = index;
 	th->poll_max = all->poll_max;
 	th->messages_tail = &th->messages;
+	th->released_tail = &th->released;
 	pthread_mutex_init(&th->lock, NULL);
 	pthread_mutex_init(&th->borrow, NULL);
 	pthread_condattr_init(&attr);

@@ -213,17 +213,19 @@ void iol_blk_transfer(struct iol_blk_req *req)
 	if (req->write) {
 		req->range.start = req->io.off;
 		req->range.end = req->io.off + req->left;
-		if ((q->writes.n || q->writes.held) && iol_overlap_any(&q->writes, &req->range)) {
-			if (iol_blk_req_keep(req) == 0)
-				iol_overlap_hold(&q->writes, req);
+		if (!iol_overlap_begin(req)) {
+			if (iol_blk_req_keep(req) == 0 && !iol_overlap_hold(req))
+				iol_blk_transfer_issue(req);
 			return;
 		}
 	}
 	set_io(req);
 	if (!image->direct || image->resident)
 		at_once = req->write ? !req->io.dsync && inline_write(req) : inline_read(req);
-	if (q->gone)
+	if (q->gone) {
+		iol_blk_req_release(req);
 		return;
+	}
 	if (at_once) {
 		uint32_t n = (uint32_t)req->io.res;
 
@@ -235,11 +237,8 @@ void iol_blk_transfer(struct iol_blk_req *req)
 			return;
 		}
 	}
-	if (iol_blk_req_keep(req) < 0)
-		return;
-	if (req->write)
-		iol_overlap_add(&q->writes, req);
-	iol_blk_transfer_issue(req);
+	if (iol_blk_req_keep(req) == 0)
+		iol_blk_transfer_issue(req);
 }
 
 void iol_blk_transfer_done(struct iol_blk_req *req)
