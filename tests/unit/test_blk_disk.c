@@ -312,6 +312,47 @@ static void without_kicks(void **state)
 	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_FLUSH, 0, 0, 0), 0);
 }
 
+/* Reads that come together go to io_uring together: fewer system calls than reads. */
+static void burst(void **state)
+{
+	struct rig_spec spec = { .file = path, .event_idx = true };
+	struct rig_req req = { .type = VIRTIO_BLK_T_IN, .len = 512 };
+	struct iol_blk_thread_stats before, after;
+	struct rig_queue *q = &rig.q[0];
+	uint32_t i, seen = 0;
+	int kick;
+
+	assert_int_equal(rig_start(&rig, &spec), 0);
+	assert_int_equal(rig_queue_start(&rig, 0), 0);
+	for (i = 0; i < 32; i++) {
+		memset(rig_data(&rig, 0, 0), (int)i + 1, 512);
+		assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_OUT, i, 0, 512), 0);
+	}
+	usleep(20000);
+	iol_blk_threads_stats(rig.threads, 0, &before);
+	kick = q->kick;
+	q->kick = -1;
+	for (i = 0; i < 32; i++) {
+		req.slot = i;
+		req.sector = i;
+		req.data = i * 512;
+		rig_send(&rig, 0, &req);
+	}
+	q->kick = kick;
+	eventfd_write(kick, 1);
+	for (i = 0; i < 32; i++) {
+		long slot = rig_wait(&rig, 0, NULL);
+
+		assert_in_range(slot, 0, 31);
+		assert_int_equal(rig_status(&rig, 0, (uint32_t)slot), 0);
+		assert_int_equal(rig_data(&rig, 0, (uint32_t)slot * 512)[511], slot + 1);
+		seen |= 1u << slot;
+	}
+	assert_int_equal(seen, UINT32_MAX);
+	iol_blk_threads_stats(rig.threads, 0, &after);
+	assert_in_range(after.syscalls - before.syscalls, 1, 16);
+}
+
 /*
  * A driver without full barriers may take a sleeping thread for one that is awake, and not kick it. When
  * it has slept for a while, the thread looks for itself. Where the test comes too late to be seen by
@@ -449,6 +490,7 @@ int main(void)
 		cmocka_unit_test_teardown(null_disk, end),
 		cmocka_unit_test_teardown(statistics, end),
 		cmocka_unit_test_teardown(without_kicks, end),
+		cmocka_unit_test_teardown(burst, end),
 		cmocka_unit_test_teardown(missed_kick, end),
 		cmocka_unit_test_teardown(idle, end),
 		cmocka_unit_test_teardown(calls, end),

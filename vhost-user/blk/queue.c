@@ -204,6 +204,7 @@ bool iol_blk_queue_turn(struct iol_blk_queue *q)
 		return useful;
 	}
 	prefetch(chains, n);
+	q->burst = (uint8_t)n;
 	for (i = 0; i < n && !q->failed; i++) {
 		if (iol_blk_req_start(q, &chains[i]) < 0)
 			fail(q);

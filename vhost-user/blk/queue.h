@@ -79,6 +79,7 @@ struct iol_blk_queue {
 	unsigned int index;
 	bool stopping, failed, waiting, unread, replaying, gone, drained;
 	bool woken;
+	uint8_t burst;    /* chains that came together */
 	uint8_t turn_ops; /* bits: which of @turn counted something */
 	struct iol_turn_counts turn[IOL_BLK_OPS];
 	struct iol_paths paths;

@@ -5,6 +5,8 @@
  * - Reads through the page cache are tried at once with RWF_NOWAIT, which costs no more than the
  *   copy when the data is there. What is not goes to the engine, and after misses the next
  *   reads skip the attempt (io_uring makes its own).
+ * - Many that came together go to io_uring at once: it makes the same attempt for each as they are
+ *   submitted, in one system call and without a look-up of the file for each (5 to 9 % less a read).
  * - Writes into the page cache are made at once where they stand: io_uring would hand them to a
  *   kernel thread on most file systems, at several times the cost. They can block, on dirty
  *   throttling or the journal; when one did, writes go to the pool for a while, so that
@@ -28,6 +30,8 @@
 #define STALL_FIRST   (50 * IOL_NS_PER_MS)
 #define STALL_MAX     (1600 * IOL_NS_PER_MS)
 #define READ_SKIP_MAX 63
+/* So many are worth an io_uring_enter(). */
+#define BURST_MIN 8
 
 /* A call that may block for as long as storage hangs: then the queue may be gone after it. */
 static int run_blocking(struct iol_blk_req *req, int rwf)
@@ -49,7 +53,8 @@ static bool inline_read(struct iol_blk_req *req)
 	struct iol_paths *p = &q->paths;
 	int res;
 
-	if (p->no_nowait_read && !q->image->resident)
+	if (!q->image->resident && (p->no_nowait_read || (q->burst >= BURST_MIN &&
+							  q->thread->engine != q->thread->workers)))
 		return false;
 	if (p->read_skip) {
 		p->read_skip--;
