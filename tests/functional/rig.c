@@ -230,7 +230,8 @@ void rig_make_guest(struct rig *r)
 {
 	struct iol_guest_memory_spec memory = { .size = 2 * RIG_HALF,
 						.below_4g = RIG_HALF,
-						.unsealed = r->spec.unsealed };
+						.unsealed = r->spec.unsealed,
+						.hugepages = r->spec.hugepages };
 	struct iol_guest_queue_spec spec = { .size = RIG_RING,
 					     .features = iol_frontend_features(r->fe),
 					     .segs_max = RIG_SEGS + 2,

@@ -43,7 +43,7 @@
  */
 struct rig_spec {
 	const char *file;
-	bool read_only, program, client, given_fd, unsealed, track, iommu;
+	bool read_only, program, client, given_fd, unsealed, hugepages, track, iommu;
 	bool packed, event_idx, indirect;
 	unsigned int queues, threads;
 	uint64_t protocol_off;

@@ -6,11 +6,13 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
-#define MIB  (1ull << 20)
-#define PLUG (1ull << 35) /* where memory is plugged, far from the rest */
-#define BUSY 8            /* requests kept in flight on queue 1 */
+#define MIB   (1ull << 20)
+#define PLUG  (1ull << 35) /* where memory is plugged, far from the rest */
+#define BUSY  8            /* requests kept in flight on queue 1 */
+#define PAGES 8            /* of 2 MiB, for a guest and what is plugged into it */
 
 /* Queue 1 always has something to do; its requests live in memory that stays. */
 static void busy_send(struct rig *r, unsigned int slot)
@@ -183,6 +185,55 @@ static void a_buffer_over_many_slots(void **state)
 	rig_down(&r);
 }
 
+static long pool(const char *name, long value)
+{
+	char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-2048kB/%s", name);
+	f = fopen(path, value < 0 ? "re" : "we");
+	if (!f)
+		return -1;
+	if (value >= 0)
+		fprintf(f, "%ld\n", value);
+	else if (fscanf(f, "%ld", &value) != 1)
+		value = -1;
+	return fclose(f) ? -1 : value;
+}
+
+/* Huge pages are mapped whole only, and all of them must be given back. */
+static void huge_pages(void **state)
+{
+	struct rig_spec spec = { .queues = 2, .hugepages = true, .event_idx = true };
+	long had = pool("nr_hugepages", -1), before;
+	unsigned int round;
+	struct rig *r;
+
+	if (had >= 0)
+		pool("nr_hugepages", had + PAGES);
+	before = pool("free_hugepages", -1);
+	if (before < PAGES) {
+		print_message("not run: no %d huge pages are free, nor may any be made\n", PAGES);
+		skip();
+	}
+	r = rig_up(&spec);
+	for (round = 0; round < 3; round++) {
+		rig_works(r);
+		assert_int_equal(iol_guest_memory_add(r->mem, PLUG, 4 * MIB, -1, 0), 0);
+		assert_int_equal(iol_frontend_set_memory(r->fe, r->mem), 0);
+		works_at(r, PLUG + 2 * MIB - 4096, 8192, round);
+		assert_int_equal(iol_guest_memory_remove(r->mem, PLUG), 0);
+		assert_int_equal(iol_frontend_set_memory(r->fe, r->mem), 0);
+		rig_disconnect(r);
+		rig_connect(r);
+		rig_make_guest(r);
+	}
+	rig_works(r);
+	rig_down(&r);
+	assert_int_equal(pool("free_hugepages", -1), before);
+	pool("nr_hugepages", had);
+}
+
 /*
  * A front end that truncates what it shares loses its connection. The process lives, another disk in
  * it goes on, and the next front end is served. From the truncation on the guest's own memory must
@@ -230,6 +281,7 @@ int main(void)
 		cmocka_unit_test(unplugged_memory_is_gone),
 		cmocka_unit_test(as_many_slots_as_there_are),
 		cmocka_unit_test(a_buffer_over_many_slots),
+		cmocka_unit_test(huge_pages),
 		cmocka_unit_test(truncated_memory_ends_the_connection),
 	};
 
