@@ -88,7 +88,8 @@ class Single(Bench):
             with box.blk(f"--socket-path={path}", f"--blk-file={image}",
                          "--num-queues=2") as backend:
                 backend.wait_connect(path)
-                for more in (["--rw=randrw"], ["--rw=randread"], ["--rw=write", "--packed"]):
+                for more in (["--rw=randrw"], ["--rw=randread", "--calls"],
+                             ["--rw=randrw", "--packed", "--calls"], ["--rw=write", "--packed"]):
                     self.good(bench(f"--socket={path}", "--verify", "--queues=2", "--size=4M",
                                     *more, *SHORT))
             # A disk that keeps nothing is found out.

@@ -44,6 +44,7 @@ static const char help[] =
 	"  --idle=S             first watch the started device do nothing: CPU and memory\n"
 	"  --packed             packed rings\n"
 	"  --no-event-idx, --no-indirect  do without these features of the ring\n"
+	"  --calls              sleep until the device calls, as a guest's driver does (it polls)\n"
 	"  --verify             stamp every write, check every read; exit 1 on a mismatch\n"
 	"  --cpu=LIST           CPUs of the load, a thread on each (a comparison: the last CPU)\n"
 	"  --backend-cpus=LIST  CPUs of started back ends and of --raw (the first CPU)\n"

@@ -31,7 +31,7 @@ struct blk_options {
 	uint64_t bs, size;
 	unsigned int depth, queues, threads, rounds;
 	double runtime, ramp, idle;
-	bool packed, no_event_idx, no_indirect;
+	bool packed, no_event_idx, no_indirect, calls;
 	bool verify, json, histogram, raw, direct, help;
 	pid_t backend_pid;
 	bool have_cpus, have_backend_cpus;

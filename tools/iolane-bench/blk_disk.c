@@ -474,6 +474,7 @@ int blk_disk_load(struct blk_disk *d, pid_t pid, struct bench_result *r)
 		.bs = (uint32_t)o->bs,
 		.blocks = d->blocks,
 		.depth = o->depth,
+		.calls = o->calls,
 		.ramp_ns = (uint64_t)(o->ramp * 1e9),
 		.run_ns = (uint64_t)(o->runtime * 1e9),
 		.seed = 1,

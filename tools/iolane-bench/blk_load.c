@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "blk_load.h"
+#include "blk.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -8,15 +8,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/virtio_blk.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #define SECTOR_SHIFT 9
 #define LINE         64
 #define PAGE         4096
 #define TRIES        64
+#define WAKE_MS      100
 
 /* The first cache line of a request in guest memory: header and status together. */
 struct wire {
@@ -283,6 +286,27 @@ static void start(struct blk_worker *w, uint64_t now)
 	}
 }
 
+/* Sleep till a device calls. Woken now and then, to see that the load is to stop. */
+static void wait_for_calls(struct blk_worker *w)
+{
+	struct pollfd fds[BLK_QUEUES_MAX];
+	bool waits = false;
+	unsigned int i;
+	eventfd_t n;
+
+	for (i = 0; i < w->n; i++) {
+		fds[i].fd = w->streams[i].gq->setup.call;
+		fds[i].events = POLLIN;
+		waits |= iol_driver_arm(w->streams[i].gq->driver);
+	}
+	if (!waits && poll(fds, w->n, WAKE_MS) > 0)
+		for (i = 0; i < w->n; i++)
+			if (fds[i].revents)
+				eventfd_read(fds[i].fd, &n);
+	for (i = 0; i < w->n; i++)
+		iol_driver_disarm(w->streams[i].gq->driver);
+}
+
 static int load(struct blk_worker *w)
 {
 	const struct blk_load_spec *spec = w->spec;
@@ -303,7 +327,10 @@ static int load(struct blk_worker *w)
 		if (!n) {
 			if (spec->once && !in_flight(w))
 				break;
-			cpu_relax();
+			if (spec->calls)
+				wait_for_calls(w);
+			else
+				cpu_relax();
 			continue;
 		}
 		if (!counting && now >= from) {

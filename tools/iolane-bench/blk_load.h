@@ -2,7 +2,8 @@
 /*
  * The load generator: keeps every queue of a virtio-blk device filled to a depth. It must cost
  * less than any back end, so requests, buffers and descriptors are made once; the used rings are
- * polled without calls; a batch of completions costs one look at the clock and one publish.
+ * polled without calls, unless they are asked for; a batch of completions costs one look at the clock and
+ * one publish.
  */
 #ifndef IOL_BENCH_BLK_LOAD_H
 #define IOL_BENCH_BLK_LOAD_H
@@ -19,11 +20,12 @@
  * @random: anywhere, else one block after the other. @read_percent: 0 to 100.
  * @once: each block once and no more; with @written_only just those that were written.
  * @depth: requests kept in flight on each queue.
+ * @calls: sleep until the device calls when there is nothing to do, as a guest's driver does.
  * @ramp_ns, @run_ns: not counted, and counted; no end with @once.
  * @verify: NULL, or where what was written is remembered.
  */
 struct blk_load_spec {
-	bool random, once, written_only;
+	bool random, once, written_only, calls;
 	unsigned int read_percent;
 	uint32_t bs;
 	uint64_t blocks;

@@ -39,6 +39,7 @@ enum {
 	O_PACKED,
 	O_NO_EVENT_IDX,
 	O_NO_INDIRECT,
+	O_CALLS,
 	O_VERIFY,
 	O_JSON,
 	O_HISTOGRAM,
@@ -69,6 +70,7 @@ static const struct opt options[] = {
 	{ .name = "packed", .id = O_PACKED },
 	{ .name = "no-event-idx", .id = O_NO_EVENT_IDX },
 	{ .name = "no-indirect", .id = O_NO_INDIRECT },
+	{ .name = "calls", .id = O_CALLS },
 	{ .name = "verify", .id = O_VERIFY },
 	{ .name = "json", .id = O_JSON },
 	{ .name = "histogram", .id = O_HISTOGRAM },
@@ -219,6 +221,8 @@ static bool *flag(int option, struct blk_options *o)
 		return &o->no_event_idx;
 	case O_NO_INDIRECT:
 		return &o->no_indirect;
+	case O_CALLS:
+		return &o->calls;
 	case O_VERIFY:
 		return &o->verify;
 	case O_JSON:
@@ -319,6 +323,7 @@ struct json_object *blk_options_json(const struct blk_options *o)
 	json_object_object_add(j, "packed", json_object_new_boolean(o->packed));
 	json_object_object_add(j, "event_idx", json_object_new_boolean(!o->no_event_idx));
 	json_object_object_add(j, "indirect", json_object_new_boolean(!o->no_indirect));
+	json_object_object_add(j, "calls", json_object_new_boolean(o->calls));
 	json_object_object_add(j, "direct", json_object_new_boolean(o->direct));
 	json_object_object_add(j, "verify", json_object_new_boolean(o->verify));
 	if (o->have_cpus)
