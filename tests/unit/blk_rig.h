@@ -90,7 +90,7 @@ uint8_t rig_status(struct rig *rig, unsigned int index, uint32_t slot);
 int rig_do(struct rig *rig, unsigned int index, uint32_t type, uint64_t sector, uint32_t data,
 	   uint32_t len);
 
-/** rig_image() - A temporary image of @size bytes in the build's folder, unlinked by rig_unlink(). */
+/** rig_image() - An image of @size bytes in the current folder; its path, to be unlinked and freed. */
 char *rig_image(const char *name, uint64_t size);
 
 /** rig_log() - All log lines so far, for strstr(). rig_log_clear() forgets them. */

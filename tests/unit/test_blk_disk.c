@@ -2,7 +2,7 @@
 /* A disk as its device sees it: what is refused, config space, the cache, size, threads. */
 #include "base/clock.h"
 #include "base/error.h"
-#include "blk_rig.h"
+#include "blk_group.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,30 +20,7 @@
 
 #include <cmocka.h>
 
-#define MIB    (1u << 20)
 #define BIT(n) (1ull << (n))
-
-static char *path;
-static struct rig rig;
-
-static int make_image(void **state)
-{
-	path = rig_image("blk_disk", 4 * MIB);
-	return 0;
-}
-
-static int drop_image(void **state)
-{
-	unlink(path);
-	free(path);
-	return 0;
-}
-
-static int end(void **state)
-{
-	rig_end(&rig);
-	return 0;
-}
 
 static void refused(void **state)
 {
@@ -498,5 +475,6 @@ int main(void)
 		cmocka_unit_test(bad_threads),
 	};
 
+	image_size = 4 * MIB;
 	return cmocka_run_group_tests(tests, make_image, drop_image);
 }

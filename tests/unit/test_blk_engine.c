@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What becomes of requests when storage misbehaves, and the order that writes keep there. */
 #include "blk_faults.h"
-#include "blk_rig.h"
+#include "blk_group.h"
 
 #include <errno.h>
 #include <linux/virtio_blk.h>
@@ -14,60 +14,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define MIB (1u << 20)
-
-static char *path;
-static struct rig rig;
-
-static int make_image(void **state)
-{
-	path = rig_image("blk_engine", 8 * MIB);
-	return 0;
-}
-
-static void swap_ops(void *arg)
-{
-	rig.disk->image->ops = &faults_image;
-}
-
-/* From now on what is not the engine's goes by the script, too. */
-static void misbehave(void)
-{
-	iol_disk_queue_call(rig.disk, 0, swap_ops, NULL);
-}
-
-static int end(void **state)
-{
-	faults_release();
-	rig_end(&rig);
-	return 0;
-}
-
-static int drop_image(void **state)
-{
-	unlink(path);
-	free(path);
-	return 0;
-}
-
-/* Direct I/O: everything goes to the engine. Otherwise: reads and writes are made where they stand. */
-static void setup(bool direct)
-{
-	struct rig_spec spec = {
-		.file = path,
-		.engine = &faults_engine,
-		.tracked = true,
-		.disk = { .direct = direct, .stop_timeout_ms = 200, .lock_timeout_ms = 200 },
-	};
-
-	faults_set(NULL, 0);
-	assert_int_equal(rig_start(&rig, &spec), 0);
-	/* A file system in memory is never waited for, which is not what these tests are about. */
-	rig.disk->image->resident = false;
-	faults_image_of(rig.disk->image->ops);
-	assert_int_equal(rig_queue_start(&rig, 0), 0);
-}
 
 static int fill_and_write(uint32_t len)
 {
@@ -95,7 +41,7 @@ static void short_transfers(void **state)
 	unsigned int direct;
 
 	for (direct = 0; direct < 2; direct++) {
-		setup(direct);
+		start_faulty(1, direct);
 		faults_set(rules, 3);
 		if (!direct)
 			misbehave();
@@ -118,7 +64,7 @@ static void short_bounces(void **state)
 	};
 	uint32_t i, len = 300 * 1024;
 
-	setup(true);
+	start_faulty(1, true);
 	faults_set(rules, 2);
 	for (i = 0; i < len; i++)
 		rig_data(&rig, 0, 1)[i] = (uint8_t)(i * 13 + i / 509);
@@ -138,7 +84,7 @@ static void try_again(void **state)
 	static const uint32_t types[] = { VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_FLUSH };
 	size_t i;
 
-	setup(true);
+	start_faulty(1, true);
 	for (i = 0; i < 3; i++) {
 		/* The pool that it is tried on is not at fault. */
 		faults_set(again, 2);
@@ -152,7 +98,7 @@ static void try_again(void **state)
 	}
 	rig_end(&rig);
 	/* Nor is the attempt at once. */
-	setup(false);
+	start_faulty(1, false);
 	misbehave();
 	for (i = 0; i < 2; i++) {
 		faults_set(&again[1], 1);
@@ -168,7 +114,7 @@ static void errors(void **state)
 	size_t i;
 
 	for (direct = 0; direct < 2; direct++) {
-		setup(direct);
+		start_faulty(1, direct);
 		if (!direct)
 			misbehave();
 		for (i = 0; i < sizeof(errs) / sizeof(errs[0]); i++) {
@@ -202,7 +148,7 @@ static void error_in_the_middle(void **state)
 	unsigned int direct;
 
 	for (direct = 0; direct < 2; direct++) {
-		setup(direct);
+		start_faulty(1, direct);
 		if (!direct)
 			misbehave();
 		faults_set(rules, 2);
@@ -217,13 +163,13 @@ static void failed_flush(void **state)
 {
 	static const struct fault rule = { .op = IOL_IO_FLUSH, .times = 1, .res = -EIO };
 
-	setup(false);
+	start_faulty(1, false);
 	faults_set(&rule, 1);
 	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_FLUSH, 0, 0, 0), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_FLUSH, 0, 0, 0), VIRTIO_BLK_S_IOERR);
 	assert_non_null(strstr(rig_log(), "every flush fails until the disk is opened again"));
 	rig_end(&rig);
-	setup(true);
+	start_faulty(1, true);
 	faults_set(&rule, 1);
 	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_FLUSH, 0, 0, 0), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_FLUSH, 0, 0, 0), VIRTIO_BLK_S_OK);
@@ -242,7 +188,7 @@ static void cache_off(void **state)
 	unsigned int direct;
 
 	for (direct = 0; direct < 2; direct++) {
-		setup(direct);
+		start_faulty(1, direct);
 		misbehave();
 		assert_int_equal(fill_and_write(4096), 0);
 		assert_int_equal(faults_seen(FAULTS_STABLE), 0);
@@ -291,7 +237,7 @@ static void no_ranges(void **state)
 	uint8_t *in;
 	uint32_t i;
 
-	setup(true);
+	start_faulty(1, true);
 	rig.disk->discard = true;
 	in = rig_data(&rig, 0, 4 * MIB);
 	memset(rig_data(&rig, 0, 0), 0xcc, 4 * MIB);
@@ -311,40 +257,19 @@ static void no_ranges(void **state)
 	rig_end(&rig);
 }
 
-static void wait_held(unsigned int n)
-{
-	unsigned int i;
-
-	for (i = 0; i < 2000 && faults_held() != n; i++)
-		usleep(1000);
-	assert_int_equal(faults_held(), n);
-}
-
-static void send_write(uint32_t slot, uint64_t sector, uint8_t byte, uint32_t len)
-{
-	struct rig_req req = { .type = VIRTIO_BLK_T_OUT,
-			       .sector = sector,
-			       .slot = slot,
-			       .data = slot * 65536,
-			       .len = len };
-
-	memset(rig_data(&rig, 0, req.data), byte, len);
-	rig_send(&rig, 0, &req);
-}
-
 /* Writes that overlap go to storage one after the other, in order; others don't wait. */
 static void overlaps(void **state)
 {
 	static const struct fault hold = { .op = IOL_IO_WRITE, .times = 1, .hold = true };
 	unsigned int i;
 
-	setup(true);
+	start_faulty(1, true);
 	faults_set(&hold, 1);
-	send_write(0, 8, 1, 8192); /* held by storage: sectors 8 to 23 */
+	send_write(0, 0, 8, 1, 8192); /* held by storage: sectors 8 to 23 */
 	wait_held(1);
-	send_write(1, 16, 2, 8192); /* 16 to 31: overlaps the first */
-	send_write(2, 24, 3, 8192); /* 24 to 39: overlaps the second, which waits */
-	send_write(3, 40, 4, 4096); /* free to go */
+	send_write(0, 1, 16, 2, 8192); /* 16 to 31: overlaps the first */
+	send_write(0, 2, 24, 3, 8192); /* 24 to 39: overlaps the second, which waits */
+	send_write(0, 3, 40, 4, 4096); /* free to go */
 	assert_int_equal(rig_wait(&rig, 0, NULL), 3);
 	/* Only those two have been at storage. */
 	assert_int_equal(faults_seen(IOL_IO_WRITE), 2);
@@ -371,9 +296,9 @@ static void ranges_overlap(void **state)
 	};
 	struct rig_req read = { .type = VIRTIO_BLK_T_IN, .data = MIB, .len = 4096, .slot = 2 };
 
-	setup(true);
+	start_faulty(1, true);
 	faults_set(&hold, 1);
-	send_write(0, 8, 0x55, 4096);
+	send_write(0, 0, 8, 0x55, 4096);
 	wait_held(1);
 	memcpy(rig_data(&rig, 0, 2 * MIB), &zero, sizeof(zero));
 	rig_send(&rig, 0, &req);
@@ -395,12 +320,12 @@ static void stop_cancels(void **state)
 	struct rig_req read = { .type = VIRTIO_BLK_T_IN, .data = MIB, .len = 4096, .slot = 3 };
 	uint32_t len;
 
-	setup(true);
+	start_faulty(1, true);
 	faults_set(&hold, 1);
-	send_write(0, 8, 1, 4096);
+	send_write(0, 0, 8, 1, 4096);
 	wait_held(1);
-	send_write(1, 8, 2, 8192);  /* waits for the first, and is given up with it */
-	send_write(2, 16, 3, 4096); /* waits for the second, and must not take its turn */
+	send_write(0, 1, 8, 2, 8192);  /* waits for the first, and is given up with it */
+	send_write(0, 2, 16, 3, 4096); /* waits for the second, and must not take its turn */
 	rig_send(&rig, 0, &read);
 	assert_int_equal(rig_wait(&rig, 0, NULL), 3); /* so all of them were taken */
 	rig_queue_stop(&rig, 0);
@@ -425,10 +350,10 @@ static void stop_abandons(void **state)
 	struct rig_req read = { .type = VIRTIO_BLK_T_IN, .data = MIB, .len = 4096, .slot = 1 };
 	unsigned int i;
 
-	setup(true);
+	start_faulty(1, true);
 	faults_set(&hold, 1);
 	faults_stubborn(true);
-	send_write(0, 8, 1, 4096);
+	send_write(0, 0, 8, 1, 4096);
 	rig_send(&rig, 0, &read);
 	wait_held(2);
 	rig_queue_stop(&rig, 0);
@@ -462,13 +387,13 @@ static void stop_while_blocked(void **state)
 	static const struct fault hold = { .op = IOL_IO_WRITE, .times = 1, .hold = true };
 	unsigned int i;
 
-	setup(false);
+	start_faulty(1, false);
 	misbehave();
 	assert_int_equal(rig_queue_start(&rig, 1), 0);
 	faults_set(&hold, 1);
-	send_write(0, 8, 1, 4096);
+	send_write(0, 0, 8, 1, 4096);
 	wait_held(1);
-	send_write(1, 8, 2, 4096);
+	send_write(0, 1, 8, 2, 4096);
 	rig_queue_stop(&rig, 1);
 	/* That one had nothing at storage, and did not have to wait for the thread to say so. */
 	assert_null(strstr(rig_log(), "queue 1 stops, but"));
@@ -506,11 +431,11 @@ static void lent_too_late(void **state)
 	unsigned int i, n = 0;
 	pthread_t id;
 
-	setup(false);
+	start_faulty(1, false);
 	misbehave();
 	borrow = &rig.threads->thread[0].borrow;
 	faults_set(&hold, 1);
-	send_write(0, 8, 1, 4096);
+	send_write(0, 0, 8, 1, 4096);
 	wait_held(1);
 	pthread_mutex_lock(borrow);
 	assert_int_equal(pthread_create(&id, NULL, call_add_one, &n), 0);
@@ -523,7 +448,7 @@ static void lent_too_late(void **state)
 	/* After a stall the pool makes the writes for 50 ms. */
 	usleep(200000);
 	faults_set(&hold, 1);
-	send_write(1, 8, 2, 4096);
+	send_write(0, 1, 8, 2, 4096);
 	wait_held(1);
 	pthread_mutex_unlock(borrow);
 	assert_int_equal(pthread_join(id, NULL), 0);
@@ -540,11 +465,11 @@ static void end_while_blocked(void **state)
 	static struct iol_blk_threads *left_behind; /* for the leak checker to find */
 	unsigned int i;
 
-	setup(false);
+	start_faulty(1, false);
 	misbehave();
 	left_behind = rig.threads;
 	faults_set(&hold, 1);
-	send_write(0, 8, 1, 4096);
+	send_write(0, 0, 8, 1, 4096);
 	wait_held(1);
 	rig_queue_stop(&rig, 0);
 	iol_disk_unref(rig.disk);
@@ -565,7 +490,7 @@ static void truncated_image(void **state)
 	unsigned int direct;
 
 	for (direct = 0; direct < 2; direct++) {
-		setup(direct);
+		start_faulty(1, direct);
 		assert_int_equal(truncate(path, MIB), 0);
 		assert_int_equal(rig_do(&rig, 0, VIRTIO_BLK_T_IN, 4096, 0, 4096),
 				 VIRTIO_BLK_S_IOERR);
@@ -597,5 +522,6 @@ int main(void)
 		cmocka_unit_test_teardown(truncated_image, end),
 	};
 
+	image_size = 8 * MIB;
 	return cmocka_run_group_tests(tests, make_image, drop_image);
 }

@@ -2,7 +2,7 @@
 /* The image's lock: among ourselves, with QEMU's tools, and after a kill in the middle of I/O. */
 #include "base/clock.h"
 #include "base/error.h"
-#include "blk_rig.h"
+#include "blk_group.h"
 #include "vhost-user/blk/lock.h"
 
 #include <errno.h>
@@ -18,23 +18,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define MIB (1u << 20)
-
-static char *path;
-
-static int make_image(void **state)
-{
-	path = rig_image("blk_lock", 64 * MIB);
-	return 0;
-}
-
-static int drop_image(void **state)
-{
-	unlink(path);
-	free(path);
-	return 0;
-}
 
 static int open_image(bool write)
 {
@@ -109,7 +92,6 @@ __attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
 static void qemu_img(void **state)
 {
 	struct rig_spec spec = { .file = path, .disk = { .lock_timeout_ms = 50 } };
-	struct rig rig;
 
 	if (run("qemu-img --version >/dev/null 2>&1"))
 		skip();
@@ -136,7 +118,6 @@ static void qemu_has_it(void **state)
 {
 	struct rig_spec spec = { .file = path, .disk = { .lock_timeout_ms = 50 } };
 	int go[2], ready[2];
-	struct rig rig;
 	int status;
 	pid_t pid;
 	char byte;
@@ -175,7 +156,6 @@ static void write_for_ever(int ready, bool direct)
 {
 	struct rig_spec spec = { .file = path, .disk = { .direct = direct } };
 	uint32_t i, slot, depth = 32;
-	static struct rig rig;
 
 	if (rig_start(&rig, &spec) || rig_queue_start(&rig, 0))
 		_exit(2);
@@ -213,7 +193,6 @@ static void killed(void **state)
 
 	for (direct = 0; direct < 2; direct++) {
 		int ready[2], status, i;
-		struct rig rig;
 		char byte;
 		pid_t pid;
 
@@ -257,5 +236,6 @@ int main(void)
 		cmocka_unit_test(killed),
 	};
 
+	image_size = 64 * MIB;
 	return cmocka_run_group_tests(tests, make_image, drop_image);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The order that the queues of a disk keep among each other, on one thread and on several. */
 #include "blk_faults.h"
-#include "blk_rig.h"
+#include "blk_group.h"
 
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ring.h>
@@ -15,63 +15,6 @@
 
 #include <cmocka.h>
 
-#define MIB (1u << 20)
-
-static char *path;
-static struct rig rig;
-
-static int make_image(void **state)
-{
-	path = rig_image("blk_order", 8 * MIB);
-	return 0;
-}
-
-static int drop_image(void **state)
-{
-	unlink(path);
-	free(path);
-	return 0;
-}
-
-static int end(void **state)
-{
-	faults_release();
-	rig_end(&rig);
-	return 0;
-}
-
-/* Direct I/O: everything goes to the engine. Otherwise: reads and writes are made where they stand. */
-static void setup(unsigned int threads, bool direct)
-{
-	struct rig_spec spec = {
-		.file = path,
-		.engine = &faults_engine,
-		.threads = threads,
-		.tracked = true,
-		.disk = { .direct = direct, .stop_timeout_ms = 200, .lock_timeout_ms = 200 },
-	};
-
-	faults_set(NULL, 0);
-	assert_int_equal(rig_start(&rig, &spec), 0);
-	rig.disk->image->resident = false;
-	faults_image_of(rig.disk->image->ops);
-	if (!direct)
-		rig.disk->image->ops = &faults_image;
-	assert_int_equal(rig_queue_start(&rig, 0), 0);
-}
-
-static void send_write(unsigned int q, uint32_t slot, uint64_t sector, uint8_t byte, uint32_t len)
-{
-	struct rig_req req = { .type = VIRTIO_BLK_T_OUT,
-			       .sector = sector,
-			       .slot = slot,
-			       .data = slot * 65536,
-			       .len = len };
-
-	memset(rig_data(&rig, q, req.data), byte, len);
-	rig_send(&rig, q, &req);
-}
-
 /* Time enough for what must not be done to be done. */
 static void nothing_comes(unsigned int q)
 {
@@ -82,15 +25,6 @@ static void nothing_comes(unsigned int q)
 	assert_int_equal(iol_driver_used(rig.q[q].driver, &cookie, &len), 0);
 }
 
-static void wait_held(unsigned int n)
-{
-	unsigned int i;
-
-	for (i = 0; i < 2000 && faults_held() != n; i++)
-		usleep(1000);
-	assert_int_equal(faults_held(), n);
-}
-
 /* ---- replay ---- */
 
 /* A queue that is started, and not in a thread's hands yet, has older chains than the others' new ones. */
@@ -99,7 +33,8 @@ static void others_wait_for_a_started_queue(void **state)
 	unsigned int threads;
 
 	for (threads = 1; threads <= 2; threads++) {
-		setup(threads, false);
+		start_faulty(threads, false);
+		misbehave();
 		iol_disk_replay_at(rig.disk, 1, 5);
 		send_write(0, 0, 8, 1, 4096);
 		nothing_comes(0);
@@ -129,7 +64,7 @@ static void others_wait_for_what_a_stop_left(void **state)
 	unsigned int threads;
 
 	for (threads = 1; threads <= 2; threads++) {
-		setup(threads, true);
+		start_faulty(threads, true);
 		assert_int_equal(rig_queue_start(&rig, 1), 0);
 		faults_set(&hold, 1);
 		send_write(1, 0, 8, 1, 4096);
@@ -154,7 +89,7 @@ static void a_failed_queue_is_not_waited_for(void **state)
 	static const struct fault hold = { .op = IOL_IO_WRITE, .times = 1, .hold = true };
 	unsigned int i;
 
-	setup(2, true);
+	start_faulty(2, true);
 	assert_int_equal(rig_queue_start(&rig, 1), 0);
 	faults_set(&hold, 1);
 	send_write(1, 0, 8, 1, 4096);
@@ -198,7 +133,7 @@ static void overlaps_across_queues(void **state)
 	unsigned int threads;
 
 	for (threads = 1; threads <= 2; threads++) {
-		setup(threads, true);
+		start_faulty(threads, true);
 		assert_int_equal(rig_queue_start(&rig, 1), 0);
 		faults_set(&hold, 1);
 		send_write(0, 0, 8, 1, 8192);
@@ -232,7 +167,8 @@ static void overlaps_with_a_blocked_thread(void **state)
 	};
 	static const uint8_t want[] = { 0, 2, 2 };
 
-	setup(2, false);
+	start_faulty(2, false);
+	misbehave();
 	faults_set(&hold, 1);
 	send_write(0, 0, 8, 1, 8192);
 	wait_held(1);
@@ -261,7 +197,9 @@ static void overlaps_with_what_was_abandoned(void **state)
 	unsigned int direct, i;
 
 	for (direct = 0; direct < 2; direct++) {
-		setup(2, direct);
+		start_faulty(2, direct);
+		if (!direct)
+			misbehave();
 		assert_int_equal(rig_queue_start(&rig, 1), 0);
 		faults_set(&hold, 1);
 		faults_stubborn(true);
@@ -292,7 +230,7 @@ static void overlaps_with_what_was_given_up(void **state)
 	unsigned int threads;
 
 	for (threads = 1; threads <= 2; threads++) {
-		setup(threads, true);
+		start_faulty(threads, true);
 		assert_int_equal(rig_queue_start(&rig, 1), 0);
 		faults_set(&hold, 1);
 		send_write(0, 0, 8, 1, 8192);
@@ -405,5 +343,6 @@ int main(void)
 		cmocka_unit_test_teardown(overlaps_in_a_crowd, end),
 	};
 
+	image_size = 8 * MIB;
 	return cmocka_run_group_tests(tests, make_image, drop_image);
 }

@@ -2,7 +2,7 @@
 /* Ways to storage that not every machine has, and what is done without them. */
 #include "base/error.h"
 #include "blk_faults.h"
-#include "blk_rig.h"
+#include "blk_group.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -24,31 +24,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define MIB (1u << 20)
-
-static char *path;
-static struct rig rig;
-
-static int make_image(void **state)
-{
-	path = rig_image("blk_storage", 16 * MIB);
-	return 0;
-}
-
-static int drop_image(void **state)
-{
-	unlink(path);
-	free(path);
-	return 0;
-}
-
-static int end(void **state)
-{
-	faults_release();
-	rig_end(&rig);
-	return 0;
-}
 
 static void round_trip(uint32_t len, uint8_t seed)
 {
@@ -199,11 +174,6 @@ static void forbidden(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void swap_ops(void *arg)
-{
-	rig.disk->image->ops = &faults_image;
-}
-
 static void look_at_stall(void *arg)
 {
 	*(uint64_t *)arg = rig.disk->queue[0]->paths.write_stall;
@@ -221,7 +191,7 @@ static void stall(void **state)
 	rig.disk->image->resident = false;
 	faults_image_of(rig.disk->image->ops);
 	assert_int_equal(rig_queue_start(&rig, 0), 0);
-	iol_disk_queue_call(rig.disk, 0, swap_ops, NULL);
+	misbehave();
 	iol_disk_queue_call(rig.disk, 0, look_at_stall, &stalled);
 	assert_int_equal(stalled, 0);
 	faults_set(&hold, 1);
@@ -349,5 +319,6 @@ int main(void)
 		cmocka_unit_test_teardown(secure_erase, take_secure_erase),
 	};
 
+	image_size = 16 * MIB;
 	return cmocka_run_group_tests(tests, make_image, drop_image);
 }
