@@ -205,26 +205,14 @@ class Usage(Bench):
 
 
 class Words(Bench):
-    TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
     def test_the_manual_page_names_every_option(self):
-        page = programs.read_file(f"{self.TOP}/docs/man/iolane-bench.1")
-        documented = {"--" + word for word in re.findall(r"Fl -([a-z-]+)", page)}
+        documented = programs.documented_options("iolane-bench")
         told = self.good(run([BENCH, "blk", "--help"])).split("Exit status")[0]
         options = set(re.findall(r"--[a-z][a-z-]+", told))
         self.assertGreater(len(options), 20)
         self.assertEqual(options - documented, set())
 
     def test_completion(self):
-        script = f"""
-            export PATH={os.path.dirname(BENCH)}:$PATH
-            compopt() {{ :; }}
-            source {self.TOP}/tools/completion/iolane.bash
-            while IFS= read -r COMP_LINE; do
-              COMP_POINT=${{#COMP_LINE}}
-              _iolane
-              echo "${{COMPREPLY[*]}}"
-            done"""
         lines = {
             "iolane-bench b": "blk",
             "iolane-bench blk --iod": "--iodepth=",
@@ -232,9 +220,7 @@ class Words(Bench):
             "iolane bench blk --verif": "--verify",
             "iolane bench blk --js": "--json",
         }
-        out = subprocess.run(["bash", "-c", script], input="\n".join(lines) + "\n", text=True, check=True,
-                             capture_output=True, timeout=programs.SOON).stdout
-        self.assertEqual(dict(zip(lines, out.splitlines())), lines)
+        self.assertEqual(programs.completions(lines), lines)
 
 
 def cpu_time(pid):

@@ -17,6 +17,8 @@ BLK = os.environ["IOLANE_BLK"]
 IOLANE = os.environ["IOLANE"]
 BENCH = os.environ.get("IOLANE_BENCH")
 
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
 # A bound on what comes at once on any machine, and slowly on a loaded one under a sanitizer.
 SOON = 60
 
@@ -57,6 +59,27 @@ def help_options(text):
         if re.match(r" +--", line):
             options.update(re.findall(r"(?:^|, ) *(--[a-z-]+)", line.split("   ")[0] + line[:30]))
     return options
+
+
+def documented_options(page):
+    """The long options that a manual page has a place for."""
+    return {"--" + word for word in re.findall(r"Fl -([a-z-]+)", read_file(f"{TOP}/docs/man/{page}.1"))}
+
+
+def completions(lines):
+    """What bash would complete each of the command lines to, by the line."""
+    script = f"""
+        export PATH={":".join(os.path.dirname(path) for path in (IOLANE, BLK, BENCH) if path)}:$PATH
+        compopt() {{ :; }}
+        source {TOP}/tools/completion/iolane.bash
+        while IFS= read -r COMP_LINE; do
+          COMP_POINT=${{#COMP_LINE}}
+          _iolane
+          echo "${{COMPREPLY[*]}}"
+        done"""
+    result = subprocess.run(["bash", "-c", script], input="\n".join(lines) + "\n", check=True,
+                            capture_output=True, text=True, timeout=SOON)
+    return dict(zip(lines, result.stdout.splitlines(), strict=True))
 
 
 def until(what, condition):
