@@ -323,6 +323,24 @@ int iol_wire_wait(int sock, struct iol_wire_rx *rx, int timeout_ms)
 	}
 }
 
+void iol_wire_attach(struct msghdr *mh, const int *fds, unsigned int nfds)
+{
+	struct cmsghdr *c;
+
+	if (!nfds) {
+		mh->msg_control = NULL;
+		mh->msg_controllen = 0;
+		return;
+	}
+	mh->msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+	memset(mh->msg_control, 0, mh->msg_controllen);
+	c = CMSG_FIRSTHDR(mh);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
+}
+
 int iol_wire_send(int sock, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 		  const int *fds, unsigned int nfds, int timeout_ms)
 {
@@ -332,24 +350,13 @@ int iol_wire_send(int sock, uint32_t request, uint32_t flags, const void *payloa
 		struct cmsghdr align;
 	} control;
 	struct iovec iov[2] = { { &hdr, HDR_SIZE }, { (void *)(uintptr_t)payload, size } };
-	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.buf };
 	size_t left = HDR_SIZE + size;
 	uint64_t end = 0;
 
 	if (nfds > IOL_WIRE_FDS_MAX)
 		return iol_fail(EINVAL, "%u file descriptors are too many for a message", nfds);
-	if (nfds) {
-		struct cmsghdr *c;
-
-		memset(&control, 0, sizeof(control));
-		mh.msg_control = control.buf;
-		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-	}
+	iol_wire_attach(&mh, fds, nfds);
 	while (left) {
 		struct pollfd p = { .fd = sock, .events = POLLOUT };
 		ssize_t n = sendmsg(sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);

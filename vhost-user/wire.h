@@ -19,6 +19,8 @@
 
 #include "vhost-user/memory.h"
 
+struct msghdr;
+
 /* Feature bits of the device that the protocol takes for itself, next to VHOST_F_LOG_ALL. */
 #define VHOST_USER_F_PROTOCOL_FEATURES 30
 
@@ -323,6 +325,12 @@ void iol_wire_next(struct iol_wire_rx *rx);
  * Return: 0, or as iol_wire_recv().
  */
 int iol_wire_wait(int sock, struct iol_wire_rx *rx, int timeout_ms);
+
+/**
+ * iol_wire_attach() - Let descriptors go with what sendmsg() is to send; they stay the caller's.
+ * @mh: its msg_control has room for them, aligned as struct cmsghdr, and is cleared when @nfds is 0.
+ */
+void iol_wire_attach(struct msghdr *mh, const int *fds, unsigned int nfds);
 
 /**
  * iol_wire_send() - Send a message whole, waiting up to @timeout_ms for room; descriptors stay the

@@ -215,25 +215,15 @@ static void post(struct fuzz *f, struct vhost_user_header *hdr, const void *payl
 	union {
 		char buf[CMSG_SPACE(40 * sizeof(int))];
 		struct cmsghdr align;
-	} control = { 0 };
+	} control;
 	struct iovec iov[2] = { { hdr, sizeof(*hdr) }, { (void *)(uintptr_t)payload, len } };
-	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.buf };
 	int fds[40];
 	unsigned int i;
 
 	for (i = 0; i < nfds; i++)
 		fds[i] = some_fd(f, kinds[i]);
-	if (nfds) {
-		struct cmsghdr *c;
-
-		mh.msg_control = control.buf;
-		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-	}
+	iol_wire_attach(&mh, fds, nfds);
 	if (sendmsg(f->sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		f->over = true;
 	for (i = 0; i < nfds; i++)

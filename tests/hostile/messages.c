@@ -247,17 +247,10 @@ static void send_with_fds(int sock, const struct row *row, const void *payload, 
 	union {
 		char buf[CMSG_SPACE(FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
-	} control = { 0 };
-	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
+	} control;
+	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.buf };
 
-	if (row->nfds) {
-		mh.msg_control = control.buf;
-		mh.msg_controllen = CMSG_SPACE(row->nfds * sizeof(int));
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(row->nfds * sizeof(int));
-		memcpy(CMSG_DATA(&control.align), fds, row->nfds * sizeof(int));
-	}
+	iol_wire_attach(&mh, fds, row->nfds);
 	assert_int_equal(sendmsg(sock, &mh, MSG_NOSIGNAL), sizeof(hdr) + row->size);
 }
 

@@ -77,8 +77,13 @@ static void send_fault(struct peer *p, uint32_t request, const void *payload, ui
 	struct vhost_user_header hdr = { request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK,
 					 size };
 	uint8_t buf[sizeof(hdr) + sizeof(union vhost_user_payload) + 8] = { 0 };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = buf };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf };
 	uint64_t no = 1;
-	size_t len;
 
 	if (size)
 		memcpy(buf + sizeof(hdr), payload, size);
@@ -124,26 +129,9 @@ static void send_fault(struct peer *p, uint32_t request, const void *payload, ui
 		return;
 	}
 	memcpy(buf, &hdr, sizeof(hdr));
-	len = sizeof(hdr) + (hdr.size < size + 5 ? hdr.size : size + 5);
-	if (nfds) {
-		union {
-			char buf[CMSG_SPACE(sizeof(int))];
-			struct cmsghdr align;
-		} control = { 0 };
-		struct iovec iov = { buf, len };
-		struct msghdr mh = { .msg_iov = &iov,
-				     .msg_iovlen = 1,
-				     .msg_control = control.buf,
-				     .msg_controllen = sizeof(control.buf) };
-
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.align), fds, sizeof(int));
-		sendmsg(p->sock, &mh, MSG_NOSIGNAL);
-	} else {
-		send(p->sock, buf, len, MSG_NOSIGNAL);
-	}
+	iov.iov_len = sizeof(hdr) + (hdr.size < size + 5 ? hdr.size : size + 5);
+	iol_wire_attach(&mh, fds, nfds);
+	sendmsg(p->sock, &mh, MSG_NOSIGNAL);
 }
 
 static void answer(struct peer *p, uint32_t request, const void *payload, uint32_t size,

@@ -61,25 +61,15 @@ static void raw(int sock, const void *data, size_t len, unsigned int nfds)
 	union {
 		char buf[CMSG_SPACE(64 * sizeof(int))];
 		struct cmsghdr align;
-	} control = { 0 };
+	} control;
 	struct iovec iov = { (void *)(uintptr_t)data, len };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	int fds[64];
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf };
+	int fds[64] = { 0 };
 	unsigned int i;
 
 	for (i = 0; i < nfds; i++)
 		fds[i] = eventfd(0, EFD_CLOEXEC);
-	if (nfds) {
-		struct cmsghdr *c;
-
-		mh.msg_control = control.buf;
-		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
-	}
+	iol_wire_attach(&mh, fds, nfds);
 	assert_int_equal(sendmsg(sock, &mh, 0), len);
 	for (i = 0; i < nfds; i++)
 		close(fds[i]);
