@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "vhost-user/wire.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,23 +13,13 @@
 
 #include <cmocka.h>
 
+#include "open_fds.h"
+
 struct fixture {
 	int sock[2];
 	struct iol_wire_rx rx;
 	unsigned int fds; /* open in this process at the start */
 };
-
-static unsigned int open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static int setup(void **state)
 {
