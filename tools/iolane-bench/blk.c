@@ -8,14 +8,10 @@
 #include "tools/common/prog.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const struct bench_words words = { .rate_key = "iops", .rate_name = "IOPS" };
 
@@ -79,40 +75,6 @@ static void show_run(const struct bench_comparison *c, unsigned int round, unsig
 		       c->entrant[entrant].name, bench_rate(&c->results[round * c->n + entrant]));
 }
 
-/*
- * Bring the file into the page cache and hold it there till the end, so that every round finds it
- * hot however eagerly the host reclaims memory. Return: what the manifest says of it.
- */
-static const char *warm_up(const struct blk_options *o)
-{
-	const char *how = "warmed";
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-	size_t len, at;
-	void *map;
-
-	if (!o->file || o->direct || !o->runtime || stat(o->file, &st) < 0 || !S_ISREG(st.st_mode))
-		return "as it was";
-	len = o->size && o->size < (uint64_t)st.st_size ? o->size : (size_t)st.st_size;
-	if (len / (size_t)sysconf(_SC_PAGESIZE) > (size_t)sysconf(_SC_PHYS_PAGES) / 2)
-		return "as it was";
-	fd = open(o->file, O_RDONLY | O_CLOEXEC);
-	map = fd < 0 ? MAP_FAILED : mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return "as it was";
-	bench_progress("reading %s into the page cache", o->file);
-	if (madvise(map, len, MADV_POPULATE_READ) < 0)
-		return "as it was";
-	/* A host may have put away what its guest, this machine, did not use: have it bring all back. */
-	for (at = 0; at < len; at += 4096)
-		(void)*(volatile const uint8_t *)((const uint8_t *)map + at);
-	/* Needs memlock's limit, which an ordinary user may not have. */
-	if (!mlock(map, len))
-		how = "locked";
-	bench_progress(NULL);
-	return how;
-}
-
 static struct json_object *describe(const struct blk_options *o, char **argv, const char *cached,
 				    struct json_object *probes, const struct bench_comparison *c)
 {
@@ -173,7 +135,7 @@ static int compare(struct blk_options *o, char **argv)
 	const char *cached;
 	int rc;
 
-	cached = warm_up(o);
+	cached = blk_warm_up(o);
 	rc = o->against ? blk_against(o, &c, run_entrant, &probes) : name_entrants(o, &c);
 	for (i = 0; i < c.n; i++) {
 		c.entrant[i].run = run_entrant;

@@ -73,6 +73,11 @@ int blk_disk_load(struct blk_disk *disk, pid_t pid, struct bench_result *r);
 /** blk_raw_run() - The same load on the file itself, through io_uring in this process. */
 int blk_raw_run(const struct blk_options *o, struct bench_result *r);
 
+/* ---- blk_warm.c ---- */
+
+/** blk_warm_up() - Read the image into the page cache. Return: what the manifest says of it. */
+const char *blk_warm_up(const struct blk_options *o);
+
 /* ---- blk_against.c ---- */
 
 /**
