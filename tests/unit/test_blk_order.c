@@ -255,6 +255,48 @@ static void overlaps_with_what_was_given_up(void **state)
 	}
 }
 
+/* Storage that answers a write that its thread is blocked in as soon as the stop has canceled the queue. */
+static void *answer_late(void *arg)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2000 && IOL_STAT_GET(rig.disk->replay_at[0]); i++)
+		usleep(1000);
+	faults_release();
+	return NULL;
+}
+
+/* What came together with that write, and is begun only then, is left in the log like all else. */
+static void a_stop_in_the_middle_of_a_burst(void **state)
+{
+	static const struct fault hold = { .op = IOL_IO_WRITE, .times = 1, .hold = true };
+	static const uint8_t want[] = { 1, 2, 3 };
+	pthread_t id;
+	int kick;
+
+	start_faulty(1, false);
+	misbehave();
+	faults_set(&hold, 1);
+	kick = rig.q[0].kick;
+	rig.q[0].kick = -1;
+	send_write(0, 0, 8, 1, 4096);
+	send_write(0, 1, 16, 2, 4096);
+	rig.q[0].kick = kick;
+	send_write(0, 2, 24, 3, 4096);
+	wait_held(1);
+	assert_int_equal(pthread_create(&id, NULL, answer_late, NULL), 0);
+	iol_disk_queue_stop(rig.disk, 0);
+	pthread_join(id, NULL);
+	assert_int_equal(iol_disk_zombies(rig.disk), 0);
+	iol_ring_destroy(&rig.q[0].ring);
+	rig.q[0].running = false;
+	assert_int_equal(rig_queue_start(&rig, 0), 0);
+	assert_int_equal(rig_wait(&rig, 0, NULL), 0);
+	assert_int_equal(rig_wait(&rig, 0, NULL), 1);
+	assert_int_equal(rig_wait(&rig, 0, NULL), 2);
+	sectors_are(8, want, 3);
+}
+
 /* Image operations that look who else is there. */
 static const struct iol_image_ops *below;
 static pthread_mutex_t there_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -340,6 +382,7 @@ int main(void)
 		cmocka_unit_test_teardown(overlaps_with_a_blocked_thread, end),
 		cmocka_unit_test_teardown(overlaps_with_what_was_abandoned, end),
 		cmocka_unit_test_teardown(overlaps_with_what_was_given_up, end),
+		cmocka_unit_test_teardown(a_stop_in_the_middle_of_a_burst, end),
 		cmocka_unit_test_teardown(overlaps_in_a_crowd, end),
 	};
 

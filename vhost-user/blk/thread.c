@@ -281,6 +281,9 @@ static void remove_message(void *arg)
 	struct iol_blk_thread *th = q->thread;
 	unsigned int i;
 
+	/* A burst that a blocked write held up goes on after the cancel. What is held of it nobody would issue. */
+	if (q->held)
+		iol_blk_queue_cancel(q);
 	iol_blk_queue_settle(q, 0);
 	for (i = 0; th->queue[i] != q; i++)
 		;
