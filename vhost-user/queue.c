@@ -95,7 +95,7 @@ static void tell_replay(struct iol_queue *q, uint64_t oldest)
 		q->dev->ops->queue_replay(q->dev->ctx, q, oldest);
 }
 
-/* The queue is started and does not run: what its log holds is older than what others may take. */
+/* The queue does not run: what its log holds is older than what others may take. */
 static void tell_log(struct iol_queue *q)
 {
 	tell_replay(q, iol_track_oldest(q->dev->inflight, q->index, q->spec.size,
@@ -223,20 +223,19 @@ int iol_queue_start(struct iol_queue *q)
 	struct iol_device *dev = q->dev;
 	int rc = check_complete(q);
 
-	if (rc)
-		return rc;
-	if (!dev->live && dev->ops->start) {
+	if (!rc && !dev->live && dev->ops->start) {
 		rc = dev->ops->start(dev->ctx);
 		if (rc)
 			return iol_fail_more(rc, "queue %u cannot start", q->index);
 	}
-	dev->live = true;
-	q->started = true;
-	tell_log(q);
-	rc = iol_queue_update(q);
+	if (!rc) {
+		dev->live = true;
+		q->started = true;
+		tell_log(q);
+		rc = iol_queue_update(q);
+	}
 	if (rc) {
 		q->started = false;
-		tell_replay(q, UINT64_MAX);
 		iol_device_settle(dev);
 	}
 	return rc;
@@ -250,7 +249,8 @@ void iol_queue_stop(struct iol_queue *q, bool told)
 	/* The front end is told where the ring goes on; the log has nothing to add to that. */
 	if (told && q->started && q->clean && dev->inflight && q->index < dev->inflight->num_queues)
 		iol_inflight_forget(dev->inflight, q->index);
-	if (q->started)
+	/* Otherwise what is left counts till the queue starts again, or all are stopped: others still run. */
+	if (told)
 		tell_replay(q, UINT64_MAX);
 	q->started = false;
 	q->clean = false;
@@ -264,6 +264,8 @@ void iol_device_settle(struct iol_device *dev)
 		if (dev->queue[i].started)
 			return;
 	}
+	for (i = 0; i < dev->num_queues; i++)
+		tell_replay(&dev->queue[i], UINT64_MAX);
 	if (dev->live && dev->ops->stop)
 		dev->ops->stop(dev->ctx);
 	dev->live = false;

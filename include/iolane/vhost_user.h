@@ -162,8 +162,8 @@ void *iol_queue_priv(const struct iol_queue *q);
  *                replay when it runs; or has none, or is not started any more. @oldest: when the oldest
  *                was taken, on the clock of iol_ring_replay_oldest(); UINT64_MAX for none. A device that
  *                replays its queues in one order keeps all others from chains that are newer. It is
- *                told so after @start and before @queue_start, after @queue_stop, and at the end; while the
- *                queue runs, its ring knows better. A queue that can't run is told to have none. May be NULL.
+ *                told so after @start and before @queue_start, after @queue_stop, and before @stop; while the
+ *                queue runs, its ring knows better. One whose ring can't start is told to have none. May be NULL.
  * @reset: the driver or front end reset the device; every queue is stopped already.
  */
 struct iol_device_ops {

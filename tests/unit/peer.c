@@ -58,12 +58,16 @@ static int queue_start(void *ctx, struct iol_queue *q)
 	if (p->queue_start_rc)
 		return iol_fail(-p->queue_start_rc, "no thread");
 	p->queue_starts++;
+	p->runs[iol_queue_index(q)] = true;
 	return 0;
 }
 
 static void queue_stop(void *ctx, struct iol_queue *q)
 {
-	((struct peer *)ctx)->queue_stops++;
+	struct peer *p = ctx;
+
+	p->queue_stops++;
+	p->runs[iol_queue_index(q)] = false;
 }
 
 static void queue_call(void *ctx, struct iol_queue *q, void (*fn)(void *arg), void *arg)
@@ -79,7 +83,13 @@ static void queue_wake(void *ctx, struct iol_queue *q)
 
 static void queue_replay(void *ctx, struct iol_queue *q, uint64_t oldest)
 {
-	((struct peer *)ctx)->replay[iol_queue_index(q)] = oldest;
+	unsigned int index = iol_queue_index(q), i;
+	struct peer *p = ctx;
+
+	for (i = 0; i < QUEUES; i++)
+		p->forgot_early |= i != index && p->runs[i] && oldest == UINT64_MAX &&
+				   p->replay[index] && p->replay[index] != UINT64_MAX;
+	p->replay[index] = oldest;
 }
 
 static void reset(void *ctx)

@@ -39,6 +39,8 @@ struct peer {
 	unsigned int starts, stops, queue_starts, queue_stops, calls, wakes, resets;
 	uint64_t features;
 	uint64_t replay[QUEUES]; /* the last that queue_replay said; 0 for never */
+	bool forgot_early;       /* queue_replay said none of a queue while another ran */
+	bool runs[QUEUES];
 	int start_rc, queue_start_rc;
 	uint8_t config[CONFIG];
 };

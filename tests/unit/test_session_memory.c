@@ -290,7 +290,7 @@ static void a_started_queue_tells_what_is_left(void **state)
 	assert_int_equal(peer_set_fd(p, VHOST_USER_SET_VRING_KICK, 1), 0);
 	assert_int_equal(p->queue_starts, 0);
 	assert_int_equal(p->replay[1], left);
-	assert_int_equal(p->replay[0], 0);
+	assert_int_equal(p->replay[0], UINT64_MAX);
 	/* One is done; what is left then is the other. */
 	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 1, 1), 0);
 	assert_int_equal(iol_ring_pop(peer_ring(p, 1), chain, 2), 1);
@@ -311,6 +311,43 @@ static void a_started_queue_tells_what_is_left(void **state)
 	iol_driver_destroy(&d);
 	munmap(map, in.mmap_size);
 	close(fd);
+}
+
+/* What one queue has to do again the others must not overtake while they run, however the queue ends. */
+static void what_is_left_counts_while_others_run(void **state)
+{
+	struct peer *p = *state;
+	struct vhost_user_inflight in = { .num_queues = 2, .queue_size = SIZE };
+	const struct iol_driver_seg seg = { GPA + 0x8000, 16, true };
+	struct iol_driver_ring *d;
+	struct iol_chain chain;
+	struct iol_wire_rx rx;
+
+	peer_negotiate(p, V1 | PROTO);
+	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, &in, sizeof(in), NULL, 0), 0);
+	assert_int_equal(peer_answer(p, &rx), 1);
+	in = rx.msg.payload.inflight;
+	peer_share_memory(p);
+	assert_int_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), rx.msg.fds[0]),
+			 0);
+	iol_msg_close(&rx.msg);
+	d = peer_driver(p, 0);
+	peer_start_ring(p, 0);
+	peer_start_ring(p, 1);
+	assert_int_equal(iol_driver_add(d, &seg, 1, 5), 0);
+	iol_driver_publish(d);
+	assert_int_equal(iol_ring_pop(peer_ring(p, 0), &chain, 1), 1);
+	/* A new kick eventfd is no reason to forget it. */
+	assert_int_equal(peer_set_fd(p, VHOST_USER_SET_VRING_KICK, 0), 0);
+	assert_false(p->forgot_early);
+	assert_int_equal(iol_ring_replaying(peer_ring(p, 0)), 1);
+	/* Nor is the end of the connection, before all have stopped. */
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 0, 0), 0);
+	assert_in_range(p->replay[0], 1, UINT64_MAX - 1);
+	iol_device_disconnect(p->dev);
+	assert_false(p->forgot_early);
+	assert_int_equal(p->replay[0], UINT64_MAX);
+	iol_driver_destroy(&d);
 }
 
 static void an_inflight_buffer_of_another_layout(void **state)
@@ -499,6 +536,7 @@ int main(void)
 		T(the_inflight_buffer),
 		T(the_log_outlives_a_connection),
 		T(a_started_queue_tells_what_is_left),
+		T(what_is_left_counts_while_others_run),
 		T(an_inflight_buffer_of_another_layout),
 		T(misses_go_to_the_front_end),
 		T(a_log_that_was_not_read_stays),
