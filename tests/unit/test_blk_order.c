@@ -83,6 +83,37 @@ static void others_wait_for_what_a_stop_left(void **state)
 	}
 }
 
+static void logged(const char *line)
+{
+	unsigned int i;
+
+	for (i = 0; i < 5000 && !strstr(rig_log(), line); i++)
+		usleep(1000);
+	assert_non_null(strstr(rig_log(), line));
+}
+
+/* Whoever reads the log can tell why nothing goes on, and when it does; once. */
+static void a_long_wait_is_told(void **state)
+{
+	static const char line[] = "queue 1 has older ones to do again, and does not run";
+	unsigned int i;
+
+	start_faulty(2, false);
+	misbehave();
+	assert_int_equal(rig_queue_start(&rig, 2), 0);
+	iol_disk_replay_at(rig.disk, 1, 5);
+	send_write(0, 0, 8, 1, 4096);
+	logged(line);
+	for (i = 0; i < 10; i++)
+		nothing_comes(0);
+	assert_null(strstr(strstr(rig_log(), line) + 1, line));
+	assert_null(strstr(rig_log(), "go on"));
+	iol_disk_replay_at(rig.disk, 1, UINT64_MAX);
+	assert_int_equal(rig_wait(&rig, 0, NULL), 0);
+	logged("its queues go on");
+	rig_end(&rig);
+}
+
 /* A driver that breaks the rules in what is to be done again keeps nobody waiting. */
 static void a_failed_queue_is_not_waited_for(void **state)
 {
@@ -377,6 +408,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(others_wait_for_a_started_queue, end),
 		cmocka_unit_test_teardown(others_wait_for_what_a_stop_left, end),
+		cmocka_unit_test_teardown(a_long_wait_is_told, end),
 		cmocka_unit_test_teardown(a_failed_queue_is_not_waited_for, end),
 		cmocka_unit_test_teardown(overlaps_across_queues, end),
 		cmocka_unit_test_teardown(overlaps_with_a_blocked_thread, end),

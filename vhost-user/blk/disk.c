@@ -352,10 +352,14 @@ void iol_disk_replay_at(struct iol_disk *disk, unsigned int index, uint64_t olde
 	if (oldest == before)
 		return;
 	IOL_STAT_SET(disk->replay_at[index], oldest);
-	if (before == UINT64_MAX)
+	if (before == UINT64_MAX) {
 		__atomic_add_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST);
-	else if (oldest == UINT64_MAX && !__atomic_sub_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST))
+	} else if (oldest == UINT64_MAX &&
+		   !__atomic_sub_fetch(&disk->replaying, 1, __ATOMIC_SEQ_CST)) {
 		iol_overlap_news(&disk->writes);
+		if (__atomic_exchange_n(&disk->gate_told, false, __ATOMIC_RELAXED))
+			iol_log(IOL_LOG_INFO, "%s: its queues go on", disk->name);
+	}
 	/* It may be the turn of the next oldest now, whosever that is, or of new ones. */
 	if (oldest > before)
 		iol_blk_threads_wake(disk->threads);

@@ -21,7 +21,7 @@
  * @replaying: started queues that still have chains of a dead backend's, or of a stop that storage did not
  *             answer, to do: no queue takes new ones. @replay_at: when the oldest of them was taken, by
  *             queue; UINT64_MAX for none. The control thread's while the queue does not run, else
- *             its data thread's.
+ *             its data thread's. @gate_told: the log says that this takes long.
  * @zombies: operations that storage never answered, of stopped queues.
  * @writes: those at storage, of all queues. @spread: the running queues are on several threads; control thread.
  * @complain_at, @complaints: the log line about errors is written at most every few seconds.
@@ -50,6 +50,7 @@ struct iol_disk {
 	bool flush_lost;
 	bool written;
 	unsigned int replaying;
+	bool gate_told;
 	uint64_t replay_at[IOL_BLK_QUEUES_MAX];
 	uint64_t complain_at;
 	uint64_t complaints;

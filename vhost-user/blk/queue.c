@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vhost-user/blk/queue.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
 #include "vhost-user/blk/disk.h"
@@ -66,16 +67,26 @@ void iol_blk_queue_free(struct iol_blk_queue **p)
 	free(q);
 }
 
-/* Whether the oldest chain that is to be done again, of all the disk's queues, is this queue's. */
-static bool oldest(const struct iol_blk_queue *q)
+/* The queue whose chain is the oldest, of all the disk's, that is to be done again. */
+static unsigned int first_to_replay(const struct iol_disk *disk)
 {
-	uint64_t mine = IOL_STAT_GET(q->disk->replay_at[q->index]);
-	unsigned int i;
+	unsigned int i, first = 0;
 
-	for (i = 0; i < q->disk->num_queues; i++)
-		if (IOL_STAT_GET(q->disk->replay_at[i]) < mine)
-			return false;
-	return true;
+	for (i = 1; i < disk->num_queues; i++)
+		if (IOL_STAT_GET(disk->replay_at[i]) < IOL_STAT_GET(disk->replay_at[first]))
+			first = i;
+	return first;
+}
+
+/* Whether another queue has something older to do. */
+static bool gated(const struct iol_blk_queue *q)
+{
+	const struct iol_disk *disk = q->disk;
+
+	if (!q->replaying)
+		return IOL_STAT_GET(disk->replaying);
+	return IOL_STAT_GET(disk->replay_at[first_to_replay(disk)]) <
+	       IOL_STAT_GET(disk->replay_at[q->index]);
 }
 
 /* What the ring has to do again now; others wait for the oldest of all. */
@@ -98,11 +109,35 @@ void iol_blk_queue_begin_replay(struct iol_blk_queue *q)
 
 bool iol_blk_queue_ready(const struct iol_blk_queue *q)
 {
-	if (q->stopping || q->failed || q->waiting)
+	if (q->stopping || q->failed || q->waiting || (q->replaying && q->inflight))
 		return false;
-	if (q->replaying)
-		return !q->inflight && oldest(q);
-	return !IOL_STAT_GET(q->disk->replaying);
+	return !gated(q);
+}
+
+bool iol_blk_queue_gated(const struct iol_blk_queue *q)
+{
+	return !q->stopping && !q->failed && gated(q);
+}
+
+/* It may be a front end that waits for us, or storage: whose turn it is to act, the log must tell. */
+static void tell_gated(struct iol_blk_queue *q)
+{
+	struct iol_disk *disk = q->disk;
+	unsigned int first = first_to_replay(disk);
+	uint64_t now = q->thread->now;
+
+	if (!q->gated_at)
+		q->gated_at = now;
+	if (now - q->gated_at < disk->stop_timeout_ms * IOL_NS_PER_MS ||
+	    IOL_STAT_GET(disk->replay_at[first]) == UINT64_MAX ||
+	    __atomic_exchange_n(&disk->gate_told, true, __ATOMIC_RELAXED))
+		return;
+	iol_log(IOL_LOG_WARNING,
+		"%s: no queue takes new requests, as queue %u has older ones to do again, and %s",
+		disk->name, first,
+		IOL_STAT_GET(disk->stats[first].thread) < 0
+			? "does not run: its VMM must enable or stop it"
+			: "waits for storage or its VMM");
 }
 
 struct iol_blk_req *iol_blk_queue_take(struct iol_blk_queue *q)
@@ -193,8 +228,12 @@ bool iol_blk_queue_turn(struct iol_blk_queue *q)
 		return useful;
 	if (q->replaying && !q->inflight && !q->stopping)
 		step_replay(q);
-	if (!iol_blk_queue_ready(q))
+	if (!iol_blk_queue_ready(q)) {
+		if (iol_blk_queue_gated(q))
+			tell_gated(q);
 		return useful;
+	}
+	q->gated_at = 0;
 	n = iol_ring_pop(q->ring, chains, IOL_BLK_BURST);
 	if (n <= 0) {
 		if (n == -EAGAIN)

@@ -57,6 +57,7 @@ struct iol_turn_counts {
  * @waiting: for an IOTLB entry. @unread: so its inflight log could not be read yet. @replaying: has, or may
  * have, chains to do that are in the log.
  * @held: requests that wait for writes of the disk's. @news: of iol_overlap.news, what it has seen.
+ * @gated_at: since when it has waited for other queues' replay; 0 for not.
  * @woken: set by the control thread.
  * @mem: while storage may use guest memory that the ring does not hold any more.
  * @fixed: registered buffers, NULL without.
@@ -73,6 +74,7 @@ struct iol_blk_queue {
 	uint32_t used; /* requests that were ever used: the rest is not even in the list */
 	uint32_t inflight;
 	uint32_t held, news;
+	uint64_t gated_at;
 	uint32_t pushed;
 	uint32_t moved;
 	int slot;
@@ -125,6 +127,9 @@ void iol_blk_queue_begin_replay(struct iol_blk_queue *q);
 
 /** iol_blk_queue_ready() - Whether it would take chains, if there were some. */
 bool iol_blk_queue_ready(const struct iol_blk_queue *q);
+
+/** iol_blk_queue_gated() - Whether it would not, as another queue has older ones to do again. */
+bool iol_blk_queue_gated(const struct iol_blk_queue *q);
 
 /** iol_blk_queue_new_mem() - The ring may have another memory table: register that. */
 void iol_blk_queue_new_mem(struct iol_blk_queue *q);

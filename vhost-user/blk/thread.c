@@ -16,6 +16,7 @@
 #include "vhost-user/ring.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -445,19 +446,33 @@ static void look_again(struct iol_blk_thread *th)
 	}
 }
 
+/* How many ms to sleep at most, -1 for any time. A queue that waits for others says so when that takes long. */
+static int patience(const struct iol_blk_thread *th)
+{
+	unsigned int i, least = INT_MAX;
+
+	if (!th->looked_again)
+		return AGAIN_MS;
+	for (i = 0; i < th->num_queues; i++) {
+		const struct iol_blk_queue *q = th->queue[i];
+
+		if (q->disk->stop_timeout_ms < least && iol_blk_queue_gated(q))
+			least = q->disk->stop_timeout_ms;
+	}
+	return least < INT_MAX ? (int)least : -1;
+}
+
 static void wait_for_work(struct iol_blk_thread *th, bool kicks)
 {
-	const struct timespec shortly = { .tv_nsec = NO_KICK_NS };
-	const struct timespec again = { .tv_nsec = AGAIN_MS * IOL_NS_PER_MS };
-	const struct timespec *most = th->looked_again ? NULL : &again;
+	struct timespec shortly = { .tv_nsec = NO_KICK_NS };
+	int n, ms = kicks ? patience(th) : 1;
 	struct epoll_event ev[16];
-	int n;
 
 	IOL_STAT_ADD(th->stats.sleeps, 1);
-	n = epoll_pwait2(th->epoll_fd, ev, 16, kicks ? most : &shortly, NULL);
-	/* Linux before 5.11 sleeps in milliseconds. */
-	if (n < 0 && errno == ENOSYS)
-		n = epoll_wait(th->epoll_fd, ev, 16, !kicks ? 1 : most ? AGAIN_MS : -1);
+	/* Milliseconds will do for all else, and on Linux before 5.11 must. */
+	n = kicks ? -1 : epoll_pwait2(th->epoll_fd, ev, 16, &shortly, NULL);
+	if (kicks || (n < 0 && errno == ENOSYS))
+		n = epoll_wait(th->epoll_fd, ev, 16, ms);
 	if (n == 0 && kicks)
 		look_again(th);
 }
