@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
-#include "base/signals.h"
+#include "base/thread.h"
 #include "vhost-user/listen.h"
 #include "vhost-user/session.h"
 
@@ -140,14 +140,10 @@ static void *control_thread(void *arg)
 
 static int start_thread(struct iol_server *s)
 {
-	sigset_t old;
-	int rc;
+	int rc = iol_thread_start(&s->thread, 0, control_thread, s);
 
-	iol_signals_block(&old);
-	rc = pthread_create(&s->thread, NULL, control_thread, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc)
-		return iol_fail(rc, "cannot start a thread: %s", strerror(rc));
+	if (rc < 0)
+		return iol_fail(-rc, "cannot start a thread: %s", strerror(-rc));
 	pthread_setname_np(s->thread, "iolane-control");
 	s->has_thread = true;
 	return 0;

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/hist.h"
 #include "base/own.h"
-#include "base/signals.h"
+#include "base/thread.h"
 #include "vhost-user/blk/engine.h"
 
 #include <errno.h>
@@ -101,26 +101,13 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-/* One thread more, with every signal blocked: those are the program's. */
 static int start_worker(struct iol_pool *pool)
 {
-	pthread_attr_t attr;
-	sigset_t old;
-	pthread_t id;
-	int rc;
+	int rc = iol_thread_start(NULL, STACK_SIZE, worker, pool);
 
-	rc = pthread_attr_init(&attr);
-	if (rc)
-		return -rc;
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	iol_signals_block(&old);
-	rc = pthread_create(&id, &attr, worker, pool);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
 	if (!rc)
 		pool->threads++;
-	return -rc;
+	return rc;
 }
 
 int iol_pool_new(unsigned int max, struct iol_pool **out)

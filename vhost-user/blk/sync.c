@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
-#include "base/signals.h"
+#include "base/thread.h"
 #include "vhost-user/blk/disk.h"
 
 #include <errno.h>
@@ -65,23 +65,6 @@ static void *sync_thread(void *arg)
 	return NULL;
 }
 
-static int start(struct sync *s)
-{
-	pthread_attr_t attr;
-	sigset_t old;
-	pthread_t id;
-	int rc;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	iol_signals_block(&old);
-	rc = pthread_create(&id, &attr, sync_thread, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return rc;
-}
-
 void iol_disk_sync(struct iol_disk *disk)
 {
 	struct sync *s;
@@ -104,7 +87,7 @@ void iol_disk_sync(struct iol_disk *disk)
 	pthread_condattr_destroy(&attr);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += disk->stop_timeout_ms / 1000 + 1;
-	if (start(s)) {
+	if (iol_thread_start(NULL, STACK_SIZE, sync_thread, s)) {
 		free_sync(s);
 		flush(disk);
 		return;

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
-#include "base/signals.h"
+#include "base/thread.h"
 #include "vhost-user/blk/thread.h"
 
 #include <errno.h>
@@ -29,20 +29,10 @@
 
 static int start_thread(struct iol_blk_thread *th)
 {
-	pthread_attr_t attr;
-	sigset_t old;
-	int rc;
+	int rc = iol_thread_start(&th->id, STACK_SIZE, iol_blk_thread_main, th);
 
-	rc = pthread_attr_init(&attr);
-	if (rc)
-		return iol_fail(rc, "can't start a data thread: %s", strerror(rc));
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	iol_signals_block(&old);
-	rc = pthread_create(&th->id, &attr, iol_blk_thread_main, th);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	if (rc)
-		return iol_fail(rc, "can't start a data thread: %s", strerror(rc));
+	if (rc < 0)
+		return iol_fail(-rc, "can't start a data thread: %s", strerror(-rc));
 	pthread_mutex_lock(&th->lock);
 	while (!th->up)
 		pthread_cond_wait(&th->cond, &th->lock);
