@@ -236,21 +236,6 @@ int iol_packed_pop_saved(struct iol_ring *r, const struct iol_track_replay *save
 	return 0;
 }
 
-/*
- * A run of chains that the driver can take for used from its last alone: with IN_ORDER, and nothing
- * written to any (virtio 1.3, 2.8.8: of those skipped, the driver thinks that they were filled).
- */
-static unsigned int run_length(const struct iol_ring *r, unsigned int i)
-{
-	unsigned int n = 1;
-
-	if (r->in_order)
-		while (i + n < r->nbatch && !(r->state[r->batch[i + n - 1].id] & CHAIN_WRITABLE) &&
-		       !(r->state[r->batch[i + n].id] & CHAIN_WRITABLE))
-			n++;
-	return n;
-}
-
 bool iol_packed_wants_call(const struct iol_ring *r, unsigned int entries)
 {
 	struct vring_packed_desc_event e;
@@ -321,7 +306,7 @@ unsigned int iol_packed_publish(struct iol_ring *r)
 	for (i = 0; i < r->nbatch; i += run) {
 		const struct ring_used *last;
 
-		run = run_length(r, i);
+		run = ring_run_length(r, i);
 		last = &r->batch[i + run - 1];
 		d = &r->pdesc[p.pos];
 		d->id = last->id;

@@ -287,6 +287,22 @@ static inline int ring_walk_end(const struct ring_walk *w, struct iovec *iov,
 }
 
 /*
+ * A run of chains that the driver can take for used from its last alone: with IN_ORDER, and nothing
+ * written to any (virtio 1.3, 2.7.9 and 2.8.8: of those skipped, the driver thinks that they were
+ * filled).
+ */
+static inline unsigned int ring_run_length(const struct iol_ring *r, unsigned int i)
+{
+	unsigned int n = 1;
+
+	if (r->in_order)
+		while (i + n < r->nbatch && !(r->state[r->batch[i + n - 1].id] & CHAIN_WRITABLE) &&
+		       !(r->state[r->batch[i + n].id] & CHAIN_WRITABLE))
+			n++;
+	return n;
+}
+
+/*
  * Whether a notification is wanted at @event, when the index went from @old to @new
  * (virtio 1.3, 2.7.7.2 and 2.7.10; all wraps at 65536).
  */

@@ -164,21 +164,6 @@ int iol_split_pop_head(struct iol_ring *r, uint16_t head, struct iol_chain *chai
 	return rc;
 }
 
-/*
- * A run of chains that the driver can take for used from its last alone: with IN_ORDER, and nothing
- * written to any (virtio 1.3, 2.7.9: of those skipped, the driver thinks that they were filled).
- */
-static unsigned int run_length(const struct iol_ring *r, unsigned int i)
-{
-	unsigned int n = 1;
-
-	if (r->in_order)
-		while (i + n < r->nbatch && !(r->state[r->batch[i + n - 1].id] & CHAIN_WRITABLE) &&
-		       !(r->state[r->batch[i + n].id] & CHAIN_WRITABLE))
-			n++;
-	return n;
-}
-
 static void log_used(struct iol_ring *r, uint16_t from, unsigned int n)
 {
 	for (; n; n--, from++) {
@@ -216,7 +201,7 @@ unsigned int iol_split_publish(struct iol_ring *r)
 	}
 	if (unlikely(r->in_order)) {
 		for (i = 0; i < n; i += run) {
-			run = run_length(r, i);
+			run = ring_run_length(r, i);
 			r->used->ring[(uint16_t)(old + i) & mask] =
 				(struct vring_used_elem){ .id = r->batch[i + run - 1].id,
 							  .len = r->batch[i + run - 1].len };
