@@ -160,6 +160,23 @@ static void the_dirty_log(void **state)
 
 /* ---- inflight ---- */
 
+/* Ask for a log of @in's rings, which is then what the back end says, and map it; its descriptor. */
+static int get_inflight(struct peer *p, struct vhost_user_inflight *in, void **map)
+{
+	struct iol_wire_rx rx;
+	int fd;
+
+	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, in, sizeof(*in), NULL, 0), 0);
+	assert_int_equal(peer_answer(p, &rx), 1);
+	assert_int_equal(rx.msg.hdr.size, sizeof(*in));
+	assert_int_equal(rx.msg.nfds, 1);
+	*in = rx.msg.payload.inflight;
+	fd = iol_msg_take_fd(&rx.msg);
+	*map = mmap(NULL, in->mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(*map, MAP_FAILED);
+	return fd;
+}
+
 static void the_inflight_buffer(void **state)
 {
 	struct peer *p = *state;
@@ -167,17 +184,12 @@ static void the_inflight_buffer(void **state)
 	struct iol_driver_ring *d = peer_driver(p, 0);
 	const struct iol_driver_seg seg = { GPA + 0x8000, 16, true };
 	struct iol_chain chain;
-	struct iol_wire_rx rx;
+	void *map;
 	int fd;
 
 	peer_negotiate(p, V1 | PROTO);
-	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, &in, sizeof(in), NULL, 0), 0);
-	assert_int_equal(peer_answer(p, &rx), 1);
-	assert_int_equal(rx.msg.hdr.size, sizeof(in));
-	assert_int_equal(rx.msg.nfds, 1);
-	in = rx.msg.payload.inflight;
+	fd = get_inflight(p, &in, &map);
 	assert_true(in.mmap_size >= QUEUES * SIZE * 16);
-	fd = iol_msg_take_fd(&rx.msg);
 	peer_share_memory(p);
 	in.num_queues++;
 	assert_int_not_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), fd), 0);
@@ -207,6 +219,7 @@ static void the_inflight_buffer(void **state)
 	iol_ring_publish(peer_ring(p, 0));
 	assert_int_equal(peer_get_base(p, 0), 1);
 	iol_driver_destroy(&d);
+	munmap(map, in.mmap_size);
 	close(fd);
 }
 
@@ -216,16 +229,12 @@ static void the_log_outlives_a_connection(void **state)
 	struct peer *p = *state;
 	struct vhost_user_inflight in = { .num_queues = 1, .queue_size = SIZE };
 	const struct iol_log_split *log;
-	struct iol_wire_rx rx;
+	void *map;
 	int fd;
 
 	peer_negotiate(p, V1 | PROTO);
-	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, &in, sizeof(in), NULL, 0), 0);
-	assert_int_equal(peer_answer(p, &rx), 1);
-	in = rx.msg.payload.inflight;
-	fd = iol_msg_take_fd(&rx.msg);
-	log = mmap(NULL, in.mmap_size, PROT_READ, MAP_SHARED, fd, 0);
-	assert_ptr_not_equal(log, MAP_FAILED);
+	fd = get_inflight(p, &in, &map);
+	log = map;
 	peer_share_memory(p);
 	assert_int_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), fd), 0);
 	peer_start_ring(p, 0);
@@ -240,7 +249,7 @@ static void the_log_outlives_a_connection(void **state)
 	peer_start_ring(p, 0);
 	assert_int_equal(peer_get_base(p, 0), 0);
 	assert_int_equal(log->version, 0);
-	munmap((void *)log, in.mmap_size);
+	munmap(map, in.mmap_size);
 	close(fd);
 }
 
@@ -253,21 +262,15 @@ static void a_started_queue_tells_what_is_left(void **state)
 	const struct iol_driver_seg seg = { GPA + 0x8000, 16, true };
 	struct iol_log_split *log;
 	struct iol_chain chain[2];
-	struct iol_wire_rx rx;
-	uint8_t *map;
+	void *map;
 	uint64_t left;
 	int fd;
 
 	peer_negotiate(p, V1 | PROTO);
-	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, &in, sizeof(in), NULL, 0), 0);
-	assert_int_equal(peer_answer(p, &rx), 1);
-	in = rx.msg.payload.inflight;
-	fd = iol_msg_take_fd(&rx.msg);
-	map = mmap(NULL, in.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_ptr_not_equal(map, MAP_FAILED);
+	fd = get_inflight(p, &in, &map);
 	peer_share_memory(p);
 	assert_int_equal(peer_ask(p, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), fd), 0);
-	log = (struct iol_log_split *)(void *)(map + p->dev->inflight->stride);
+	log = (struct iol_log_split *)(void *)((uint8_t *)map + p->dev->inflight->stride);
 	/* Two are taken and not given back, and the queue is disabled, as it is when storage hangs. */
 	peer_start_ring(p, 1);
 	assert_int_equal(p->replay[1], UINT64_MAX);
@@ -450,18 +453,14 @@ static void a_log_that_was_not_read_stays(void **state)
 	struct vhost_user_inflight in = { .num_queues = 1, .queue_size = SIZE };
 	struct iol_log_split *log;
 	struct iol_chain chain;
-	struct iol_wire_rx rx;
+	void *map;
 	int fd;
 
 	peer_negotiate(p, IOMMU);
 	peer_share_memory(p);
 	peer_give_channel(p);
-	assert_int_equal(peer_post(p, VHOST_USER_GET_INFLIGHT_FD, 0, &in, sizeof(in), NULL, 0), 0);
-	assert_int_equal(peer_answer(p, &rx), 1);
-	in = rx.msg.payload.inflight;
-	fd = iol_msg_take_fd(&rx.msg);
-	log = mmap(NULL, in.mmap_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_ptr_not_equal(log, MAP_FAILED);
+	fd = get_inflight(p, &in, &map);
+	log = map;
 	log->version = IOL_TRACK_VERSION;
 	log->desc_num = SIZE;
 	log->desc[3].inflight = 1;
@@ -474,7 +473,7 @@ static void a_log_that_was_not_read_stays(void **state)
 	peer_get_base(p, 0);
 	assert_int_equal(log->version, IOL_TRACK_VERSION);
 	assert_int_equal(log->desc[3].inflight, 1);
-	munmap(log, in.mmap_size);
+	munmap(map, in.mmap_size);
 	close(fd);
 }
 
