@@ -146,6 +146,18 @@ int opt_bool(const char *what, const char *text, bool *out)
 	return iol_fail(EINVAL, "%s must be on or off, not \"%s\"", what, text);
 }
 
+int opt_uint(const char *what, const char *text, unsigned int min, unsigned int max,
+	     unsigned int *out)
+{
+	uint64_t n;
+	int rc;
+
+	rc = iol_parse_uint(what, text, min, max, &n);
+	if (!rc)
+		*out = (unsigned int)n;
+	return rc;
+}
+
 int opt_ms(const char *what, const char *text, unsigned int *out)
 {
 	size_t digits = strspn(text, "0123456789");

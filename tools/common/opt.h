@@ -63,6 +63,10 @@ int opt_keyval(char **list, char **key, char **value);
 /** opt_bool() - on, off, yes, no, true, false; NULL is on. 0 or -EINVAL with the sentence set. */
 int opt_bool(const char *what, const char *text, bool *out);
 
+/** opt_uint() - A whole number from @min to @max: 0, or -EINVAL or -ERANGE with the sentence set. */
+int opt_uint(const char *what, const char *text, unsigned int min, unsigned int max,
+	     unsigned int *out);
+
 /** opt_ms() - A time such as "30", "30s" or "500ms", in milliseconds, from 1 ms to an hour. */
 int opt_ms(const char *what, const char *text, unsigned int *out);
 

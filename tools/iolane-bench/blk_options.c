@@ -128,18 +128,6 @@ static int parse_seconds(const char *what, const char *text, double *out)
 	return 0;
 }
 
-static int parse_number(const char *what, const char *text, uint64_t min, uint64_t max,
-			unsigned int *out)
-{
-	uint64_t v;
-	int rc;
-
-	rc = iol_parse_uint(what, text, min, max, &v);
-	if (!rc)
-		*out = (unsigned int)v;
-	return rc;
-}
-
 static int keep(const char *what, const char *text, const char **list, unsigned int *n,
 		unsigned int max)
 {
@@ -174,7 +162,7 @@ static int take_text(int option, const char *text, struct blk_options *o)
 	case O_SIZE:
 		return iol_parse_size("--size", text, &o->size);
 	case O_PID:
-		rc = parse_number("--backend-pid", text, 1, INT32_MAX, &pid);
+		rc = opt_uint("--backend-pid", text, 1, INT32_MAX, &pid);
 		o->backend_pid = (pid_t)pid;
 		return rc;
 	case O_CPU:
@@ -192,15 +180,15 @@ static int take_number(int option, const char *text, struct blk_options *o)
 {
 	switch (option) {
 	case O_READ_PERCENT:
-		return parse_number("--read-percent", text, 0, 100, &o->read_percent);
+		return opt_uint("--read-percent", text, 0, 100, &o->read_percent);
 	case O_DEPTH:
-		return parse_number("--iodepth", text, 1, BLK_DEPTH_MAX, &o->depth);
+		return opt_uint("--iodepth", text, 1, BLK_DEPTH_MAX, &o->depth);
 	case O_QUEUES:
-		return parse_number("--queues", text, 1, BLK_QUEUES_MAX, &o->queues);
+		return opt_uint("--queues", text, 1, BLK_QUEUES_MAX, &o->queues);
 	case O_THREADS:
-		return parse_number("--threads", text, 1, BLK_QUEUES_MAX, &o->threads);
+		return opt_uint("--threads", text, 1, BLK_QUEUES_MAX, &o->threads);
 	case O_ROUNDS:
-		return parse_number("--rounds", text, 1, BENCH_ROUNDS_MAX, &o->rounds);
+		return opt_uint("--rounds", text, 1, BENCH_ROUNDS_MAX, &o->rounds);
 	case O_RUNTIME:
 		return parse_seconds("--runtime", text, &o->runtime);
 	case O_RAMP:

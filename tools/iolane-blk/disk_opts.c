@@ -93,13 +93,7 @@ static int set_mode(struct disk_opts *o, const char *what, const char *value)
 
 static int set_queues(struct disk_opts *o, const char *what, const char *value)
 {
-	uint64_t n;
-	int rc;
-
-	rc = iol_parse_uint(what, value ? value : "", 1, IOL_BLK_QUEUES_MAX, &n);
-	if (!rc)
-		o->queues = (unsigned int)n;
-	return rc;
+	return opt_uint(what, value ? value : "", 1, IOL_BLK_QUEUES_MAX, &o->queues);
 }
 
 static int set_block_size(struct disk_opts *o, const char *what, const char *value)

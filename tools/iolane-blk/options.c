@@ -118,18 +118,6 @@ static int set_control(struct options *o, const char *value)
 	return ctl_address("--control", value, &addr);
 }
 
-static int set_number(const char *what, const char *value, unsigned int min, unsigned int max,
-		      unsigned int *out)
-{
-	uint64_t n;
-	int rc;
-
-	rc = iol_parse_uint(what, value, min, max, &n);
-	if (!rc)
-		*out = (unsigned int)n;
-	return rc;
-}
-
 /* The options of the one disk, which go together with no --disk. */
 static int set_single(struct disk_opts *single, int id, const char *value)
 {
@@ -146,9 +134,9 @@ static int set_option(struct options *o, struct disk_opts *single, int id, const
 	case OPT_DISK:
 		return add_disk(o, value);
 	case OPT_THREADS:
-		return set_number("--threads", value, 1, 64, &o->threads.num);
+		return opt_uint("--threads", value, 1, 64, &o->threads.num);
 	case OPT_POLL_US:
-		return set_number("--poll-us", value, 0, POLL_US_MAX, &o->threads.poll_us);
+		return opt_uint("--poll-us", value, 0, POLL_US_MAX, &o->threads.poll_us);
 	case OPT_ENGINE:
 		return set_engine(o, value);
 	case OPT_SQPOLL:
