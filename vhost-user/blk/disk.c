@@ -119,7 +119,7 @@ void iol_disk_unref(struct iol_disk *disk)
 		return;
 	if (disk->stats)
 		munmap(disk->stats, disk->num_queues * sizeof(*disk->stats));
-	iol_image_unref(&disk->image);
+	iol_image_close(&disk->image);
 	iol_overlap_fini(&disk->writes);
 	pthread_mutex_destroy(&disk->lock);
 	free(disk->name);

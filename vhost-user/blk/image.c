@@ -32,7 +32,6 @@ int iol_image_open(const struct iol_disk_spec *spec, struct iol_image **out)
 
 	if (!image)
 		return iol_fail(ENOMEM, "no memory for image %s", spec->file);
-	image->refs = 1;
 	image->fd = -1;
 	image->block_size = 512;
 	image->physical_size = 512;
@@ -66,21 +65,15 @@ int iol_image_open(const struct iol_disk_spec *spec, struct iol_image **out)
 	*out = image;
 	return 0;
 fail:
-	iol_image_unref(&image);
+	iol_image_close(&image);
 	return rc;
 }
 
-struct iol_image *iol_image_ref(struct iol_image *image)
-{
-	__atomic_fetch_add(&image->refs, 1, __ATOMIC_RELAXED);
-	return image;
-}
-
-void iol_image_unref(struct iol_image **p)
+void iol_image_close(struct iol_image **p)
 {
 	struct iol_image *image = iol_take_ptr(*p);
 
-	if (!image || __atomic_sub_fetch(&image->refs, 1, __ATOMIC_ACQ_REL))
+	if (!image)
 		return;
 	iol_close(&image->fd);
 	free(image->path);

@@ -40,7 +40,6 @@ struct iol_image {
 	const struct iol_image_ops *ops;
 	char *path;
 	int fd;
-	unsigned int refs;
 	bool null, device, direct, iopoll, resident, read_only;
 	bool discard, unmap, secure_erase;
 	uint64_t size;
@@ -48,13 +47,11 @@ struct iol_image {
 	uint32_t mem_align, off_align;
 };
 
-/** iol_image_open() - Open what a spec's file names and check it. One reference. */
+/** iol_image_open() - Open what a spec's file names and check it. */
 int iol_image_open(const struct iol_disk_spec *spec, struct iol_image **image);
 
-struct iol_image *iol_image_ref(struct iol_image *image);
-
-/** iol_image_unref() - The last reference closes it. Nulls *@image; NULL is fine. */
-void iol_image_unref(struct iol_image **image);
+/** iol_image_close() - Nulls *@image; NULL is fine. */
+void iol_image_close(struct iol_image **image);
 
 /* The kinds; each fills in an image whose path is set. */
 int iol_image_file_open(struct iol_image *image, const struct iol_disk_spec *spec);
