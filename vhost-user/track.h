@@ -107,7 +107,8 @@ struct iol_track {
 };
 
 /**
- * iol_track_start() - Begin to track a ring, and find out what the process before left of it.
+ * iol_track_start_split(), iol_track_start_packed() - Begin to track a ring, and find out what the
+ * process before left of it.
  * @used_idx: split: the index in the used ring. @ring: packed: the descriptor ring.
  * @pos: where the ring would go on without a log; changed to what the log says.
  *

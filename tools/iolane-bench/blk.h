@@ -45,7 +45,7 @@ struct blk_options {
 int blk_options_parse(int argc, char **argv, struct blk_options *o);
 bool blk_writes(const struct blk_options *o);
 bool blk_reads(const struct blk_options *o);
-/** blk_options_name() - The mode's name, as --rw takes it. */
+/** blk_rw_name() - The mode's name, as --rw takes it. */
 const char *blk_rw_name(enum blk_rw rw);
 /** blk_options_json() - Every setting of the load, for the manifest. */
 struct json_object *blk_options_json(const struct blk_options *o);
