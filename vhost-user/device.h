@@ -31,7 +31,6 @@ struct iol_queue {
 	struct iol_device *dev;
 	unsigned int index;
 	struct iol_ring *ring;
-	void *priv;
 	/* Control thread. */
 	bool started;
 	bool running;
@@ -113,10 +112,7 @@ void iol_device_update_notify(struct iol_device *dev);
 int iol_queue_init(struct iol_queue *q, struct iol_device *dev, unsigned int index);
 void iol_queue_fini(struct iol_queue *q);
 
-/** iol_queue_enabled() - By SET_VRING_ENABLE, or from the start without protocol features. */
-bool iol_queue_enabled(const struct iol_queue *q);
-
-/** iol_queue_update() - Bring ->running in line with ->started and iol_queue_enabled(). */
+/** iol_queue_update() - Bring ->running in line with ->started and ->enable. */
 int iol_queue_update(struct iol_queue *q);
 
 /** iol_queue_park() - Take a running queue from its data thread, for a change; else nothing. */

@@ -38,16 +38,6 @@ int iol_queue_kick_fd(const struct iol_queue *q)
 	return q->kick;
 }
 
-void iol_queue_set_priv(struct iol_queue *q, void *priv)
-{
-	q->priv = priv;
-}
-
-void *iol_queue_priv(const struct iol_queue *q)
-{
-	return q->priv;
-}
-
 static void signal_fd(int fd, bool may_block)
 {
 	const uint64_t one = 1;
@@ -74,7 +64,8 @@ void iol_queue_fail(struct iol_queue *q)
 	signal_fd(q->err, true);
 }
 
-bool iol_queue_enabled(const struct iol_queue *q)
+/* By SET_VRING_ENABLE, or from the start without protocol features. */
+static bool enabled(const struct iol_queue *q)
 {
 	if (q->enable == IOL_ENABLE_UNSET)
 		return !iol_device_has(q->dev, VHOST_USER_F_PROTOCOL_FEATURES);
@@ -185,7 +176,7 @@ static int run(struct iol_queue *q)
 
 int iol_queue_update(struct iol_queue *q)
 {
-	bool wanted = q->started && iol_queue_enabled(q);
+	bool wanted = q->started && enabled(q);
 
 	if (q->running && !wanted)
 		iol_queue_park(q);

@@ -111,7 +111,7 @@ static int wait_accept(struct iol_frontend *fe)
 	}
 }
 
-int iol_fe_open(struct iol_frontend *fe)
+static int open_socket(struct iol_frontend *fe)
 {
 	int fd = fe->listen ? wait_accept(fe) : wait_connect(fe);
 
@@ -143,7 +143,7 @@ static int connect_path(struct iol_frontend *fe, const char *path)
 	if (!fe->path)
 		return iol_fail(ENOMEM, "out of memory for a front end");
 	fe->can_reconnect = true;
-	return iol_fe_open(fe);
+	return open_socket(fe);
 }
 
 int iol_frontend_new(const struct iol_frontend_spec *spec, struct iol_frontend **fep)
@@ -214,7 +214,7 @@ int iol_frontend_reconnect(struct iol_frontend *fe)
 	if (!fe->can_reconnect)
 		return iol_fail(ENOTSUP,
 				"a front end that was given a socket cannot connect again");
-	rc = iol_fe_open(fe);
+	rc = open_socket(fe);
 	if (rc < 0 || !fe->negotiated)
 		return rc;
 	rc = iol_frontend_negotiate(fe, features, features);

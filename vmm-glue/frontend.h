@@ -59,9 +59,6 @@ struct iol_frontend {
 
 /* ---- connection.c ---- */
 
-/** iol_fe_open() - Connect, or wait for a connection. */
-int iol_fe_open(struct iol_frontend *fe);
-
 /** iol_fe_lose() - Close what is no good any more. Return: @rc, the sentence is left alone. */
 int iol_fe_lose(struct iol_frontend *fe, int rc);
 

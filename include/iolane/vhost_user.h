@@ -138,10 +138,6 @@ void iol_queue_call(struct iol_queue *q);
  */
 void iol_queue_fail(struct iol_queue *q);
 
-/** iol_queue_set_priv(), iol_queue_priv() - A pointer of the device's own. */
-void iol_queue_set_priv(struct iol_queue *q, void *priv);
-void *iol_queue_priv(const struct iol_queue *q);
-
 /* ---- devices ---- */
 
 /**

@@ -95,7 +95,8 @@ void iol_blk_req_give(struct iol_blk_req *req)
 	e->ops->queue(e, &req->io);
 }
 
-void iol_blk_req_issue(struct iol_blk_req *req)
+/* A kept request goes to storage: the first time, or when no longer held. */
+static void issue(struct iol_blk_req *req)
 {
 	if (req->op <= IOL_BLK_OP_WRITE)
 		iol_blk_transfer_issue(req);
@@ -152,7 +153,7 @@ void iol_blk_req_issue_all(struct iol_blk_thread *th, struct iol_blk_req *list)
 		th->released = req->next_held;
 		if (!th->released)
 			th->released_tail = &th->released;
-		iol_blk_req_issue(req);
+		issue(req);
 	}
 	th->releasing = false;
 }

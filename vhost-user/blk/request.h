@@ -120,9 +120,6 @@ int iol_blk_req_keep(struct iol_blk_req *req);
 /** iol_blk_req_give() - @req's operation goes to the engine that is best for it. */
 void iol_blk_req_give(struct iol_blk_req *req);
 
-/** iol_blk_req_issue() - A kept request goes to storage: the first time, or when no longer held. */
-void iol_blk_req_issue(struct iol_blk_req *req);
-
 /** iol_blk_req_cancel() - Ask that @req, which is kept, ends. */
 void iol_blk_req_cancel(struct iol_blk_req *req);
 
