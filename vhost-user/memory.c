@@ -5,7 +5,6 @@
 #include "vhost-user/sigbus.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <stdlib.h>

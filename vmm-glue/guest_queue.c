@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #define PACKED_BASE 0x80008000u
 #define DESC_BYTES  16

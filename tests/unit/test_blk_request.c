@@ -2,7 +2,6 @@
 /* Requests of every type, on every engine and kind of ring, well and badly made. */
 #include "blk_rig.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <setjmp.h>

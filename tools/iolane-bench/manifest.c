@@ -5,7 +5,6 @@
 #include "base/error.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>

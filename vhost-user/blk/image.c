@@ -3,7 +3,6 @@
 
 #include "base/error.h"
 #include "base/own.h"
-#include "base/units.h"
 
 #include <errno.h>
 #include <inttypes.h>
