@@ -197,7 +197,7 @@ class Usage(Bench):
         self.assertEqual(run([BENCH]).returncode, USAGE)
 
     def test_help_fits_a_screen(self):
-        for arguments in ([BENCH, "--help"], [BENCH, "blk", "--help"]):
+        for arguments in ([BENCH, "--help"], [BENCH, "blk", "--help"], [BENCH, "net", "--help"]):
             out = self.good(run(arguments)).splitlines()
             self.assertLessEqual(len(out), 40)
             self.assertLessEqual(max(map(len, out)), 90)
@@ -207,10 +207,11 @@ class Usage(Bench):
 class Words(Bench):
     def test_the_manual_page_names_every_option(self):
         documented = programs.documented_options("iolane-bench")
-        told = self.good(run([BENCH, "blk", "--help"])).split("Exit status")[0]
-        options = set(re.findall(r"--[a-z][a-z-]+", told))
-        self.assertGreater(len(options), 20)
-        self.assertEqual(options - documented, set())
+        for verb, least in (("blk", 20), ("net", 13)):
+            told = self.good(run([BENCH, verb, "--help"])).split("Exit status")[0]
+            options = set(re.findall(r"--[a-z][a-z-]+", told))
+            self.assertGreater(len(options), least)
+            self.assertEqual(options - documented, set())
 
     def test_completion(self):
         lines = {
@@ -219,6 +220,8 @@ class Words(Bench):
             "iolane bench b": "blk",
             "iolane bench blk --verif": "--verify",
             "iolane bench blk --js": "--json",
+            "iolane bench n": "net",
+            "iolane-bench net --bur": "--burst=",
         }
         self.assertEqual(programs.completions(lines), lines)
 

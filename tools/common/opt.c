@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SECONDS_MAX 86400
+
 static size_t count_opts(const struct opt *opts)
 {
 	size_t n = 0;
@@ -156,6 +158,19 @@ int opt_uint(const char *what, const char *text, unsigned int min, unsigned int 
 	if (!rc)
 		*out = (unsigned int)n;
 	return rc;
+}
+
+int opt_seconds(const char *what, const char *text, double *out)
+{
+	char *end;
+	double v;
+
+	v = strtod(text, &end);
+	if (end == text || *end || !(v >= 0 && v <= SECONDS_MAX))
+		return iol_fail(EINVAL, "%s must be seconds, from 0 to %d, not \"%s\"", what,
+				SECONDS_MAX, text);
+	*out = v;
+	return 0;
 }
 
 int opt_ms(const char *what, const char *text, unsigned int *out)

@@ -67,6 +67,9 @@ int opt_bool(const char *what, const char *text, bool *out);
 int opt_uint(const char *what, const char *text, unsigned int min, unsigned int max,
 	     unsigned int *out);
 
+/** opt_seconds() - A number of seconds, fractions allowed, of at most a day. 0 or -EINVAL, sentence set. */
+int opt_seconds(const char *what, const char *text, double *out);
+
 /** opt_ms() - A time such as "30", "30s" or "500ms", in milliseconds, from 1 ms to an hour. */
 int opt_ms(const char *what, const char *text, unsigned int *out);
 

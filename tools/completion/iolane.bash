@@ -14,7 +14,7 @@ _iolane_value() {
   --cache) mapfile -t COMPREPLY < <(compgen -W 'writeback writethrough none' -- "$2") ;;
   --engine) mapfile -t COMPREPLY < <(compgen -W 'auto io_uring pool' -- "$2") ;;
   --block-size) mapfile -t COMPREPLY < <(compgen -W '512 4096' -- "$2") ;;
-  --socket-path | --blk-file | --control | --socket)
+  --socket-path | --blk-file | --control | --socket | --tx | --rx)
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -f -- "$2")
     ;;
@@ -53,7 +53,7 @@ _iolane() {
     ;;
   esac
   case $previous in
-  --socket-path | --blk-file | --control | --cache | --engine | --block-size)
+  --socket-path | --blk-file | --control | --cache | --engine | --block-size | --tx | --rx)
     _iolane_value "$previous" "$word"
     return
     ;;
@@ -61,7 +61,7 @@ _iolane() {
 
   local choices=''
   if [ "$program" = iolane-bench ] && [ ${#words[@]} -eq 2 ]; then
-    choices='blk --help --version'
+    choices='blk net --help --version'
   elif [ "$program" = iolane-bench ]; then
     choices=$(_iolane_options "$program" "${words[1]}")
   elif [ "$program" != iolane ]; then
@@ -72,7 +72,7 @@ _iolane() {
     [ ${#words[@]} -eq 3 ] && choices='blk bench'
     [ ${#words[@]} -eq 4 ] && choices='add del list resize stats'
   elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
-    choices='blk --help --version'
+    choices='blk net --help --version'
   elif [ "${words[1]}" = bench ]; then
     choices=$(_iolane_options iolane-bench "${words[2]}")
   elif [ "${words[1]}" = blk ] && [ ${#words[@]} -eq 3 ]; then

@@ -25,6 +25,7 @@ extern volatile int bench_interrupted;
 /**
  * struct bench_result - What one run measured; a negative number means not measured.
  * @seconds: the time counted. @ops: requests (or packets) completed in it. @lat: in nanoseconds.
+ * @sent, @received: packets in the whole run; 0 and 0 for requests.
  * @backend_cpu: cores that the back end used (1 is a whole core).
  * @idle_cpu: the same while its device was started and idle.
  * @rss_kib: its resident memory besides shared memory, that is besides the guest's.
@@ -33,6 +34,7 @@ extern volatile int bench_interrupted;
 struct bench_result {
 	double seconds;
 	uint64_t ops, bytes;
+	uint64_t sent, received;
 	double backend_cpu, idle_cpu, rss_kib, start_ms;
 	struct iol_hist lat;
 };
@@ -57,6 +59,18 @@ void bench_default_cpus(cpu_set_t *load, cpu_set_t *backend);
 int64_t bench_proc_cpu_ns(pid_t pid);
 /** bench_proc_rss_kib() - Resident anonymous and file memory of @pid, or -1. */
 double bench_proc_rss_kib(pid_t pid);
+/** bench_proc_peer() - The process at the other end of a Unix socket, or -1. */
+pid_t bench_proc_peer(int fd);
+
+/** struct bench_usage - CPU time of a process at a time. */
+struct bench_usage {
+	int64_t cpu;
+	uint64_t at;
+};
+
+void bench_usage_look(struct bench_usage *u, pid_t pid);
+/** bench_usage_cores() - How many cores it used from @a to @b, or -1. */
+double bench_usage_cores(const struct bench_usage *a, const struct bench_usage *b);
 
 /* ---- backend.c: a back end that the bench starts ---- */
 
@@ -134,9 +148,13 @@ struct json_object *bench_manifest_image(const char *path);
 
 /* ---- report.c ---- */
 
-/** struct bench_words - How a verb calls its rate: "iops" (JSON) and "IOPS" (people). */
+/**
+ * struct bench_words - How a verb calls its rate: "iops" (JSON) and "IOPS" (people).
+ * @packets: bandwidth is in bits, and packets may be lost.
+ */
 struct bench_words {
 	const char *rate_key, *rate_name;
+	bool packets;
 };
 
 struct json_object *bench_run_json(const struct bench_words *w, const char *name, int round,
@@ -156,5 +174,6 @@ void bench_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* ---- the verbs ---- */
 
 int bench_blk(int argc, char **argv);
+int bench_net(int argc, char **argv);
 
 #endif

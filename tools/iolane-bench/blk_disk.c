@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define FEATURE(bit)  (1ull << (bit))
 #define RING_SIZE_MIN 256
@@ -232,44 +231,19 @@ void blk_disk_close(struct blk_disk **disk)
 
 pid_t blk_disk_peer(const struct blk_disk *d)
 {
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(iol_frontend_fd(d->fe), SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return -1;
-	return cred.pid > 0 ? cred.pid : -1;
+	return bench_proc_peer(iol_frontend_fd(d->fe));
 }
 
 /* ---- watching a run from the main thread ---- */
 
-/* CPU time over the time between two looks at it. */
-struct usage {
-	int64_t cpu;
-	uint64_t at;
-};
-
-static void look_at_usage(struct usage *u, pid_t pid)
-{
-	u->cpu = bench_proc_cpu_ns(pid);
-	u->at = iol_now();
-}
-
-static double cores(const struct usage *a, const struct usage *b)
-{
-	/* A process that is gone, or that we may not look at, has used nothing that we know of. */
-	if (a->cpu < 0 || b->cpu < a->cpu || b->at <= a->at)
-		return -1;
-	return (double)(b->cpu - a->cpu) / (double)(b->at - a->at);
-}
-
 int blk_disk_idle(struct blk_disk *d, double seconds, pid_t pid, struct bench_result *r)
 {
 	uint64_t end = iol_now() + (uint64_t)(seconds * 1e9);
-	struct usage first, last;
+	struct bench_usage first, last;
 	int rc;
 
 	bench_progress("idle for %.1f s", seconds);
-	look_at_usage(&first, pid);
+	bench_usage_look(&first, pid);
 	while (iol_now() < end && !bench_interrupted) {
 		uint64_t left = end - iol_now();
 
@@ -277,8 +251,8 @@ int blk_disk_idle(struct blk_disk *d, double seconds, pid_t pid, struct bench_re
 		if (rc < 0)
 			return rc;
 	}
-	look_at_usage(&last, pid);
-	r->idle_cpu = cores(&first, &last);
+	bench_usage_look(&last, pid);
+	r->idle_cpu = bench_usage_cores(&first, &last);
 	r->rss_kib = bench_proc_rss_kib(pid);
 	bench_progress(NULL);
 	return 0;
@@ -299,7 +273,7 @@ struct watch {
 	uint64_t start, last_change, last_done, last_shown;
 	int rc;
 	char error[256]; /* the first one: waiting for the end makes others */
-	struct usage first, last;
+	struct bench_usage first, last;
 };
 
 static void show(struct watch *w, uint64_t now, uint64_t done, uint64_t end)
@@ -383,15 +357,15 @@ static void watch_run(struct blk_disk *d, const struct blk_load_spec *spec, pid_
 		}
 		now = iol_now();
 		if (!w->first.at && now >= from)
-			look_at_usage(&w->first, pid);
+			bench_usage_look(&w->first, pid);
 		if (!w->last.at && (now >= end || bench_interrupted))
-			look_at_usage(&w->last, pid);
+			bench_usage_look(&w->last, pid);
 		/* A worker ends by itself, late on a busy machine, but only when something comes back. */
 		if (now >= end && now - end > GRACE_NS)
 			tell_all(d, false);
 	}
 	if (!w->last.at)
-		look_at_usage(&w->last, pid);
+		bench_usage_look(&w->last, pid);
 }
 
 static int run_workers(struct blk_disk *d, const struct blk_load_spec *spec, pid_t pid,
@@ -460,7 +434,7 @@ static void collect(const struct blk_disk *d, const struct watch *watch, struct 
 			r->seconds = seconds;
 		iol_hist_merge(&r->lat, &w->lat);
 	}
-	r->backend_cpu = cores(&watch->first, &watch->last);
+	r->backend_cpu = bench_usage_cores(&watch->first, &watch->last);
 }
 
 int blk_disk_load(struct blk_disk *d, pid_t pid, struct bench_result *r)

@@ -11,9 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECTOR      512
-#define BS_MAX      (16ull << 20)
-#define SECONDS_MAX 86400
+#define SECTOR 512
+#define BS_MAX (16ull << 20)
 
 static const char *const rw_names[] = {
 	[BLK_RANDREAD] = "randread", [BLK_RANDWRITE] = "randwrite", [BLK_RANDRW] = "randrw",
@@ -115,19 +114,6 @@ static int parse_rw(const char *text, enum blk_rw *rw)
 			text);
 }
 
-static int parse_seconds(const char *what, const char *text, double *out)
-{
-	char *end;
-	double v;
-
-	v = strtod(text, &end);
-	if (end == text || *end || !(v >= 0 && v <= SECONDS_MAX))
-		return iol_fail(EINVAL, "%s must be seconds, from 0 to %d, not \"%s\"", what,
-				SECONDS_MAX, text);
-	*out = v;
-	return 0;
-}
-
 static int keep(const char *what, const char *text, const char **list, unsigned int *n,
 		unsigned int max)
 {
@@ -190,11 +176,11 @@ static int take_number(int option, const char *text, struct blk_options *o)
 	case O_ROUNDS:
 		return opt_uint("--rounds", text, 1, BENCH_ROUNDS_MAX, &o->rounds);
 	case O_RUNTIME:
-		return parse_seconds("--runtime", text, &o->runtime);
+		return opt_seconds("--runtime", text, &o->runtime);
 	case O_RAMP:
-		return parse_seconds("--ramp", text, &o->ramp);
+		return opt_seconds("--ramp", text, &o->ramp);
 	case O_IDLE:
-		return parse_seconds("--idle", text, &o->idle);
+		return opt_seconds("--idle", text, &o->idle);
 	default:
 		return take_text(option, text, o);
 	}

@@ -19,6 +19,7 @@ static const char help[] =
 	"Measures virtio back ends from the guest's side, and the machine they run on.\n"
 	"\n"
 	"  blk        a vhost-user-blk back end, alone or beside others\n"
+	"  net        packets through a vhost-user-net back end\n"
 	"\n"
 	"  --help     this text; iolane-bench VERB --help says more\n"
 	"  --version  the version\n";
@@ -28,6 +29,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "blk", bench_blk },
+	{ "net", bench_net },
 };
 
 static void interrupt(int sig)

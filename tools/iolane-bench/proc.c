@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +36,30 @@ int64_t bench_proc_cpu_ns(pid_t pid)
 	if (pid <= 0 || clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &ts) < 0)
 		return -1;
 	return (int64_t)ts.tv_sec * (int64_t)IOL_NS_PER_S + ts.tv_nsec;
+}
+
+pid_t bench_proc_peer(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return -1;
+	return cred.pid > 0 ? cred.pid : -1;
+}
+
+void bench_usage_look(struct bench_usage *u, pid_t pid)
+{
+	u->cpu = bench_proc_cpu_ns(pid);
+	u->at = iol_now();
+}
+
+double bench_usage_cores(const struct bench_usage *a, const struct bench_usage *b)
+{
+	/* A process that is gone, or that we may not look at, has used nothing that we know of. */
+	if (a->cpu < 0 || b->cpu < a->cpu || b->at <= a->at)
+		return -1;
+	return (double)(b->cpu - a->cpu) / (double)(b->at - a->at);
 }
 
 double bench_proc_rss_kib(pid_t pid)

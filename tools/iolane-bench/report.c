@@ -30,6 +30,17 @@ static double mib_s(const struct bench_result *r)
 	return r->seconds > 0 ? (double)r->bytes / r->seconds / (1 << 20) : 0;
 }
 
+static double gbit_s(const struct bench_result *r)
+{
+	return r->seconds > 0 ? (double)r->bytes * 8 / r->seconds / 1e9 : 0;
+}
+
+/* The part of what was sent that did not arrive. More may arrive than was sent: a switch floods. */
+static double loss(const struct bench_result *r)
+{
+	return r->sent > r->received ? (double)(r->sent - r->received) / (double)r->sent : 0;
+}
+
 static double mean_us(const struct iol_hist *h)
 {
 	return h->count ? (double)h->sum / (double)h->count / US : 0;
@@ -51,7 +62,12 @@ struct json_object *bench_run_json(const struct bench_words *w, const char *name
 		json_object_object_add(o, "round", json_object_new_int(round));
 	if (r->seconds > 0) {
 		json_object_object_add(o, w->rate_key, number(bench_rate(r)));
-		json_object_object_add(o, "mib_s", number(mib_s(r)));
+		if (w->packets) {
+			json_object_object_add(o, "gbit_s", number(gbit_s(r)));
+			json_object_object_add(o, "loss", number(loss(r)));
+		} else {
+			json_object_object_add(o, "mib_s", number(mib_s(r)));
+		}
 		json_object_object_add(lat, "mean", number(mean_us(&r->lat)));
 		json_object_object_add(lat, "p50", number(quantile_us(&r->lat, 0.5)));
 		json_object_object_add(lat, "p99", number(quantile_us(&r->lat, 0.99)));
@@ -142,8 +158,12 @@ void bench_print_run(const struct bench_words *w, const struct bench_result *r)
 	char rate[32];
 
 	if (r->seconds > 0) {
-		printf("  %-10s %s, %.0f MiB/s\n", w->rate_name,
-		       rate_text(bench_rate(r), rate, sizeof(rate)), mib_s(r));
+		rate_text(bench_rate(r), rate, sizeof(rate));
+		if (w->packets)
+			printf("  %-10s %s, %.2f Gbit/s, %.4g %% lost\n", w->rate_name, rate,
+			       gbit_s(r), loss(r) * 100);
+		else
+			printf("  %-10s %s, %.0f MiB/s\n", w->rate_name, rate, mib_s(r));
 		printf("  %-10s mean %.1f us, p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n",
 		       "latency", mean_us(&r->lat), quantile_us(&r->lat, 0.5),
 		       quantile_us(&r->lat, 0.99), quantile_us(&r->lat, 0.999),

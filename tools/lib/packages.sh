@@ -20,6 +20,7 @@ guest qemu-utils         qemu-img           disk images, and the disk backend to
 guest busybox-static     busybox            userland of the test guest
 guest e2fsprogs          mkfs.ext4          the file system that the test guest makes
 guest python3            python3            drives the test guests
+test  dpdk-dev           dpdk-testpmd       a network backend that the benchmark is tested on
 test  git                git                tells which files are the project's
 test  clang              clang              second compiler, and the fuzzer
 test  libclang-rt-14-dev -                  clang's sanitizers and libFuzzer

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""iolane-bench net as its users meet it: through the ports of DPDK's forwarder, on bad input, and with a
+back end that takes packets and keeps them, or dies."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import programs
+from programs import BENCH, SOON, Sandbox, run, until
+
+TESTPMD = "dpdk-testpmd"
+FAILED, USAGE = 1, 2
+SHORT = ["--runtime=0.3", "--ramp=0.1"]
+
+
+def bench(*arguments):
+    return run([BENCH, "net", *arguments])
+
+
+class Forwarder:
+    """testpmd with two vhost ports and one thread, which needs neither huge pages nor a NIC."""
+
+    def __init__(self, box, mode):
+        self.ports = [f"{box.path}/v{i}" for i in range(2)]
+        self.log = open(f"{box.path}/testpmd.log", "w+b")
+        vdevs = [f"--vdev=net_vhost{i},iface={path},queues=1" for i, path in enumerate(self.ports)]
+        # It ends when its input does, so that is a pipe that stays open.
+        self.process = subprocess.Popen(
+            ["stdbuf", "-oL", TESTPMD, "--lcores=0@0-1,1@0-1", "--no-huge", "--no-shconf", "--no-pci", "-m", "128",
+             "--log-level=error", *vdevs, "--", "--nb-cores=1", f"--forward-mode={mode}",
+             "--no-flush-rx", "--auto-start", "--disable-link-check", "--total-num-mbufs=4096"],
+            stdin=subprocess.PIPE, stdout=self.log, stderr=self.log)
+
+    def __enter__(self):
+        def forwards():
+            if self.process.poll() is not None:
+                raise AssertionError(f"testpmd ended with {self.process.returncode}: {self.said()}")
+            return b"Press enter to exit" in self.said()
+        until("testpmd to forward", forwards)
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        if error[0]:
+            print(self.said()[-2000:].decode(errors="replace"), file=sys.stderr)
+        self.log.close()
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def through(self):
+        return [f"--tx={self.ports[0]}", f"--rx={self.ports[1]}"]
+
+
+class Net(unittest.TestCase):
+    def good(self, result):
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def bad(self, result, status, sentence):
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertIn(sentence, result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertEqual(result.stdout, "")
+
+
+class Through(Net):
+    def test_text_and_json(self):
+        loads = (
+            ["--size=64"],
+            ["--size=64", "--packed", "--burst=1"],
+            ["--size=1514", "--no-event-idx"],
+            ["--size=9000", "--mrg"],
+            ["--size=9000", "--packed"],
+            ["--size=imix", "--mrg", "--packed", "--burst=256"],
+        )
+        with Sandbox() as box, Forwarder(box, "io") as forwarder:
+            text = self.good(bench(*forwarder.through(), "--histogram", *SHORT))
+            for word in ("packets/s", "Gbit/s", "lost", "latency", "back end", "resident", "|#"):
+                self.assertIn(word, text)
+            for load in loads:
+                report = json.loads(self.good(bench(*forwarder.through(), "--json", *load, *SHORT)))
+                measured, = report["runs"]
+                settings = report["manifest"]["settings"]
+                size = {"imix": 64 * 7 + 590 * 4 + 1514}.get(settings["size"], settings["size"])
+                frames = 12 if settings["size"] == "imix" else 1
+                bits = measured["gbit_s"] * 1e9 / measured["pps"] / 8 / (size / frames)
+                self.assertAlmostEqual(bits, 1, delta=0.05, msg=load)
+                self.assertGreater(measured["backend_cpu"], 0)
+                self.assertLess(measured["loss"], 0.9)
+                self.assertLessEqual(measured["lat_us"]["p50"], measured["lat_us"]["max"])
+
+    def test_a_rate_is_kept(self):
+        with Sandbox() as box, Forwarder(box, "io") as forwarder:
+            for load in (["--rate=2k"], ["--rate=1k", "--size=4000", "--mrg"]):
+                report = json.loads(self.good(bench(*forwarder.through(), "--json", *load,
+                                                    "--runtime=1", "--ramp=0")))
+                measured, = report["runs"]
+                rate = report["manifest"]["settings"]["rate"]
+                # A machine that is busy elsewhere falls behind; it never runs ahead.
+                self.assertLessEqual(measured["pps"], rate * 1.01)
+                self.assertGreater(measured["pps"], rate / 4)
+                self.assertEqual(measured["loss"], 0)
+                self.assertGreater(measured["lat_us"]["mean"], 0)
+
+
+class Bad(Net):
+    def test_nothing_arrives(self):
+        with Sandbox() as box, Forwarder(box, "rxonly") as forwarder:
+            self.bad(bench(*forwarder.through(), *SHORT), FAILED, "not one of")
+
+    def test_a_back_end_that_dies(self):
+        with Sandbox() as box, Forwarder(box, "io") as forwarder:
+            killer = threading.Timer(2, forwarder.process.kill)
+            killer.start()
+            began = time.monotonic()
+            self.bad(bench(*forwarder.through(), "--runtime=100"), FAILED, "back end")
+            killer.join()
+            self.assertLess(time.monotonic() - began, SOON)
+
+    def test_bad_options(self):
+        for words, sentence in (
+            ([], "--tx=PATH"),
+            (["--tx=/x"], "--rx=PATH"),
+            (["--tx=/x", "--rx=/x"], "different ports"),
+            (["--tx=/x", "--rx=/y", "--size=63"], "--size"),
+            (["--tx=/x", "--rx=/y", "--size=9001"], "--size"),
+            (["--tx=/x", "--rx=/y", "--burst=0"], "--burst"),
+            (["--tx=/x", "--rx=/y", "--burst=257"], "--burst"),
+            (["--tx=/x", "--rx=/y", "--rate=0"], "--rate"),
+            (["--tx=/x", "--rx=/y", "--rate=5G"], "--rate"),
+            (["--tx=/x", "--rx=/y", "--runtime=0"], "--runtime=0"),
+            (["--tx=/x", "--rx=/y", "--pakced"], "did you mean --packed?"),
+            (["--tx=/x", "--rx=/y", "word"], "word"),
+        ):
+            self.bad(bench(*words), USAGE, sentence)
+
+    def test_a_disk_is_no_network(self):
+        with Sandbox() as box:
+            paths = [f"{box.path}/{i}" for i in range(2)]
+            with box.blk(*(word for path in paths
+                           for word in ("--disk", f"socket={path},file=null:1G"))) as backend:
+                for path in paths:
+                    backend.wait_connect(path)
+                self.bad(bench(f"--tx={paths[0]}", f"--rx={paths[1]}", *SHORT), FAILED,
+                         "took not one packet")
+
+
+if __name__ == "__main__":
+    if not shutil.which(TESTPMD):
+        print(f"not run: {TESTPMD} is not installed (Debian package dpdk-dev)")
+        sys.exit(77)
+    programs.main()

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "net.h"
+
+#include "base/error.h"
+#include "tools/common/opt.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RATE_MAX 1e9
+#define PID_MAX  (1u << 22) /* the kernel's own limit */
+
+enum {
+	O_TX = 1,
+	O_RX,
+	O_SIZE,
+	O_BURST,
+	O_RATE,
+	O_PACKED,
+	O_MRG,
+	O_NO_EVENT_IDX,
+	O_RUNTIME,
+	O_RAMP,
+	O_CPU,
+	O_PID,
+	O_HISTOGRAM,
+	O_JSON,
+	O_HELP,
+};
+
+static const struct opt options[] = {
+	{ .name = "tx", .arg = "PATH", .id = O_TX },
+	{ .name = "rx", .arg = "PATH", .id = O_RX },
+	{ .name = "size", .arg = "BYTES", .id = O_SIZE },
+	{ .name = "burst", .arg = "N", .id = O_BURST },
+	{ .name = "rate", .arg = "N", .id = O_RATE },
+	{ .name = "packed", .id = O_PACKED },
+	{ .name = "mrg", .id = O_MRG },
+	{ .name = "no-event-idx", .id = O_NO_EVENT_IDX },
+	{ .name = "runtime", .arg = "S", .id = O_RUNTIME },
+	{ .name = "ramp", .arg = "S", .id = O_RAMP },
+	{ .name = "cpu", .arg = "N", .id = O_CPU },
+	{ .name = "backend-pid", .arg = "PID", .id = O_PID },
+	{ .name = "histogram", .id = O_HISTOGRAM },
+	{ .name = "json", .id = O_JSON },
+	{ .name = "help", .id = O_HELP },
+	{ .name = NULL },
+};
+
+static int parse_size(const char *text, uint32_t *size)
+{
+	unsigned int n;
+	int rc;
+
+	*size = 0;
+	if (!strcmp(text, "imix"))
+		return 0;
+	rc = opt_uint("--size", text, NET_SIZE_MIN, NET_SIZE_MAX, &n);
+	*size = n;
+	return rc;
+}
+
+/* "max", or packets a second as a person writes them: 500k, 1.5M. */
+static int parse_rate(const char *text, double *rate)
+{
+	char *end;
+
+	*rate = 0;
+	if (!strcmp(text, "max"))
+		return 0;
+	*rate = strtod(text, &end);
+	if (end != text && (*end == 'k' || *end == 'M'))
+		*rate *= *end++ == 'k' ? 1e3 : 1e6;
+	if (end == text || *end || !(*rate >= 1 && *rate <= RATE_MAX))
+		return iol_fail(
+			EINVAL,
+			"--rate must be packets a second (such as 500k or 1.5M) or max, not "
+			"\"%s\"",
+			text);
+	return 0;
+}
+
+static bool *flag(int option, struct net_options *o)
+{
+	switch (option) {
+	case O_PACKED:
+		return &o->packed;
+	case O_MRG:
+		return &o->mrg;
+	case O_NO_EVENT_IDX:
+		return &o->no_event_idx;
+	case O_HISTOGRAM:
+		return &o->histogram;
+	case O_JSON:
+		return &o->json;
+	case O_HELP:
+		return &o->help;
+	default:
+		return NULL;
+	}
+}
+
+static int take_value(int option, const char *text, struct net_options *o)
+{
+	unsigned int n = 0;
+	int rc;
+
+	switch (option) {
+	case O_TX:
+		o->tx = text;
+		return 0;
+	case O_RX:
+		o->rx = text;
+		return 0;
+	case O_SIZE:
+		return parse_size(text, &o->size);
+	case O_BURST:
+		return opt_uint("--burst", text, 1, NET_BURST_MAX, &o->burst);
+	case O_RATE:
+		return parse_rate(text, &o->rate);
+	case O_RUNTIME:
+		return opt_seconds("--runtime", text, &o->runtime);
+	case O_RAMP:
+		return opt_seconds("--ramp", text, &o->ramp);
+	case O_CPU:
+		rc = opt_uint("--cpu", text, 0, CPU_SETSIZE - 1, &n);
+		o->cpu = (int)n;
+		o->have_cpu = true;
+		return rc;
+	default:
+		rc = opt_uint("--backend-pid", text, 1, PID_MAX, &n);
+		o->backend_pid = (pid_t)n;
+		return rc;
+	}
+}
+
+static int check(const struct net_options *o)
+{
+	if (!o->tx || !o->rx)
+		return iol_fail(EINVAL, "say where to send and where to receive: --tx=PATH and "
+					"--rx=PATH of two ports' sockets");
+	if (!strcmp(o->tx, o->rx))
+		return iol_fail(EINVAL, "--tx and --rx must be different ports");
+	if (o->runtime <= 0)
+		return iol_fail(EINVAL, "--runtime=0 leaves nothing to measure");
+	return 0;
+}
+
+int net_options_parse(int argc, char **argv, struct net_options *o)
+{
+	struct opt_parser parser = { .opts = options, .argc = argc, .argv = argv, .next = 1 };
+	const char *value;
+	int id, rc;
+	bool *f;
+
+	*o = (struct net_options){ .size = NET_SIZE_MIN, .burst = 32, .runtime = 5, .ramp = 0.5 };
+	while ((id = opt_next(&parser, &value)) > 0) {
+		if (id == OPT_WORD)
+			return iol_fail(EINVAL, "\"%s\" is no option", value);
+		f = flag(id, o);
+		if (f)
+			*f = true;
+		rc = f ? 0 : take_value(id, value, o);
+		if (rc < 0 || o->help)
+			return rc;
+	}
+	return id < 0 ? id : check(o);
+}
+
+struct json_object *net_options_json(const struct net_options *o)
+{
+	struct json_object *j = json_object_new_object();
+
+	json_object_object_add(j, "size",
+			       o->size ? json_object_new_int((int)o->size)
+				       : json_object_new_string("imix"));
+	json_object_object_add(j, "burst", json_object_new_int((int)o->burst));
+	json_object_object_add(j, "rate",
+			       o->rate > 0 ? json_object_new_double(o->rate)
+					   : json_object_new_string("max"));
+	json_object_object_add(j, "runtime", json_object_new_double(o->runtime));
+	json_object_object_add(j, "ramp", json_object_new_double(o->ramp));
+	json_object_object_add(j, "packed", json_object_new_boolean(o->packed));
+	json_object_object_add(j, "mrg", json_object_new_boolean(o->mrg));
+	json_object_object_add(j, "event_idx", json_object_new_boolean(!o->no_event_idx));
+	if (o->have_cpu)
+		json_object_object_add(j, "load_cpu", json_object_new_int(o->cpu));
+	return j;
+}
