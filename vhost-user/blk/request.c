@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/virtio_blk.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ uint8_t iol_blk_req_failed(struct iol_blk_req *req, int err)
 	uint64_t now = iol_now();
 	uint64_t at = IOL_STAT_GET(disk->complain_at);
 	uint64_t others;
+	char more[64] = "";
 
 	if (now < at || !__atomic_compare_exchange_n(&disk->complain_at, &at, now + COMPLAIN_NS,
 						     false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
@@ -47,10 +49,11 @@ uint8_t iol_blk_req_failed(struct iol_blk_req *req, int err)
 		return VIRTIO_BLK_S_IOERR;
 	}
 	others = __atomic_exchange_n(&disk->complaints, 0, __ATOMIC_RELAXED);
-	iol_log(IOL_LOG_ERROR,
-		"%s: %s of %" PRIu64 " bytes failed at %" PRIu64 ": %s (%" PRIu64
-		" more since the last such line)",
-		disk->name, op_names[req->op], req->bytes, req->io.off, strerror(-err), others);
+	if (others)
+		snprintf(more, sizeof(more), " (%" PRIu64 " more since the last such line)",
+			 others);
+	iol_log(IOL_LOG_ERROR, "%s: %s of %" PRIu64 " bytes failed at %" PRIu64 ": %s%s",
+		disk->name, op_names[req->op], req->bytes, req->io.off, strerror(-err), more);
 	return VIRTIO_BLK_S_IOERR;
 }
 
