@@ -113,6 +113,34 @@ class Through(Net):
                 self.assertGreater(measured["lat_us"]["mean"], 0)
 
 
+class Compared(Net):
+    def test_rounds(self):
+        command = (f"{TESTPMD} --lcores=0@0-1,1@0-1 --no-huge --no-shconf --no-pci -m 128"
+                   " --log-level=error --vdev=net_vhost0,iface={tx},queues=1"
+                   " --vdev=net_vhost1,iface={rx},queues=1 -- --nb-cores=1 --forward-mode=io"
+                   " --no-flush-rx --auto-start --disable-link-check --total-num-mbufs=4096"
+                   # With input that is at its end it stays only if it has something to print.
+                   " --stats-period=3600")
+        words = [f"--compare={command}", f"--compare={command} --burst=64", "--rounds=2", *SHORT]
+        report = json.loads(self.good(bench(*words, "--json")))
+        self.assertEqual([run["name"] for run in report["runs"]],
+                         ["dpdk-testpmd", "dpdk-testpmd #2"] * 2)
+        for measured in report["runs"]:
+            self.assertGreater(measured["pps"], 0)
+            self.assertGreater(measured["start_ms"], 0)
+        rates = [measured["pps"] for measured in report["runs"]]
+        for got, a, b in zip(report["ratio"]["rounds"], rates[::2], rates[1::2], strict=True):
+            self.assertAlmostEqual(got, a / b, delta=got / 100)
+        self.assertIn("{rx}", report["manifest"]["commands"]["dpdk-testpmd"])
+        text = self.good(bench(*words[1:2], "--rounds=1", *SHORT))
+        for word in ("packets/s", "lost %"):
+            self.assertIn(word, text)
+
+    def test_commands_that_do_not_work(self):
+        self.bad(bench("--compare=true {tx}"), FAILED, "{rx}")
+        self.bad(bench("--compare=false {tx} {rx}"), FAILED, "ended before it listened")
+
+
 class Bad(Net):
     def test_nothing_arrives(self):
         with Sandbox() as box, Forwarder(box, "rxonly") as forwarder:
@@ -131,6 +159,8 @@ class Bad(Net):
         for words, sentence in (
             ([], "--tx=PATH"),
             (["--tx=/x"], "--rx=PATH"),
+            (["--compare=x", "--tx=/x"], "--compare"),
+            (["--tx=/x", "--rx=/y", "--rounds=0"], "--rounds"),
             (["--tx=/x", "--rx=/x"], "different ports"),
             (["--tx=/x", "--rx=/y", "--size=63"], "--size"),
             (["--tx=/x", "--rx=/y", "--size=9001"], "--size"),

@@ -216,19 +216,23 @@ static void busy_blocks_are_left_alone(void **state)
 
 /* ---- back ends that the bench starts ---- */
 
+static const char *const sockets[] = { "socket", NULL };
+
 static void a_back_end_that_does_not_start(void **state)
 {
 	struct bench_backend b;
 	char name[32];
 
-	assert_int_equal(bench_backend_start("true", NULL, &b), -EINVAL);
+	assert_int_equal(bench_backend_start("true", sockets, NULL, &b), -EINVAL);
 	assert_non_null(strstr(iol_error(), "{socket}"));
-	assert_int_equal(bench_backend_start("'unfinished {socket}", NULL, &b), -EINVAL);
-	assert_int_equal(bench_backend_start("/nonexistent/program {socket}", NULL, &b), -ECHILD);
-	assert_non_null(strstr(iol_error(), "cannot run /nonexistent/program"));
-	assert_int_equal(bench_backend_start(
-				 "sh -c 'echo first; echo no disk >&2; exit 3' {socket}", NULL, &b),
+	assert_int_equal(bench_backend_start("'unfinished {socket}", sockets, NULL, &b), -EINVAL);
+	assert_int_equal(bench_backend_start("/nonexistent/program {socket}", sockets, NULL, &b),
 			 -ECHILD);
+	assert_non_null(strstr(iol_error(), "cannot run /nonexistent/program"));
+	assert_int_equal(
+		bench_backend_start("sh -c 'echo first; echo no disk >&2; exit 3' {socket}",
+				    sockets, NULL, &b),
+		-ECHILD);
 	assert_non_null(strstr(iol_error(), "it said: no disk"));
 	bench_backend_name("/usr/bin/prog --x=/y {socket}", name, sizeof(name));
 	assert_string_equal(name, "prog");
@@ -246,7 +250,7 @@ static void a_back_end_is_started_and_stopped(void **state)
 					     "s.bind(sys.argv[1])\n"
 					     "s.listen()\n"
 					     "signal.pause()\" {socket}",
-					     NULL, &b),
+					     sockets, NULL, &b),
 			 0);
 	assert_true(b.fd >= 0 && b.pid > 0 && b.start_ms > 0);
 	assert_int_equal(kill(b.pid, 0), 0);
@@ -254,6 +258,28 @@ static void a_back_end_is_started_and_stopped(void **state)
 	bench_backend_stop(&b);
 	assert_int_equal(b.pid, -1);
 	assert_int_equal(stat(dir, &st), -1);
+}
+
+static void a_back_end_of_two_sockets(void **state)
+{
+	static const char *const both[] = { "tx", "rx", NULL };
+	struct bench_backend b;
+	struct stat st;
+
+	assert_int_equal(bench_backend_start("true {tx}", both, NULL, &b), -EINVAL);
+	assert_non_null(strstr(iol_error(), "{rx}"));
+	assert_int_equal(bench_backend_start("python3 -c \"import socket,signal,sys\n"
+					     "s=[socket.socket(socket.AF_UNIX) for i in range(2)]\n"
+					     "[a.bind(b) for a,b in zip(s,sys.argv[1:])]\n"
+					     "[a.listen() for a in s]\n"
+					     "signal.pause()\" {tx} {rx}",
+					     both, NULL, &b),
+			 0);
+	assert_int_equal(b.n, 2);
+	assert_int_equal(stat(b.socket[1], &st), 0);
+	assert_string_not_equal(b.socket[0], b.socket[1]);
+	bench_backend_stop(&b);
+	assert_int_equal(stat(b.socket[1], &st), -1);
 }
 
 /* ---- rounds ---- */
@@ -563,6 +589,7 @@ int main(void)
 		cmocka_unit_test(busy_blocks_are_left_alone),
 		cmocka_unit_test(a_back_end_that_does_not_start),
 		cmocka_unit_test(a_back_end_is_started_and_stopped),
+		cmocka_unit_test(a_back_end_of_two_sockets),
 		cmocka_unit_test(rounds_interleave),
 		cmocka_unit_test(a_failure_ends_the_rounds),
 		cmocka_unit_test(load_in_every_ring),

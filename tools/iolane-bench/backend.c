@@ -35,14 +35,14 @@ void bench_backend_name(const char *cmd, char *buf, size_t len)
 	snprintf(buf, len, "%.*s", (int)(n - from), cmd + from);
 }
 
-static char *put_socket(const char *cmd, const char *socket)
+/* @cmd with each @mark replaced by @path; NULL without one, or without memory. */
+static char *put_socket(const char *cmd, const char *mark, const char *path)
 {
-	static const char mark[] = "{socket}";
-	size_t len = strlen(socket), n = 0;
+	size_t len = strlen(path), skip = strlen(mark), n = 0;
 	const char *s;
 	char *out, *o;
 
-	for (s = cmd; (s = strstr(s, mark)); s += sizeof(mark) - 1)
+	for (s = cmd; (s = strstr(s, mark)); s += skip)
 		n++;
 	if (!n)
 		return NULL;
@@ -51,11 +51,34 @@ static char *put_socket(const char *cmd, const char *socket)
 		return NULL;
 	while ((s = strstr(cmd, mark))) {
 		o = mempcpy(o, cmd, (size_t)(s - cmd));
-		o = mempcpy(o, socket, len);
-		cmd = s + sizeof(mark) - 1;
+		o = mempcpy(o, path, len);
+		cmd = s + skip;
 	}
 	strcpy(o, cmd);
 	return out;
+}
+
+/* Choose a path for each socket, and put them all into the command. */
+static int name_sockets(const char *cmd, const char *const *sockets, struct bench_backend *b,
+			char **line)
+{
+	*line = strdup(cmd);
+	for (b->n = 0; *line && sockets[b->n]; b->n++) {
+		_cleanup_free_ char *before = *line;
+		char mark[32];
+
+		snprintf(mark, sizeof(mark), "{%s}", sockets[b->n]);
+		snprintf(b->socket[b->n], sizeof(b->socket[0]), "%s/%s.sock", b->dir,
+			 sockets[b->n]);
+		*line = put_socket(before, mark, b->socket[b->n]);
+		if (!*line)
+			return iol_fail(
+				EINVAL,
+				"the command \"%s\" does not say where %s goes; write %s where "
+				"the socket's path belongs",
+				cmd, mark, mark);
+	}
+	return *line ? 0 : iol_fail(ENOMEM, "out of memory for a command line");
 }
 
 /* Only async-signal-safe calls between fork and exec. */
@@ -115,15 +138,17 @@ static int try_connect(const char *path)
 	return iol_take_fd(&fd);
 }
 
-static int wait_listening(const char *cmd, struct bench_backend *b, uint64_t start)
+/* Return: a connection to @path, or an error. */
+static int wait_listening(const char *cmd, struct bench_backend *b, const char *path,
+			  uint64_t start)
 {
 	char said[512];
-	int status;
+	int fd, status;
 
 	for (;;) {
-		b->fd = try_connect(b->socket);
-		if (b->fd >= 0)
-			break;
+		fd = try_connect(path);
+		if (fd >= 0)
+			return fd;
 		if (waitpid(b->pid, &status, WNOHANG) == b->pid) {
 			b->pid = -1;
 			last_line(b->log, said, sizeof(said));
@@ -136,15 +161,33 @@ static int wait_listening(const char *cmd, struct bench_backend *b, uint64_t sta
 			last_line(b->log, said, sizeof(said));
 			return iol_fail(ETIMEDOUT,
 					"the back end has not listened on %s within %d s (%s): %s",
-					b->socket, START_TIMEOUT_MS / 1000, cmd, said);
+					path, START_TIMEOUT_MS / 1000, cmd, said);
 		}
 		usleep(LOOK_US);
+	}
+}
+
+/* The connection to the first is kept; to the others it was a front end that goes at once. */
+static int wait_all(const char *cmd, struct bench_backend *b, uint64_t start)
+{
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < b->n; i++) {
+		fd = wait_listening(cmd, b, b->socket[i], start);
+		if (fd < 0)
+			return fd;
+		if (i)
+			close(fd);
+		else
+			b->fd = fd;
 	}
 	b->start_ms = (double)(iol_now() - start) / (double)IOL_NS_PER_MS;
 	return 0;
 }
 
-int bench_backend_start(const char *cmd, const cpu_set_t *cpus, struct bench_backend *b)
+int bench_backend_start(const char *cmd, const char *const *sockets, const cpu_set_t *cpus,
+			struct bench_backend *b)
 {
 	_cleanup_(wordfree) wordexp_t words = { 0 };
 	_cleanup_free_ char *line = NULL;
@@ -162,15 +205,9 @@ int bench_backend_start(const char *cmd, const cpu_set_t *cpus, struct bench_bac
 		return iol_fail(errno, "cannot make a folder for the socket in %s: %s", tmp,
 				strerror(errno));
 	}
-	snprintf(b->socket, sizeof(b->socket), "%s/backend.sock", b->dir);
-	line = put_socket(cmd, b->socket);
-	if (!line) {
-		rc = iol_fail(EINVAL,
-			      "the command \"%s\" does not say where {socket} goes; write {socket} "
-			      "where the socket's path belongs",
-			      cmd);
+	rc = name_sockets(cmd, sockets, b, &line);
+	if (rc < 0)
 		goto fail;
-	}
 	if (wordexp(line, &words, WRDE_NOCMD | WRDE_UNDEF) || !words.we_wordc) {
 		rc = iol_fail(EINVAL,
 			      "cannot read the command \"%s\": quote what is special to a shell",
@@ -190,7 +227,7 @@ int bench_backend_start(const char *cmd, const cpu_set_t *cpus, struct bench_bac
 	}
 	if (!b->pid)
 		child(words.we_wordv, cpus, b->log, self);
-	rc = wait_listening(line, b, start);
+	rc = wait_all(line, b, start);
 	if (!rc)
 		return 0;
 fail:
@@ -202,6 +239,7 @@ void bench_backend_stop(struct bench_backend *b)
 {
 	uint64_t start = iol_now();
 	bool killed = false;
+	unsigned int i;
 
 	iol_close(&b->fd);
 	if (b->pid > 0) {
@@ -218,7 +256,8 @@ void bench_backend_stop(struct bench_backend *b)
 	}
 	iol_close(&b->log);
 	if (b->dir[0]) {
-		unlink(b->socket);
+		for (i = 0; i < b->n; i++)
+			unlink(b->socket[i]);
 		rmdir(b->dir);
 		b->dir[0] = '\0';
 	}

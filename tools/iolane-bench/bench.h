@@ -18,6 +18,7 @@ struct json_object;
 
 #define BENCH_ENTRANTS_MAX 8
 #define BENCH_ROUNDS_MAX   999
+#define BENCH_SOCKETS_MAX  2
 
 /* Set by SIGINT and SIGTERM: end early, with the results so far. */
 extern volatile int bench_interrupted;
@@ -74,21 +75,28 @@ double bench_usage_cores(const struct bench_usage *a, const struct bench_usage *
 
 /* ---- backend.c: a back end that the bench starts ---- */
 
+/**
+ * struct bench_backend - A back end that runs.
+ * @fd: connected to the first of @n sockets; whoever takes it puts -1 here.
+ */
 struct bench_backend {
 	pid_t pid;
-	int fd; /* connected; whoever takes it puts -1 here */
+	int fd;
 	int log;
 	double start_ms;
 	char dir[64];
-	char socket[96];
+	unsigned int n;
+	char socket[BENCH_SOCKETS_MAX][96];
 };
 
 /**
- * bench_backend_start() - Run @cmd with {socket} replaced, and connect to that socket.
+ * bench_backend_start() - Run @cmd and wait until it listens on all its sockets.
+ * @sockets: their names, the last one NULL: {NAME} in @cmd is replaced by the path of each.
  * @cpus: NULL, or where it may run.
  * Return: 0, or a negative errno with the sentence set (it holds the last line the program said).
  */
-int bench_backend_start(const char *cmd, const cpu_set_t *cpus, struct bench_backend *b);
+int bench_backend_start(const char *cmd, const char *const *sockets, const cpu_set_t *cpus,
+			struct bench_backend *b);
 /** bench_backend_stop() - SIGTERM, SIGKILL if that does not do, and tidy up. */
 void bench_backend_stop(struct bench_backend *b);
 /** bench_backend_name() - The program's name in @cmd, without its folder. */
@@ -110,7 +118,7 @@ struct bench_ratio {
 
 /**
  * struct bench_entrant - One that takes part in a comparison.
- * @cmd: its command line with {socket}; NULL for one that runs inside the bench.
+ * @cmd: its command line with {NAME} for each socket; NULL for one that runs inside the bench.
  * @run: one run. @backend is NULL for one without a command.
  */
 struct bench_entrant {
@@ -125,11 +133,15 @@ struct bench_comparison {
 	unsigned int n;
 	unsigned int rounds; /* wanted; those that were completed after bench_compare() */
 	const cpu_set_t *backend_cpus;
+	const char *const *sockets;                   /* as for bench_backend_start() */
 	struct bench_result *results;                 /* [round * n + entrant] */
 	struct bench_ratio ratio[BENCH_ENTRANTS_MAX]; /* entrant 0 to each other one */
 	/* Told after each run, and may be NULL. */
 	void (*done)(const struct bench_comparison *c, unsigned int round, unsigned int entrant);
 };
+
+/** bench_name_entrants() - Make an entrant of each command, named by its program. Return: 0 or -ENOMEM. */
+int bench_name_entrants(const char *const *cmds, unsigned int n, struct bench_comparison *c);
 
 /**
  * bench_compare() - Run rounds, each entrant once a round, one at a time, and work out the ratios.

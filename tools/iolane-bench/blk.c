@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const sockets[] = { "socket", NULL };
 static const struct bench_words words = { .rate_key = "iops", .rate_name = "IOPS" };
 
 static const char help[] =
@@ -56,7 +57,7 @@ static int run_entrant(void *ctx, struct bench_backend *backend, struct bench_re
 	_cleanup_(blk_disk_close) struct blk_disk *disk = NULL;
 	int rc;
 
-	rc = blk_disk_open(o, backend->socket, iol_take_fd(&backend->fd), &disk);
+	rc = blk_disk_open(o, backend->socket[0], iol_take_fd(&backend->fd), &disk);
 	if (!rc && o->idle > 0)
 		rc = blk_disk_idle(disk, o->idle, backend->pid, r);
 	if (!rc && o->runtime > 0)
@@ -100,34 +101,10 @@ static struct json_object *describe(const struct blk_options *o, char **argv, co
 	return manifest;
 }
 
-static int name_entrants(const struct blk_options *o, struct bench_comparison *c)
-{
-	unsigned int i, j;
-	char name[40];
-
-	for (i = 0; i < o->n_compare; i++) {
-		struct bench_entrant *e = &c->entrant[c->n];
-		unsigned int same = 1;
-
-		bench_backend_name(o->compare[i], name, sizeof(name));
-		for (j = 0; j < i; j++) {
-			char other[40];
-
-			bench_backend_name(o->compare[j], other, sizeof(other));
-			same += !strcmp(name, other);
-		}
-		snprintf(e->name, sizeof(e->name), same > 1 ? "%s #%u" : "%s", name, same);
-		e->cmd = strdup(o->compare[i]);
-		if (!e->cmd)
-			return iol_fail(ENOMEM, "out of memory for a command line");
-		c->n++;
-	}
-	return 0;
-}
-
 static int compare(struct blk_options *o, char **argv)
 {
 	struct bench_comparison c = { .rounds = o->rounds,
+				      .sockets = sockets,
 				      .backend_cpus = &o->backend_cpus,
 				      .done = show_run };
 	struct json_object *probes = NULL;
@@ -136,7 +113,8 @@ static int compare(struct blk_options *o, char **argv)
 	int rc;
 
 	cached = blk_warm_up(o);
-	rc = o->against ? blk_against(o, &c, run_entrant, &probes) : name_entrants(o, &c);
+	rc = o->against ? blk_against(o, &c, run_entrant, &probes)
+			: bench_name_entrants(o->compare, o->n_compare, &c);
 	for (i = 0; i < c.n; i++) {
 		c.entrant[i].run = run_entrant;
 		c.entrant[i].ctx = o;

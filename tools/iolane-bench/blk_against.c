@@ -156,7 +156,7 @@ static int choose_aio(const struct blk_options *o, const struct bench_comparison
 			return rc;
 		bench_result_init(&r);
 		bench_progress("trying " QSD " with aio=%s", mode);
-		rc = bench_backend_start(cmd, c->backend_cpus, &backend);
+		rc = bench_backend_start(cmd, c->sockets, c->backend_cpus, &backend);
 		if (!rc) {
 			rc = run(&probe, &backend, &r);
 			bench_backend_stop(&backend);

@@ -8,7 +8,9 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int run_one(struct bench_comparison *c, struct bench_entrant *e, struct bench_result *r)
 {
@@ -18,13 +20,38 @@ static int run_one(struct bench_comparison *c, struct bench_entrant *e, struct b
 	bench_result_init(r);
 	if (!e->cmd)
 		return e->run(e->ctx, NULL, r);
-	rc = bench_backend_start(e->cmd, c->backend_cpus, &backend);
+	rc = bench_backend_start(e->cmd, c->sockets, c->backend_cpus, &backend);
 	if (rc < 0)
 		return rc;
 	r->start_ms = backend.start_ms;
 	rc = e->run(e->ctx, &backend, r);
 	bench_backend_stop(&backend);
 	return rc;
+}
+
+int bench_name_entrants(const char *const *cmds, unsigned int n, struct bench_comparison *c)
+{
+	unsigned int i, j;
+	char name[40];
+
+	for (i = 0; i < n; i++) {
+		struct bench_entrant *e = &c->entrant[c->n];
+		unsigned int same = 1;
+
+		bench_backend_name(cmds[i], name, sizeof(name));
+		for (j = 0; j < i; j++) {
+			char other[40];
+
+			bench_backend_name(cmds[j], other, sizeof(other));
+			same += !strcmp(name, other);
+		}
+		snprintf(e->name, sizeof(e->name), same > 1 ? "%s #%u" : "%s", name, same);
+		e->cmd = strdup(cmds[i]);
+		if (!e->cmd)
+			return iol_fail(ENOMEM, "out of memory for a command line");
+		c->n++;
+	}
+	return 0;
 }
 
 static int work_out(struct bench_comparison *c)

@@ -12,18 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const sockets[] = { "tx", "rx", NULL };
 static const struct bench_words words = { .rate_key = "pps",
 					  .rate_name = "packets/s",
 					  .packets = true };
 
 static const char help[] =
 	"Usage: iolane-bench net --tx=PATH --rx=PATH [OPTION]...\n"
+	"       iolane-bench net --compare='CMD A' --compare='CMD B' [OPTION]...\n"
 	"\n"
 	"Measures a vhost-user-net back end: sends at one of its ports, receives at another, and\n"
 	"counts packets, bits, losses, latency and CPU. The back end listens on both sockets and\n"
 	"forwards from the one to the other. One thread does both ends.\n"
 	"\n"
-	"  --tx=PATH, --rx=PATH  sockets of the two ports\n"
+	"  --tx=PATH, --rx=PATH sockets of the two ports\n"
+	"  --compare=CMD        start CMD, where {tx} and {rx} stand for the sockets' paths\n"
+	"  --rounds=N           rounds of a comparison (9)\n"
 	"  --size=BYTES|imix    of a frame, without checksum, 64 to 9000 (64); imix: 64, 590, "
 	"1514\n"
 	"  --burst=N            packets sent and received at once (32)\n"
@@ -32,16 +36,85 @@ static const char help[] =
 	"  --mrg                a frame may lie in several receive buffers\n"
 	"  --no-event-idx       do without this feature of the ring\n"
 	"  --runtime=S --ramp=S seconds counted (5), and before that not counted (0.5)\n"
-	"  --cpu=N              CPU of the load\n"
+	"  --cpu=N              CPU of the load (a comparison: the last one)\n"
+	"  --backend-cpus=LIST  CPUs of started back ends (the first one)\n"
 	"  --backend-pid=PID    whose CPU time to count (who listens on the socket)\n"
 	"  --histogram          draw the latencies\n"
 	"  --json               print one JSON object instead\n"
 	"\n"
 	"Exit status: 0 measured, 1 failed, 2 wrong usage.\n";
 
-static void print(const struct net_options *o, char **argv, const struct bench_result *r)
+static struct json_object *describe(const struct net_options *o, char **argv)
 {
-	struct json_object *all, *runs, *manifest;
+	struct json_object *manifest = bench_manifest(argv);
+
+	json_object_object_add(manifest, "settings", net_options_json(o));
+	return manifest;
+}
+
+static int run(const struct net_options *o, const char *tx_path, int tx_fd, const char *rx_path,
+	       pid_t pid, struct bench_result *r)
+{
+	struct net_port *tx = NULL, *rx = NULL;
+	int rc;
+
+	rc = net_port_open(o, tx_path, tx_fd, 1, &tx);
+	if (!rc)
+		rc = net_port_open(o, rx_path, -1, 2, &rx);
+	if (!rc)
+		rc = net_run(o, tx, rx, pid ? pid : bench_proc_peer(iol_frontend_fd(tx->fe)), r);
+	net_port_close(&tx);
+	net_port_close(&rx);
+	return rc;
+}
+
+static int run_entrant(void *ctx, struct bench_backend *b, struct bench_result *r)
+{
+	return run(ctx, b->socket[0], iol_take_fd(&b->fd), b->socket[1], b->pid, r);
+}
+
+static void show_run(const struct bench_comparison *c, unsigned int round, unsigned int entrant)
+{
+	bench_progress("round %u of %u: %s %.0f packets/s", round + 1, c->rounds,
+		       c->entrant[entrant].name, bench_rate(&c->results[round * c->n + entrant]));
+}
+
+static int compare(struct net_options *o, char **argv)
+{
+	struct bench_comparison c = { .rounds = o->rounds,
+				      .sockets = sockets,
+				      .backend_cpus = &o->backend_cpus,
+				      .done = show_run };
+	struct json_object *manifest, *commands;
+	unsigned int i;
+	int rc;
+
+	rc = bench_name_entrants(o->compare, o->n_compare, &c);
+	for (i = 0; i < c.n; i++) {
+		c.entrant[i].run = run_entrant;
+		c.entrant[i].ctx = o;
+	}
+	if (!rc)
+		rc = bench_compare(&c);
+	bench_progress(NULL);
+	if (!rc && o->json) {
+		manifest = describe(o, argv);
+		commands = json_object_new_object();
+		for (i = 0; i < c.n; i++)
+			json_object_object_add(commands, c.entrant[i].name,
+					       json_object_new_string(c.entrant[i].cmd));
+		json_object_object_add(manifest, "commands", commands);
+		bench_print_json(bench_comparison_json(&words, &c, manifest));
+	} else if (!rc) {
+		bench_print_comparison(&words, &c);
+	}
+	bench_comparison_free(&c);
+	return rc;
+}
+
+static void print_single(const struct net_options *o, char **argv, const struct bench_result *r)
+{
+	struct json_object *all, *runs;
 	char size[16] = "imix";
 
 	if (o->size)
@@ -56,57 +129,59 @@ static void print(const struct net_options *o, char **argv, const struct bench_r
 	}
 	all = json_object_new_object();
 	runs = json_object_new_array();
-	manifest = bench_manifest(argv);
-	json_object_object_add(manifest, "settings", net_options_json(o));
 	json_object_array_add(runs, bench_run_json(&words, o->tx, 0, r));
-	json_object_object_add(all, "manifest", manifest);
+	json_object_object_add(all, "manifest", describe(o, argv));
 	json_object_object_add(all, "runs", runs);
 	bench_print_json(all);
 }
 
-static int measure(const struct net_options *o, struct bench_result *r)
+static int single(const struct net_options *o, char **argv)
 {
-	struct net_port *tx = NULL, *rx = NULL;
+	_cleanup_free_ struct bench_result *r = malloc(sizeof(*r));
 	int rc;
 
+	if (!r)
+		return iol_fail(ENOMEM, "out of memory for the result");
 	bench_result_init(r);
-	rc = net_port_open(o, o->tx, 1, &tx);
+	rc = run(o, o->tx, -1, o->rx, o->backend_pid, r);
 	if (!rc)
-		rc = net_port_open(o, o->rx, 2, &rx);
-	if (!rc)
-		rc = net_run(o, tx, rx,
-			     o->backend_pid ? o->backend_pid
-					    : bench_proc_peer(iol_frontend_fd(tx->fe)),
-			     r);
-	net_port_close(&tx);
-	net_port_close(&rx);
+		print_single(o, argv, r);
 	return rc;
+}
+
+/* What the bench starts itself must not share a CPU with the load. */
+static void choose_cpus(struct net_options *o)
+{
+	cpu_set_t load, backend;
+
+	bench_default_cpus(&load, &backend);
+	if (!o->have_cpu)
+		o->cpu = bench_cpu_nth(&load, 0);
+	if (!o->have_backend_cpus)
+		o->backend_cpus = backend;
+	o->have_cpu = o->have_backend_cpus = true;
 }
 
 int bench_net(int argc, char **argv)
 {
-	_cleanup_free_ struct bench_result *r = malloc(sizeof(*r));
 	struct net_options o;
 	cpu_set_t cpu;
 
-	if (!r) {
-		iol_fail(ENOMEM, "out of memory for the result");
-		return prog_fail();
-	}
 	if (net_options_parse(argc, argv, &o) < 0)
 		return prog_usage();
 	if (o.help)
 		return prog_print(help);
+	if (o.n_compare)
+		choose_cpus(&o);
 	CPU_ZERO(&cpu);
 	CPU_SET(o.cpu, &cpu);
 	if (o.have_cpu && sched_setaffinity(0, sizeof(cpu), &cpu) < 0) {
 		iol_fail(errno, "cannot run on CPU %d: %s", o.cpu, strerror(errno));
 		return prog_fail();
 	}
-	if (measure(&o, r) < 0) {
+	if ((o.n_compare ? compare(&o, argv) : single(&o, argv)) < 0) {
 		bench_progress(NULL);
 		return prog_fail();
 	}
-	print(&o, argv, r);
 	return prog_flush();
 }

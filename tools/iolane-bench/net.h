@@ -16,6 +16,8 @@ struct json_object;
 #define NET_SIZE_MAX  9000
 #define NET_BURST_MAX 256
 
+#define NET_COMPARE_MAX BENCH_ENTRANTS_MAX
+
 /**
  * struct net_options - A command line.
  * @size: bytes of a frame, without the checksum that virtio doesn't carry; 0 for a mix.
@@ -23,11 +25,14 @@ struct json_object;
  */
 struct net_options {
 	const char *tx, *rx;
+	const char *compare[NET_COMPARE_MAX];
+	unsigned int n_compare, rounds;
 	uint32_t size;
 	unsigned int burst;
 	double rate, runtime, ramp;
-	bool packed, mrg, no_event_idx, json, histogram, help, have_cpu;
+	bool packed, mrg, no_event_idx, json, histogram, help, have_cpu, have_backend_cpus;
 	int cpu;
+	cpu_set_t backend_cpus;
 	pid_t backend_pid;
 };
 
@@ -59,9 +64,9 @@ struct net_port {
 
 /**
  * net_port_open() - Connect to a port, negotiate, and start its queues with the receive queue full.
- * @number: makes the MAC address.
+ * @fd: a connected socket, taken over; -1 to connect to @path. @number: makes the MAC address.
  */
-int net_port_open(const struct net_options *o, const char *path, unsigned int number,
+int net_port_open(const struct net_options *o, const char *path, int fd, unsigned int number,
 		  struct net_port **port);
 void net_port_close(struct net_port **port);
 

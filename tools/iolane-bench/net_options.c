@@ -15,6 +15,8 @@
 enum {
 	O_TX = 1,
 	O_RX,
+	O_COMPARE,
+	O_ROUNDS,
 	O_SIZE,
 	O_BURST,
 	O_RATE,
@@ -24,6 +26,7 @@ enum {
 	O_RUNTIME,
 	O_RAMP,
 	O_CPU,
+	O_BACKEND_CPUS,
 	O_PID,
 	O_HISTOGRAM,
 	O_JSON,
@@ -33,6 +36,8 @@ enum {
 static const struct opt options[] = {
 	{ .name = "tx", .arg = "PATH", .id = O_TX },
 	{ .name = "rx", .arg = "PATH", .id = O_RX },
+	{ .name = "compare", .arg = "CMD", .id = O_COMPARE, .repeat = true },
+	{ .name = "rounds", .arg = "N", .id = O_ROUNDS },
 	{ .name = "size", .arg = "BYTES", .id = O_SIZE },
 	{ .name = "burst", .arg = "N", .id = O_BURST },
 	{ .name = "rate", .arg = "N", .id = O_RATE },
@@ -42,6 +47,7 @@ static const struct opt options[] = {
 	{ .name = "runtime", .arg = "S", .id = O_RUNTIME },
 	{ .name = "ramp", .arg = "S", .id = O_RAMP },
 	{ .name = "cpu", .arg = "N", .id = O_CPU },
+	{ .name = "backend-cpus", .arg = "LIST", .id = O_BACKEND_CPUS },
 	{ .name = "backend-pid", .arg = "PID", .id = O_PID },
 	{ .name = "histogram", .id = O_HISTOGRAM },
 	{ .name = "json", .id = O_JSON },
@@ -114,6 +120,14 @@ static int take_value(int option, const char *text, struct net_options *o)
 	case O_RX:
 		o->rx = text;
 		return 0;
+	case O_COMPARE:
+		if (o->n_compare == NET_COMPARE_MAX)
+			return iol_fail(EINVAL, "--compare can be given %d times at most",
+					NET_COMPARE_MAX);
+		o->compare[o->n_compare++] = text;
+		return 0;
+	case O_ROUNDS:
+		return opt_uint("--rounds", text, 1, BENCH_ROUNDS_MAX, &o->rounds);
 	case O_SIZE:
 		return parse_size(text, &o->size);
 	case O_BURST:
@@ -129,6 +143,9 @@ static int take_value(int option, const char *text, struct net_options *o)
 		o->cpu = (int)n;
 		o->have_cpu = true;
 		return rc;
+	case O_BACKEND_CPUS:
+		o->have_backend_cpus = true;
+		return bench_parse_cpus("--backend-cpus", text, &o->backend_cpus);
 	default:
 		rc = opt_uint("--backend-pid", text, 1, PID_MAX, &n);
 		o->backend_pid = (pid_t)n;
@@ -138,10 +155,16 @@ static int take_value(int option, const char *text, struct net_options *o)
 
 static int check(const struct net_options *o)
 {
-	if (!o->tx || !o->rx)
-		return iol_fail(EINVAL, "say where to send and where to receive: --tx=PATH and "
-					"--rx=PATH of two ports' sockets");
-	if (!strcmp(o->tx, o->rx))
+	if (o->n_compare && (o->tx || o->rx || o->backend_pid))
+		return iol_fail(EINVAL,
+				"--compare starts its own back ends; it does not go with --tx, "
+				"--rx or --backend-pid");
+	if (!o->n_compare && (!o->tx || !o->rx))
+		return iol_fail(
+			EINVAL,
+			"say where to send and where to receive: --tx=PATH and --rx=PATH of "
+			"two ports' sockets, or --compare='CMD' to start back ends");
+	if (!o->n_compare && !strcmp(o->tx, o->rx))
 		return iol_fail(EINVAL, "--tx and --rx must be different ports");
 	if (o->runtime <= 0)
 		return iol_fail(EINVAL, "--runtime=0 leaves nothing to measure");
@@ -155,7 +178,9 @@ int net_options_parse(int argc, char **argv, struct net_options *o)
 	int id, rc;
 	bool *f;
 
-	*o = (struct net_options){ .size = NET_SIZE_MIN, .burst = 32, .runtime = 5, .ramp = 0.5 };
+	*o = (struct net_options){
+		.size = NET_SIZE_MIN, .burst = 32, .rounds = 9, .runtime = 5, .ramp = 0.5
+	};
 	while ((id = opt_next(&parser, &value)) > 0) {
 		if (id == OPT_WORD)
 			return iol_fail(EINVAL, "\"%s\" is no option", value);
@@ -172,6 +197,7 @@ int net_options_parse(int argc, char **argv, struct net_options *o)
 struct json_object *net_options_json(const struct net_options *o)
 {
 	struct json_object *j = json_object_new_object();
+	char cpus[256];
 
 	json_object_object_add(j, "size",
 			       o->size ? json_object_new_int((int)o->size)
@@ -187,5 +213,9 @@ struct json_object *net_options_json(const struct net_options *o)
 	json_object_object_add(j, "event_idx", json_object_new_boolean(!o->no_event_idx));
 	if (o->have_cpu)
 		json_object_object_add(j, "load_cpu", json_object_new_int(o->cpu));
+	if (o->have_backend_cpus)
+		json_object_object_add(j, "backend_cpus",
+				       json_object_new_string(bench_format_cpus(
+					       &o->backend_cpus, cpus, sizeof(cpus))));
 	return j;
 }

@@ -2,6 +2,7 @@
 #include "net.h"
 
 #include "base/error.h"
+#include "base/own.h"
 #include "vhost-user/wire.h"
 
 #include <errno.h>
@@ -128,17 +129,19 @@ static int set_up(const struct net_options *o, struct net_port *p)
 	return rc < 0 ? rc : fill(p);
 }
 
-int net_port_open(const struct net_options *o, const char *path, unsigned int number,
+int net_port_open(const struct net_options *o, const char *path, int fd, unsigned int number,
 		  struct net_port **port)
 {
-	struct iol_frontend_spec spec = { .path = path, .fd = -1 };
+	struct iol_frontend_spec spec = { .path = path, .fd = fd };
 	/* Locally administered, as no manufacturer's is. */
 	const uint8_t mac[ETH_ALEN] = { 0x02, 0x69, 0x6f, 0x6c, 0x00, (uint8_t)number };
 	struct net_port *p = calloc(1, sizeof(*p));
 	int rc;
 
-	if (!p)
+	if (!p) {
+		iol_close(&fd);
 		return iol_fail(ENOMEM, "out of memory for a port");
+	}
 	memcpy(p->mac, mac, ETH_ALEN);
 	rc = iol_frontend_new(&spec, &p->fe);
 	if (!rc)

@@ -224,6 +224,7 @@ enum column {
 	COLUMN_RSS,
 	COLUMN_START,
 	COLUMNS,
+	COLUMN_LOSS = COLUMNS, /* of packets only */
 };
 
 static double value(const struct bench_result *r, enum column column)
@@ -243,6 +244,8 @@ static double value(const struct bench_result *r, enum column column)
 		return r->rss_kib < 0 ? -1 : r->rss_kib / 1024;
 	case COLUMN_START:
 		return r->start_ms;
+	case COLUMN_LOSS:
+		return loss(r) * 100;
 	default:
 		return -1;
 	}
@@ -256,11 +259,11 @@ static void print_medians(const struct bench_words *w, const struct bench_compar
 	char rate[32];
 	int column;
 
-	printf("\nmedians %14s   p50 us   p99 us    cores  idle %%  RSS MiB start ms\n",
-	       w->rate_name);
+	printf("\nmedians %14s   p50 us   p99 us    cores  idle %%  RSS MiB start ms%s\n",
+	       w->rate_name, w->packets ? "   lost %" : "");
 	for (i = 0; i < c->n; i++) {
 		printf("%c      ", 'A' + (int)i);
-		for (column = 0; column < COLUMNS; column++) {
+		for (column = 0; column < COLUMNS + w->packets; column++) {
 			double median;
 
 			for (round = 0; round < c->rounds; round++)
@@ -272,7 +275,10 @@ static void print_medians(const struct bench_words *w, const struct bench_compar
 				printf("        -");
 			else
 				printf(" %8.*f",
-				       column == COLUMN_CPU || column == COLUMN_IDLE ? 2 : 1,
+				       column == COLUMN_CPU || column == COLUMN_IDLE ||
+						       column == COLUMN_LOSS
+					       ? 2
+					       : 1,
 				       median);
 		}
 		printf("\n");
