@@ -113,6 +113,16 @@ class Through(Net):
                 self.assertGreater(measured["lat_us"]["mean"], 0)
 
 
+    def test_the_rate_that_loses_little(self):
+        with Sandbox() as box, Forwarder(box, "io") as forwarder:
+            report = json.loads(self.good(bench(*forwarder.through(), "--json", "--max-loss=5",
+                                                "--runtime=0.2", "--ramp=0.1")))
+            measured, = report["runs"]
+            self.assertLessEqual(measured["loss"], 0.05)
+            self.assertGreater(measured["pps"], 0)
+            self.assertEqual(report["manifest"]["settings"]["max_loss"], 0.05)
+
+
 class Compared(Net):
     def test_rounds(self):
         command = (f"{TESTPMD} --lcores=0@0-1,1@0-1 --no-huge --no-shconf --no-pci -m 128"
@@ -169,6 +179,8 @@ class Bad(Net):
             (["--tx=/x", "--rx=/y", "--rate=0"], "--rate"),
             (["--tx=/x", "--rx=/y", "--rate=5G"], "--rate"),
             (["--tx=/x", "--rx=/y", "--runtime=0"], "--runtime=0"),
+            (["--tx=/x", "--rx=/y", "--zero-loss", "--rate=1k"], "--zero-loss"),
+            (["--tx=/x", "--rx=/y", "--max-loss=101"], "--max-loss"),
             (["--tx=/x", "--rx=/y", "--pakced"], "did you mean --packed?"),
             (["--tx=/x", "--rx=/y", "word"], "word"),
         ):

@@ -42,6 +42,8 @@ struct bench_result {
 
 void bench_result_init(struct bench_result *r);
 double bench_rate(const struct bench_result *r);
+/** bench_loss() - The part of what was sent that did not arrive. A switch that floods may make more arrive. */
+double bench_loss(const struct bench_result *r);
 
 /* ---- cpus.c ---- */
 

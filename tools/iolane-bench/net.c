@@ -32,6 +32,8 @@ static const char help[] =
 	"1514\n"
 	"  --burst=N            packets sent and received at once (32)\n"
 	"  --rate=N|max         packets a second, such as 500k or 1.5M (max)\n"
+	"  --zero-loss          find the highest rate at which nothing is lost (RFC 2544)\n"
+	"  --max-loss=PERCENT   the same, but so much may be\n"
 	"  --packed             packed rings\n"
 	"  --mrg                a frame may lie in several receive buffers\n"
 	"  --no-event-idx       do without this feature of the ring\n"
@@ -61,8 +63,10 @@ static int run(const struct net_options *o, const char *tx_path, int tx_fd, cons
 	rc = net_port_open(o, tx_path, tx_fd, 1, &tx);
 	if (!rc)
 		rc = net_port_open(o, rx_path, -1, 2, &rx);
+	if (!rc && pid <= 0)
+		pid = bench_proc_peer(iol_frontend_fd(tx->fe));
 	if (!rc)
-		rc = net_run(o, tx, rx, pid ? pid : bench_proc_peer(iol_frontend_fd(tx->fe)), r);
+		rc = o->search ? net_search(o, tx, rx, pid, r) : net_run(o, tx, rx, pid, r);
 	net_port_close(&tx);
 	net_port_close(&rx);
 	return rc;
@@ -120,8 +124,11 @@ static void print_single(const struct net_options *o, char **argv, const struct 
 	if (o->size)
 		snprintf(size, sizeof(size), "%u bytes", o->size);
 	if (!o->json) {
-		printf("%s, burst %u, %s queues, %.1f s\n", size, o->burst,
+		printf("%s, burst %u, %s queues, %.1f s", size, o->burst,
 		       o->packed ? "packed" : "split", r->seconds);
+		if (o->search)
+			printf(", the highest rate that loses at most %.4g %%", o->max_loss * 100);
+		printf("\n");
 		bench_print_run(&words, r);
 		if (o->histogram && r->lat.count)
 			bench_print_histogram(&r->lat);

@@ -22,6 +22,7 @@ struct json_object;
  * struct net_options - A command line.
  * @size: bytes of a frame, without the checksum that virtio doesn't carry; 0 for a mix.
  * @rate: packets a second, 0 for as many as go.
+ * @search: find the highest rate at which no more than @max_loss, a part of 1, is lost.
  */
 struct net_options {
 	const char *tx, *rx;
@@ -29,8 +30,8 @@ struct net_options {
 	unsigned int n_compare, rounds;
 	uint32_t size;
 	unsigned int burst;
-	double rate, runtime, ramp;
-	bool packed, mrg, no_event_idx, json, histogram, help, have_cpu, have_backend_cpus;
+	double rate, runtime, ramp, max_loss;
+	bool search, packed, mrg, no_event_idx, json, histogram, help, have_cpu, have_backend_cpus;
 	int cpu;
 	cpu_set_t backend_cpus;
 	pid_t backend_pid;
@@ -73,5 +74,9 @@ void net_port_close(struct net_port **port);
 /** net_run() - Send from @tx, receive at @rx, and count. */
 int net_run(const struct net_options *o, struct net_port *tx, struct net_port *rx, pid_t pid,
 	    struct bench_result *r);
+
+/** net_search() - net_run() at the highest rate that loses no more than it may. */
+int net_search(const struct net_options *o, struct net_port *tx, struct net_port *rx, pid_t pid,
+	       struct bench_result *best);
 
 #endif

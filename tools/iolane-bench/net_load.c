@@ -195,9 +195,14 @@ static unsigned int allowed(const struct load *l, uint64_t since, uint64_t now)
 static int announce(struct load *l)
 {
 	static const uint8_t everybody[ETH_ALEN] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-	unsigned int index = l->rx->free[--l->rx->n_free];
-	int rc;
+	unsigned int index;
+	int rc = reclaim(l->rx);
 
+	if (rc < 0)
+		return rc;
+	if (!l->rx->n_free)
+		return iol_fail(EIO, "the back end takes nothing from the receiving port");
+	index = l->rx->free[--l->rx->n_free];
 	make_frame(l->rx, everybody, &l->rx->tx[index]);
 	rc = send_one(l->rx, index, NET_SIZE_MIN);
 	if (!rc && iol_driver_publish(l->rx->txq->driver))

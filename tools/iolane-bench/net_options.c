@@ -20,6 +20,8 @@ enum {
 	O_SIZE,
 	O_BURST,
 	O_RATE,
+	O_ZERO_LOSS,
+	O_MAX_LOSS,
 	O_PACKED,
 	O_MRG,
 	O_NO_EVENT_IDX,
@@ -41,6 +43,8 @@ static const struct opt options[] = {
 	{ .name = "size", .arg = "BYTES", .id = O_SIZE },
 	{ .name = "burst", .arg = "N", .id = O_BURST },
 	{ .name = "rate", .arg = "N", .id = O_RATE },
+	{ .name = "zero-loss", .id = O_ZERO_LOSS },
+	{ .name = "max-loss", .arg = "PERCENT", .id = O_MAX_LOSS },
 	{ .name = "packed", .id = O_PACKED },
 	{ .name = "mrg", .id = O_MRG },
 	{ .name = "no-event-idx", .id = O_NO_EVENT_IDX },
@@ -88,6 +92,20 @@ static int parse_rate(const char *text, double *rate)
 	return 0;
 }
 
+static int parse_percent(const char *text, double *part)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end || !(v >= 0 && v < 100))
+		return iol_fail(EINVAL,
+				"--max-loss must be packets in a hundred, such as 0.01, not "
+				"\"%s\"",
+				text);
+	*part = v / 100;
+	return 0;
+}
+
 static bool *flag(int option, struct net_options *o)
 {
 	switch (option) {
@@ -95,6 +113,8 @@ static bool *flag(int option, struct net_options *o)
 		return &o->packed;
 	case O_MRG:
 		return &o->mrg;
+	case O_ZERO_LOSS:
+		return &o->search;
 	case O_NO_EVENT_IDX:
 		return &o->no_event_idx;
 	case O_HISTOGRAM:
@@ -134,6 +154,9 @@ static int take_value(int option, const char *text, struct net_options *o)
 		return opt_uint("--burst", text, 1, NET_BURST_MAX, &o->burst);
 	case O_RATE:
 		return parse_rate(text, &o->rate);
+	case O_MAX_LOSS:
+		o->search = true;
+		return parse_percent(text, &o->max_loss);
 	case O_RUNTIME:
 		return opt_seconds("--runtime", text, &o->runtime);
 	case O_RAMP:
@@ -166,6 +189,9 @@ static int check(const struct net_options *o)
 			"two ports' sockets, or --compare='CMD' to start back ends");
 	if (!o->n_compare && !strcmp(o->tx, o->rx))
 		return iol_fail(EINVAL, "--tx and --rx must be different ports");
+	if (o->search && o->rate > 0)
+		return iol_fail(EINVAL,
+				"--zero-loss and --max-loss look for the rate; leave out --rate");
 	if (o->runtime <= 0)
 		return iol_fail(EINVAL, "--runtime=0 leaves nothing to measure");
 	return 0;
@@ -206,6 +232,8 @@ struct json_object *net_options_json(const struct net_options *o)
 	json_object_object_add(j, "rate",
 			       o->rate > 0 ? json_object_new_double(o->rate)
 					   : json_object_new_string("max"));
+	if (o->search)
+		json_object_object_add(j, "max_loss", json_object_new_double(o->max_loss));
 	json_object_object_add(j, "runtime", json_object_new_double(o->runtime));
 	json_object_object_add(j, "ramp", json_object_new_double(o->ramp));
 	json_object_object_add(j, "packed", json_object_new_boolean(o->packed));

@@ -35,12 +35,6 @@ static double gbit_s(const struct bench_result *r)
 	return r->seconds > 0 ? (double)r->bytes * 8 / r->seconds / 1e9 : 0;
 }
 
-/* The part of what was sent that did not arrive. More may arrive than was sent: a switch floods. */
-static double loss(const struct bench_result *r)
-{
-	return r->sent > r->received ? (double)(r->sent - r->received) / (double)r->sent : 0;
-}
-
 static double mean_us(const struct iol_hist *h)
 {
 	return h->count ? (double)h->sum / (double)h->count / US : 0;
@@ -64,7 +58,7 @@ struct json_object *bench_run_json(const struct bench_words *w, const char *name
 		json_object_object_add(o, w->rate_key, number(bench_rate(r)));
 		if (w->packets) {
 			json_object_object_add(o, "gbit_s", number(gbit_s(r)));
-			json_object_object_add(o, "loss", number(loss(r)));
+			json_object_object_add(o, "loss", number(bench_loss(r)));
 		} else {
 			json_object_object_add(o, "mib_s", number(mib_s(r)));
 		}
@@ -161,7 +155,7 @@ void bench_print_run(const struct bench_words *w, const struct bench_result *r)
 		rate_text(bench_rate(r), rate, sizeof(rate));
 		if (w->packets)
 			printf("  %-10s %s, %.2f Gbit/s, %.4g %% lost\n", w->rate_name, rate,
-			       gbit_s(r), loss(r) * 100);
+			       gbit_s(r), bench_loss(r) * 100);
 		else
 			printf("  %-10s %s, %.0f MiB/s\n", w->rate_name, rate, mib_s(r));
 		printf("  %-10s mean %.1f us, p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n",
@@ -245,7 +239,7 @@ static double value(const struct bench_result *r, enum column column)
 	case COLUMN_START:
 		return r->start_ms;
 	case COLUMN_LOSS:
-		return loss(r) * 100;
+		return bench_loss(r) * 100;
 	default:
 		return -1;
 	}

@@ -15,6 +15,11 @@ double bench_rate(const struct bench_result *r)
 	return r->seconds > 0 ? (double)r->ops / r->seconds : 0;
 }
 
+double bench_loss(const struct bench_result *r)
+{
+	return r->sent > r->received ? (double)(r->sent - r->received) / (double)r->sent : 0;
+}
+
 static int ascending(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
