@@ -37,6 +37,7 @@ struct load {
 	const struct net_options *o;
 	struct net_port *tx, *rx;
 	unsigned int mix; /* place in the mix of sizes */
+	bool long_frames; /* they don't fit a receive buffer */
 	/* The frame being received: buffers still to come, bytes so far, when it was sent. */
 	unsigned int merged;
 	uint32_t merged_len;
@@ -133,7 +134,9 @@ static int give_back(struct net_port *p, unsigned int index)
  */
 static int take(struct load *l, unsigned int index, uint32_t len, bool look, uint64_t now)
 {
-	const struct frame *f = (const struct frame *)(const void *)l->rx->rx[index].host;
+	const struct virtio_net_hdr_v1 *hdr = (const void *)l->rx->rx[index].host;
+	const struct frame *f = (const void *)hdr;
+	uint16_t buffers;
 
 	if (len > l->rx->room || (!l->merged && len < sizeof(*f)))
 		return iol_fail(
@@ -148,8 +151,10 @@ static int take(struct load *l, unsigned int index, uint32_t len, bool look, uin
 	}
 	if (look && (f->eth.h_proto != htons(TYPE) || f->magic != htonl(MAGIC)))
 		return 0;
-	if (len == l->rx->room && l->o->mrg && f->hdr.num_buffers > 1) {
-		l->merged = f->hdr.num_buffers - 1u;
+	/* Read once: it may change while it is looked at. */
+	buffers = l->long_frames ? __atomic_load_n(&hdr->num_buffers, __ATOMIC_RELAXED) : 1;
+	if (buffers > 1) {
+		l->merged = buffers - 1u;
 		l->merged_len = len;
 		l->merged_at = look ? f->sent_at : 0;
 		return 0;
@@ -303,6 +308,7 @@ int net_run(const struct net_options *o, struct net_port *tx, struct net_port *r
 	unsigned int i;
 	int rc;
 
+	l.long_frames = o->mrg && o->size + sizeof(struct virtio_net_hdr_v1) > rx->room;
 	for (i = 0; i < tx->ring; i++)
 		make_frame(tx, rx->mac, &tx->tx[i]);
 	rc = announce(&l);
