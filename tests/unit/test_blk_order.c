@@ -51,7 +51,7 @@ static void others_wait_for_a_started_queue(void **state)
 		assert_int_equal(rig_wait(&rig, 0, NULL), 1);
 		assert_int_equal(rig_do(&rig, 1, VIRTIO_BLK_T_IN, 8, MIB, 4096), 0);
 		assert_int_equal(rig_data(&rig, 1, MIB)[0], 2);
-		assert_int_equal(rig.disk->replaying, 0);
+		assert_int_equal(IOL_STAT_GET(rig.disk->replaying), 0);
 		rig_end(&rig);
 	}
 }
@@ -395,6 +395,9 @@ static void overlaps_in_a_crowd(void **state)
 				for (i = 0; i < 16; i++)
 					assert_true(rig_wait(&rig, q, NULL) >= 0);
 		}
+		/* After that all threads' work is done and seen. */
+		for (q = 0; q < RIG_QUEUES; q++)
+			rig_queue_stop(&rig, q);
 		assert_int_equal(together, 0);
 		assert_int_equal(rig.disk->writes.n, 0);
 		rig.disk->image->ops = below;

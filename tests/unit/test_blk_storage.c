@@ -58,7 +58,8 @@ static void iopoll(void **state)
 	assert_int_equal(rig_queue_start(&rig, 0), 0);
 	round_trip(MIB, 3);
 	round_trip(4096, 4);
-	assert_true(rig.disk->image->iopoll || strstr(rig_log(), "is not polled for completions"));
+	assert_true(IOL_STAT_GET(rig.disk->image->iopoll) ||
+		    strstr(rig_log(), "is not polled for completions"));
 }
 
 static void take_mem(void *arg)
