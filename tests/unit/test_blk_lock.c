@@ -200,6 +200,8 @@ static void killed(void **state)
 		pid = fork();
 		if (!pid)
 			write_for_ever(ready[1], direct);
+		/* So that a child that dies is seen. */
+		close(ready[1]);
 		assert_int_equal(read(ready[0], &byte, 1), 1);
 		kill(pid, SIGKILL);
 		/* Not waited for: the kernel may still be at its I/O. */
@@ -222,18 +224,15 @@ static void killed(void **state)
 		}
 		rig_end(&rig);
 		close(ready[0]);
-		close(ready[1]);
 	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(writers_and_readers),
-		cmocka_unit_test(disks),
-		cmocka_unit_test(qemu_img),
+		cmocka_unit_test(killed),      cmocka_unit_test(writers_and_readers),
+		cmocka_unit_test(disks),       cmocka_unit_test(qemu_img),
 		cmocka_unit_test(qemu_has_it),
-		cmocka_unit_test(killed),
 	};
 
 	image_size = 64 * MIB;
