@@ -8,10 +8,9 @@ import os
 import re
 import signal
 import subprocess
-import unittest
 
 import programs
-from programs import BENCH, BLK, Sandbox, run, until
+from programs import BENCH, BLK, Outcomes, Sandbox, run, until
 
 FAILED, USAGE = 1, 2
 SHORT = ["--runtime=0.2", "--ramp=0.05"]
@@ -22,17 +21,7 @@ def bench(*arguments):
     return run([BENCH, "blk", *arguments])
 
 
-class Bench(unittest.TestCase):
-    def good(self, result):
-        self.assertEqual(result.returncode, 0, result.stderr)
-        return result.stdout
-
-    def bad(self, result, status, sentence):
-        self.assertEqual(result.returncode, status, result.stderr)
-        self.assertIn(sentence, result.stderr)
-        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
-        self.assertEqual(result.stdout, "")
-
+class Bench(Outcomes):
     def check_run(self, measured):
         self.assertGreater(measured["iops"], 0)
         self.assertGreater(measured["mib_s"], 0)

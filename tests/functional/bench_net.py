@@ -9,10 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-import unittest
 
 import programs
-from programs import BENCH, SOON, Sandbox, run, until
+from programs import BENCH, SOON, Outcomes, Sandbox, run, until
 
 TESTPMD = "dpdk-testpmd"
 FAILED, USAGE = 1, 2
@@ -61,19 +60,7 @@ class Forwarder:
         return [f"--tx={self.ports[0]}", f"--rx={self.ports[1]}"]
 
 
-class Net(unittest.TestCase):
-    def good(self, result):
-        self.assertEqual(result.returncode, 0, result.stderr)
-        return result.stdout
-
-    def bad(self, result, status, sentence):
-        self.assertEqual(result.returncode, status, result.stderr)
-        self.assertIn(sentence, result.stderr)
-        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
-        self.assertEqual(result.stdout, "")
-
-
-class Through(Net):
+class Through(Outcomes):
     def test_text_and_json(self):
         loads = (
             ["--size=64"],
@@ -123,7 +110,7 @@ class Through(Net):
             self.assertEqual(report["manifest"]["settings"]["max_loss"], 0.05)
 
 
-class Compared(Net):
+class Compared(Outcomes):
     def test_rounds(self):
         command = (f"{TESTPMD} --lcores=0@0-1,1@0-1 --no-huge --no-shconf --no-pci -m 128"
                    " --log-level=error --vdev=net_vhost0,iface={tx},queues=1"
@@ -151,7 +138,7 @@ class Compared(Net):
         self.bad(bench("--compare=false {tx} {rx}"), FAILED, "ended before it listened")
 
 
-class Bad(Net):
+class Bad(Outcomes):
     def test_nothing_arrives(self):
         with Sandbox() as box, Forwarder(box, "rxonly") as forwarder:
             self.bad(bench(*forwarder.through(), *SHORT), FAILED, "not one of")

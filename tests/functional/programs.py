@@ -181,6 +181,20 @@ class Backend:
         return self.wait()
 
 
+class Outcomes(unittest.TestCase):
+    """A program did what it was asked, or said in one sentence why not."""
+
+    def good(self, result):
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def bad(self, result, status, sentence):
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertIn(sentence, result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertEqual(result.stdout, "")
+
+
 class Sandbox:
     """A folder for a test's files and sockets, with a path short enough for a socket's."""
 
