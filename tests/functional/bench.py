@@ -43,6 +43,9 @@ class Single(Bench):
                 text = self.good(bench(f"--socket={path}", "--histogram", "--idle=0.1", *SHORT))
                 for word in ("IOPS", "latency", "back end", "idle", "resident", "|#"):
                     self.assertIn(word, text)
+                # A file that is only named, and not warmed up, is described all the same.
+                out = self.good(bench(f"--socket={path}", f"--blk-file={box.path}/i", "--json", *SHORT))
+                self.assertNotIn("page_cache", json.loads(out)["manifest"]["image"])
                 for rw in ("randread", "randwrite", "randrw", "read", "write"):
                     out = self.good(bench(f"--socket={path}", "--json", f"--rw={rw}", "--queues=4",
                                           "--iodepth=4", "--bs=8k", "--packed", *SHORT))

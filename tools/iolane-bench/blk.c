@@ -87,7 +87,8 @@ static struct json_object *describe(const struct blk_options *o, char **argv, co
 	if (o->file)
 		image = bench_manifest_image(o->file);
 	if (image) {
-		json_object_object_add(image, "page_cache", json_object_new_string(cached));
+		if (cached)
+			json_object_object_add(image, "page_cache", json_object_new_string(cached));
 		json_object_object_add(manifest, "image", image);
 	}
 	for (i = 0; c && i < c->n; i++)
@@ -159,7 +160,7 @@ static int print_single(const struct blk_options *o, char **argv, const struct b
 	all = json_object_new_object();
 	runs = json_object_new_array();
 	json_object_array_add(runs, bench_run_json(&words, o->sockets[0], 0, r));
-	json_object_object_add(all, "manifest", describe(o, argv, false, NULL, NULL));
+	json_object_object_add(all, "manifest", describe(o, argv, NULL, NULL, NULL));
 	json_object_object_add(all, "runs", runs);
 	bench_print_json(all);
 	return 0;
