@@ -171,8 +171,9 @@ struct bench_words {
 	bool packets;
 };
 
-struct json_object *bench_run_json(const struct bench_words *w, const char *name, int round,
-				   const struct bench_result *r);
+/** bench_single_json() - The report of a run without rounds; takes over @manifest, as the next does. */
+struct json_object *bench_single_json(const struct bench_words *w, const char *name,
+				      const struct bench_result *r, struct json_object *manifest);
 struct json_object *bench_comparison_json(const struct bench_words *w,
 					  const struct bench_comparison *c,
 					  struct json_object *manifest);

@@ -144,7 +144,6 @@ static int compare(struct blk_options *o, char **argv)
 
 static int print_single(const struct blk_options *o, char **argv, const struct bench_result *r)
 {
-	struct json_object *all, *runs;
 	char bs[16];
 
 	if (!o->json) {
@@ -157,12 +156,8 @@ static int print_single(const struct blk_options *o, char **argv, const struct b
 			bench_print_histogram(&r->lat);
 		return 0;
 	}
-	all = json_object_new_object();
-	runs = json_object_new_array();
-	json_object_array_add(runs, bench_run_json(&words, o->sockets[0], 0, r));
-	json_object_object_add(all, "manifest", describe(o, argv, NULL, NULL, NULL));
-	json_object_object_add(all, "runs", runs);
-	bench_print_json(all);
+	bench_print_json(
+		bench_single_json(&words, o->sockets[0], r, describe(o, argv, NULL, NULL, NULL)));
 	return 0;
 }
 

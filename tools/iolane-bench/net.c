@@ -118,7 +118,6 @@ static int compare(struct net_options *o, char **argv)
 
 static void print_single(const struct net_options *o, char **argv, const struct bench_result *r)
 {
-	struct json_object *all, *runs;
 	char size[16] = "imix";
 
 	if (o->size)
@@ -134,12 +133,7 @@ static void print_single(const struct net_options *o, char **argv, const struct 
 			bench_print_histogram(&r->lat);
 		return;
 	}
-	all = json_object_new_object();
-	runs = json_object_new_array();
-	json_object_array_add(runs, bench_run_json(&words, o->tx, 0, r));
-	json_object_object_add(all, "manifest", describe(o, argv));
-	json_object_object_add(all, "runs", runs);
-	bench_print_json(all);
+	bench_print_json(bench_single_json(&words, o->tx, r, describe(o, argv)));
 }
 
 static int single(const struct net_options *o, char **argv)

@@ -45,8 +45,8 @@ static double quantile_us(const struct iol_hist *h, double q)
 	return (double)iol_hist_quantile(h, q) / US;
 }
 
-struct json_object *bench_run_json(const struct bench_words *w, const char *name, int round,
-				   const struct bench_result *r)
+static struct json_object *run_json(const struct bench_words *w, const char *name, int round,
+				    const struct bench_result *r)
 {
 	struct json_object *o = json_object_new_object();
 	struct json_object *lat = json_object_new_object();
@@ -101,6 +101,18 @@ static struct json_object *ratio_json(const struct bench_comparison *c,
 	return o;
 }
 
+struct json_object *bench_single_json(const struct bench_words *w, const char *name,
+				      const struct bench_result *r, struct json_object *manifest)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *runs = json_object_new_array();
+
+	json_object_array_add(runs, run_json(w, name, 0, r));
+	json_object_object_add(o, "manifest", manifest);
+	json_object_object_add(o, "runs", runs);
+	return o;
+}
+
 struct json_object *bench_comparison_json(const struct bench_words *w,
 					  const struct bench_comparison *c,
 					  struct json_object *manifest)
@@ -111,8 +123,7 @@ struct json_object *bench_comparison_json(const struct bench_words *w,
 
 	for (round = 0; round < c->rounds; round++)
 		for (i = 0; i < c->n; i++)
-			json_object_array_add(runs,
-					      bench_run_json(w, c->entrant[i].name, (int)round + 1,
+			json_object_array_add(runs, run_json(w, c->entrant[i].name, (int)round + 1,
 							     &c->results[round * c->n + i]));
 	json_object_object_add(o, "manifest", manifest);
 	json_object_object_add(o, "runs", runs);
