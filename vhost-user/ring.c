@@ -542,7 +542,7 @@ const struct vring_desc *iol_ring_table_slow(struct iol_ring *r, const struct ri
 	return r->table;
 }
 
-/* ---- push, publish, notifications ---- */
+/* ---- push, unpop, publish, notifications ---- */
 
 void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len)
 {
@@ -559,6 +559,66 @@ void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len
 	r->inflight--;
 	if (unlikely(state & CHAIN_OLD_MEM) && !--r->old_mem)
 		release_retired(&r->retired);
+}
+
+/* Chains that were popped take the ring's position back with them, the last first. */
+static void step_back(struct iol_ring *r, const struct iol_chain *chains, unsigned int n,
+		      unsigned int slots)
+{
+	if (!r->packed) {
+		r->next -= (uint16_t)n;
+	} else {
+		r->slots -= slots;
+		if (r->next < slots) {
+			r->next += r->size;
+			r->avail_wrap = !r->avail_wrap;
+		}
+		r->next -= (uint16_t)slots;
+	}
+	if (likely(!r->spec.inflight))
+		return;
+	/* One by one: those that the log has left are at any time the first that the driver made. */
+	while (n) {
+		if (r->packed)
+			iol_track_packed_untake(&r->track, chains[--n].id);
+		else
+			iol_track_split_untake(&r->track, chains[--n].id);
+	}
+}
+
+int iol_ring_unpop(struct iol_ring *r, const struct iol_chain *chains, unsigned int n)
+{
+	unsigned int i, slots = 0;
+
+	for (i = 0; i < n; i++) {
+		const struct iol_chain *c = &chains[i];
+
+		if (unlikely(!r->state || (c->id >= r->size && !r->packed) || !c->ndesc ||
+			     (r->state[c->id] & (CHAIN_NDESC | CHAIN_PUSHED)) != c->ndesc))
+			return iol_fail(EINVAL,
+					"chain %u cannot be given back: it is not in flight",
+					c->id);
+		slots += c->ndesc;
+	}
+	if (unlikely(n > r->inflight))
+		return iol_fail(EINVAL, "%u chains cannot be given back: %u are in flight", n,
+				r->inflight);
+	for (i = 0; i < n; i++) {
+		uint32_t *state = &r->state[chains[i].id];
+
+		if (unlikely(*state & CHAIN_OLD_MEM) && !--r->old_mem)
+			release_retired(&r->retired);
+		*state = 0;
+	}
+	r->inflight -= n;
+	/* What was waited for comes after these. */
+	r->waiting = false;
+	/* A replayed chain, which is in flight alone, stays in the log; the position is past it already. */
+	if (unlikely(r->special & RING_REPLAY))
+		r->track.replayed -= n;
+	else
+		step_back(r, chains, n, slots);
+	return 0;
 }
 
 static bool wants_call(const struct iol_ring *r, unsigned int entries)

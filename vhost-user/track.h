@@ -160,6 +160,13 @@ static inline void iol_track_split_take(struct iol_track *t, uint16_t head)
 	iol_track_fence();
 }
 
+/* Split: a chain was not taken after all; the last that was, first. */
+static inline void iol_track_split_untake(struct iol_track *t, uint16_t head)
+{
+	__atomic_store_n(&t->split->desc[head].inflight, 0, __ATOMIC_RELAXED);
+	iol_track_fence();
+}
+
 /* Split: @head is about to be published; called for each, then the used index is stored. */
 static inline void iol_track_split_link(struct iol_track *t, uint16_t *batch_head, uint16_t head)
 {
@@ -217,6 +224,20 @@ static inline void iol_track_packed_link(struct iol_track *t, uint16_t id)
 	t->free_head = head;
 	iol_track_fence();
 	__atomic_store_n(&log->free_head, head, __ATOMIC_RELAXED);
+	iol_track_fence();
+}
+
+/* Packed: a chain was not taken after all; the last that was, first. */
+static inline void iol_track_packed_untake(struct iol_track *t, uint16_t id)
+{
+	struct iol_log_packed *log = t->packed;
+	uint16_t head = t->slot[id];
+
+	iol_track_packed_link(t, id);
+	/* From this store on its entries are free, whatever mark is on them. */
+	__atomic_store_n(&log->old_free_head, head, __ATOMIC_RELAXED);
+	iol_track_fence();
+	__atomic_store_n(&log->desc[head].inflight, 0, __ATOMIC_RELAXED);
 	iol_track_fence();
 }
 

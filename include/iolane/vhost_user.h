@@ -71,6 +71,18 @@ struct iol_chain {
 int iol_ring_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max);
 
 /**
+ * iol_ring_unpop() - Give the last @n chains that were popped back to the ring, as if they had never been
+ * taken: the next iol_ring_pop() returns them again.
+ * @chains: their records as popped, in that order, by one pop or several. Only ->id and ->ndesc are read.
+ *
+ * None of them may be pushed, and none that was popped after them may be; any before them may. What
+ * they held may have changed when they are popped again: the driver's memory is read anew.
+ *
+ * Return: 0, or -EINVAL when one is not in flight; nothing was given back then. The order is not checked.
+ */
+int iol_ring_unpop(struct iol_ring *r, const struct iol_chain *chains, unsigned int n);
+
+/**
  * iol_ring_push() - Give a chain back to the driver, with @len bytes written to it.
  *
  * The driver sees it after the next iol_ring_publish(). Chains may be pushed in any order.

@@ -117,7 +117,10 @@ static void tear_down(struct world *w)
 	env_fini(&w->e);
 }
 
-/* What the child does: takes in bursts, gives back the other way round, shows half at a time. */
+/*
+ * What the child does: takes in bursts, lets go of some of them again, gives back the other way round,
+ * shows half at a time.
+ */
 static void serve(struct world *w)
 {
 	struct iol_chain *c = w->taken;
@@ -129,6 +132,13 @@ static void serve(struct world *w)
 		if (got < 0)
 			_exit(1);
 		n += (unsigned int)got;
+		if (got > 1) {
+			unsigned int again = (unsigned int)got / 2;
+
+			n -= again;
+			if (iol_ring_unpop(w->e.ring, c + n, again))
+				_exit(1);
+		}
 		if (n > 2) {
 			push(&w->e, &c[--n]);
 			push(&w->e, &c[--n]);

@@ -27,7 +27,8 @@ struct model {
 	unsigned int navailable, published, nused, shown;
 	uint16_t popped[32768]; /* in flight, any order */
 	unsigned int npopped;
-	unsigned int done;
+	unsigned int tail; /* so many of its last: none pushed was popped after one of them */
+	unsigned int done, unpopped;
 	bool kick_due, call_due; /* a side armed: the other's next publish must notify it */
 };
 
@@ -138,8 +139,39 @@ static void device_pop(struct model *m)
 		c->ndesc = chains[i].ndesc;
 		c->in_dev = c->nin ? chains[i].iov[c->nout].iov_base : NULL;
 		m->popped[m->npopped++] = slot;
+		m->tail++;
 	}
 	assert_int_equal(iol_ring_inflight(m->e.ring), m->npopped);
+}
+
+/* The first of the available again, in the order in which they were taken. */
+static void device_unpop(struct model *m)
+{
+	unsigned int n, i;
+	struct iol_chain *chains;
+
+	if (!m->tail)
+		return;
+	n = 1 + below(m, m->tail);
+	chains = calloc(n, sizeof(*chains));
+	assert_non_null(chains);
+	memmove(m->available + n, m->available, m->navailable * sizeof(m->available[0]));
+	m->npopped -= n;
+	m->tail -= n;
+	for (i = 0; i < n; i++) {
+		uint16_t slot = m->popped[m->npopped + i];
+
+		m->chain[slot].where = ADDED;
+		chains[i].id = m->chain[slot].id;
+		chains[i].ndesc = m->chain[slot].ndesc;
+		m->available[i] = slot;
+	}
+	m->navailable += n;
+	m->published += n;
+	m->unpopped += n;
+	assert_int_equal(iol_ring_unpop(m->e.ring, chains, n), 0);
+	assert_int_equal(iol_ring_inflight(m->e.ring), m->npopped);
+	free(chains);
 }
 
 static void device_push(struct model *m)
@@ -153,6 +185,8 @@ static void device_push(struct model *m)
 	slot = m->popped[k];
 	c = &m->chain[slot];
 	memmove(m->popped + k, m->popped + k + 1, (--m->npopped - k) * sizeof(m->popped[0]));
+	if (m->tail > m->npopped - k)
+		m->tail = m->npopped - k;
 	if (c->nin)
 		*c->in_dev = (uint8_t)~slot;
 	c->len = c->in_len ? below(m, c->in_len) : 0;
@@ -209,7 +243,10 @@ static void step(struct model *m)
 		driver_publish(m);
 		break;
 	case 7:
-		device_pop(m);
+		if (below(m, 3))
+			device_pop(m);
+		else
+			device_unpop(m);
 		break;
 	case 8 ... 10:
 		device_push(m);
@@ -241,9 +278,11 @@ static void step(struct model *m)
 	}
 }
 
-static void run(const struct env_conf *conf, unsigned int steps)
+/* Return: how many chains were given back untouched. */
+static unsigned int run(const struct env_conf *conf, unsigned int steps)
 {
 	struct model *m = calloc(1, sizeof(*m));
+	unsigned int unpopped;
 
 	assert_non_null(m);
 	m->random = 0x9e3779b97f4a7c15ull ^ (conf->size * 64u + conf->packed * 32u +
@@ -263,15 +302,17 @@ static void run(const struct env_conf *conf, unsigned int steps)
 		driver_used(m);
 	assert_int_equal(iol_driver_inflight(m->e.driver), 0);
 	assert_true(m->done > 0);
+	unpopped = m->unpopped;
 	assert_int_equal(iol_ring_base(m->e.ring), iol_driver_base(m->e.driver));
 	env_fini(&m->e);
 	free(m);
+	return unpopped;
 }
 
 static void all(bool packed, const uint16_t *sizes, size_t nsizes)
 {
+	unsigned int f, unpopped = 0;
 	size_t i;
-	unsigned int f;
 
 	for (i = 0; i < nsizes; i++) {
 		for (f = 0; f < 8; f++) {
@@ -287,11 +328,12 @@ static void all(bool packed, const uint16_t *sizes, size_t nsizes)
 					       : 65500,
 			};
 
-			run(&conf, sizes[i] > 256 ? 3000 : 6000);
+			unpopped += run(&conf, sizes[i] > 256 ? 3000 : 6000);
 			conf.base = 0;
-			run(&conf, 600);
+			unpopped += run(&conf, 600);
 		}
 	}
+	assert_true(unpopped > 1000);
 }
 
 static void split(void **state)
