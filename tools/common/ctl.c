@@ -29,6 +29,13 @@ int ctl_address(const char *what, const char *path, struct sockaddr_un *addr)
 	return 0;
 }
 
+int ctl_check_path(const char *what, const char *path)
+{
+	struct sockaddr_un addr;
+
+	return ctl_address(what, path, &addr);
+}
+
 void ctl_default_path(const char *name, char *buf, size_t len)
 {
 	const char *dir = getenv("XDG_RUNTIME_DIR");
@@ -131,13 +138,13 @@ static int wait_for(int fd, short events, uint64_t deadline, const char *path)
 		return iol_fail(errno, "cannot wait for %s: %s", path, strerror(errno));
 	if (!rc)
 		return iol_fail(ETIMEDOUT,
-				"no answer on %s in time: its process may be waiting for storage; "
+				"no answer on %s in time: its process is held up by something; "
 				"try again or give more --timeout",
 				path);
 	return 0;
 }
 
-static int open_connection(const char *path, uint64_t deadline)
+static int open_connection(const char *program, const char *path, uint64_t deadline)
 {
 	_cleanup_close_ int fd = -1;
 	struct sockaddr_un addr;
@@ -156,11 +163,10 @@ static int open_connection(const char *path, uint64_t deadline)
 			continue;
 		}
 		if (errno == ENOENT || errno == ECONNREFUSED)
-			return iol_fail(
-				errno,
-				"nothing listens on %s: start iolane-blk with --control=%s, "
-				"or say with --control where it is",
-				path, path);
+			return iol_fail(errno,
+					"nothing listens on %s: start %s with --control=%s, "
+					"or say with --control where it is",
+					path, program, path);
 		if (errno == EACCES || errno == EPERM)
 			return iol_fail(
 				errno,
@@ -238,8 +244,8 @@ static int receive_line(int fd, char **line, size_t *len, uint64_t deadline, con
 	}
 }
 
-int ctl_call(const char *path, struct json_object *request, unsigned int timeout_ms,
-	     struct json_object **result)
+int ctl_call(const char *program, const char *path, struct json_object *request,
+	     unsigned int timeout_ms, struct json_object **result)
 {
 	uint64_t deadline = iol_now() + timeout_ms * IOL_NS_PER_MS;
 	const char *text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
@@ -255,7 +261,7 @@ int ctl_call(const char *path, struct json_object *request, unsigned int timeout
 	if (strlen(text) + 1 > CTL_REQUEST_MAX)
 		return iol_fail(EMSGSIZE, "the request is longer than %u KiB",
 				CTL_REQUEST_MAX >> 10);
-	fd = open_connection(path, deadline);
+	fd = open_connection(program, path, deadline);
 	if (fd < 0)
 		return fd;
 	rc = send_all(fd, text, strlen(text), deadline, path);

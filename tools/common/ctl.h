@@ -20,6 +20,9 @@
 /** ctl_address() - Fill in a socket address, or -ENAMETOOLONG with the sentence set. */
 int ctl_address(const char *what, const char *path, struct sockaddr_un *addr);
 
+/** ctl_check_path() - Whether a socket can have this path: 0, or as ctl_address(). */
+int ctl_check_path(const char *what, const char *path);
+
 /**
  * ctl_default_path() - Where the control socket of a program is when nobody says:
  * $XDG_RUNTIME_DIR/NAME.sock, or /run/NAME.sock where that is not set.
@@ -44,13 +47,14 @@ void ctl_add_string(struct json_object *obj, const char *key, const char *text);
 
 /**
  * ctl_call() - Connect to @path, send one request and wait for its reply.
+ * @program: that should listen there, for the sentence.
  * @timeout_ms: for all of it.
  * @result: the reply's result, owned by the caller.
  *
  * Return: 0, or a negative errno with the sentence set; -EREMOTEIO when the sentence is the other
  * side's.
  */
-int ctl_call(const char *path, struct json_object *request, unsigned int timeout_ms,
-	     struct json_object **result);
+int ctl_call(const char *program, const char *path, struct json_object *request,
+	     unsigned int timeout_ms, struct json_object **result);
 
 #endif

@@ -77,3 +77,14 @@ int prog_flush(void)
 	iol_fail(errno, "cannot write to standard output: %s", strerror(errno));
 	return prog_fail();
 }
+
+bool prog_asks_capabilities(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--print-capabilities"))
+			return true;
+	}
+	return false;
+}

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* Exit statuses of all programs: the machine said no, or the command line is wrong by itself. */
@@ -34,5 +35,11 @@ int prog_print(const char *text);
 
 /** prog_flush() - The same for what was printed to stdout with stdio. */
 int prog_flush(void);
+
+/**
+ * prog_asks_capabilities() - Whether --print-capabilities is among the arguments: the conventions for
+ * vhost-user back ends want every other one ignored then.
+ */
+bool prog_asks_capabilities(int argc, char **argv);
 
 #endif

@@ -2,22 +2,12 @@
 #include "disks.h"
 
 #include "base/error.h"
-#include "base/own.h"
 #include "base/units.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-const char *disk_where(const struct disk *d)
-{
-	static char text[16];
-
-	if (d->opts.socket)
-		return d->opts.socket;
-	snprintf(text, sizeof(text), "fd %d", d->fd);
-	return text;
-}
 
 static struct disk *find(const struct disks *s, const char *name)
 {
@@ -60,9 +50,9 @@ static int check_unique(const struct disks *s, const struct disk_opts *opts)
 		if (opts->name && !strcmp(d->opts.name, opts->name))
 			return iol_fail(EEXIST, "there is a disk %s already: give another name",
 					opts->name);
-		if (opts->socket && d->opts.socket && !strcmp(d->opts.socket, opts->socket))
+		if (endpoint_same_path(&d->opts.ep, &opts->ep))
 			return iol_fail(EEXIST, "disk %s has the socket %s already: give another",
-					d->opts.name, opts->socket);
+					d->opts.name, opts->ep.path);
 	}
 	return 0;
 }
@@ -84,20 +74,12 @@ static int open_disk(struct disks *s, struct disk *d)
 		.lock_timeout_ms = o->lock_timeout_ms,
 		.stop_timeout_ms = o->stop_timeout_ms,
 	};
-	struct iol_server_spec server = {
-		.path = o->socket,
-		.fd = -1,
-		.client = o->client,
-		.mode = o->mode,
-	};
 	int rc;
 
 	rc = iol_disk_new(s->threads, &spec, &d->disk);
 	if (rc < 0)
 		return rc;
-	d->fd = o->fd;
-	server.fd = iol_take_fd(&o->fd);
-	rc = iol_server_new(iol_disk_device(d->disk), &server, &d->server);
+	rc = endpoint_serve(&o->ep, iol_disk_device(d->disk), &d->server);
 	if (rc < 0)
 		iol_disk_destroy(&d->disk);
 	return rc;
@@ -110,8 +92,8 @@ static void log_serving(const struct disks *s, const struct disk *d)
 	iol_log(IOL_LOG_INFO, "%s: serving %s (%s%s, %u queue%s, %s) on %s%s", d->opts.name,
 		d->opts.file, iol_format_size(iol_disk_capacity(d->disk), size, sizeof(size)),
 		d->opts.read_only ? ", read-only" : "", d->opts.queues,
-		d->opts.queues == 1 ? "" : "s", iol_blk_threads_engine(s->threads), disk_where(d),
-		d->opts.client ? ", as its client" : "");
+		d->opts.queues == 1 ? "" : "s", iol_blk_threads_engine(s->threads),
+		endpoint_where(&d->opts.ep), d->opts.ep.client ? ", as its client" : "");
 }
 
 static void free_disk(struct disk *d)
@@ -146,7 +128,7 @@ int disks_add(struct disks *s, struct disk_opts *opts, struct disk **added)
 		;
 	*end = d;
 	s->count++;
-	s->num_fds += d->fd >= 0;
+	s->num_fds += d->opts.ep.number >= 0;
 	*added = d;
 	log_serving(s, d);
 	return 0;
@@ -160,7 +142,7 @@ void disks_del(struct disks *s, struct disk *d)
 		;
 	*p = d->next;
 	s->count--;
-	s->num_fds -= d->fd >= 0;
+	s->num_fds -= d->opts.ep.number >= 0;
 	free_disk(d);
 }
 
@@ -198,7 +180,7 @@ void disks_reap(struct disks *s)
 
 	for (; s->num_fds && d; d = next) {
 		next = d->next;
-		if (d->fd < 0 || !iol_server_finished(d->server))
+		if (d->opts.ep.number < 0 || !iol_server_finished(d->server))
 			continue;
 		iol_log(IOL_LOG_INFO, "%s: its front end has gone", d->opts.name);
 		disks_del(s, d);

@@ -5,16 +5,12 @@
 
 #include "disk_opts.h"
 
-/**
- * struct disk - A disk, the socket it is served on, and what it was told.
- * @fd: the number that its socket had when it was given by --fd, to be named by; else -1.
- */
+/** struct disk - A disk, the socket it is served on, and what it was told. */
 struct disk {
 	struct disk *next;
 	struct disk_opts opts;
 	struct iol_disk *disk;
 	struct iol_server *server;
-	int fd;
 };
 
 /** struct disks - All of them, in the order they came; and the threads they share. */
@@ -48,8 +44,5 @@ void disks_refresh(struct disks *s);
 
 /** disks_reap() - Free the disks whose --fd socket was closed by its front end. */
 void disks_reap(struct disks *s);
-
-/** disk_where() - "PATH" or "fd N", for the log; valid until the next call. */
-const char *disk_where(const struct disk *d);
 
 #endif

@@ -53,19 +53,6 @@ static const char capabilities[] = "{\n"
 				   "  ]\n"
 				   "}\n";
 
-static void build_opts(struct opt *opts)
-{
-	unsigned int i;
-
-	memset(opts, 0, sizeof(*opts) * (PROCESS_OPTS + DISK_SETTINGS + 1));
-	memcpy(opts, process_opts, sizeof(process_opts));
-	for (i = 0; i < DISK_SETTINGS; i++) {
-		opts[PROCESS_OPTS + i].name = disk_settings[i].option;
-		opts[PROCESS_OPTS + i].arg = disk_settings[i].arg;
-		opts[PROCESS_OPTS + i].id = OPT_SETTING + (int)i;
-	}
-}
-
 static struct disk_opts *new_disk(struct options *o)
 {
 	struct disk_opts *disks;
@@ -83,17 +70,10 @@ static struct disk_opts *new_disk(struct options *o)
 static int add_disk(struct options *o, const char *value)
 {
 	struct disk_opts *disk = new_disk(o);
-	char *text;
-	int rc;
 
 	if (!disk)
 		return -ENOMEM;
-	text = strdup(value);
-	if (!text)
-		return iol_fail(ENOMEM, "no memory for a disk's settings");
-	rc = disk_opts_parse(disk, text);
-	free(text);
-	return rc < 0 ? iol_fail_more(rc, "--disk %s", value) : rc;
+	return settings_parse(&disk_settings, disk, &disk->seen, "--disk", value);
 }
 
 static int set_engine(struct options *o, const char *value)
@@ -108,24 +88,6 @@ static int set_engine(struct options *o, const char *value)
 		return iol_fail(EINVAL, "--engine must be auto, io_uring or pool, not \"%s\"",
 				value);
 	return 0;
-}
-
-static int set_control(struct options *o, const char *value)
-{
-	struct sockaddr_un addr;
-
-	o->control = value;
-	return ctl_address("--control", value, &addr);
-}
-
-/* The options of the one disk, which go together with no --disk. */
-static int set_single(struct disk_opts *single, int id, const char *value)
-{
-	const struct disk_setting *setting = &disk_settings[id - OPT_SETTING];
-	char what[32] = "--";
-
-	strncat(what, setting->option, sizeof(what) - 3);
-	return disk_opts_set(single, setting, what, value);
 }
 
 static int set_option(struct options *o, struct disk_opts *single, int id, const char *value)
@@ -143,7 +105,8 @@ static int set_option(struct options *o, struct disk_opts *single, int id, const
 		o->threads.sqpoll = true;
 		return 0;
 	case OPT_CONTROL:
-		return set_control(o, value);
+		o->control = value;
+		return ctl_check_path("--control", value);
 	case OPT_VERBOSE:
 		o->verbose = true;
 		return 0;
@@ -151,7 +114,8 @@ static int set_option(struct options *o, struct disk_opts *single, int id, const
 		return iol_fail(EINVAL, "unexpected argument \"%s\": name an image with --blk-file",
 				value);
 	default:
-		return set_single(single, id, value);
+		return settings_set_option(&disk_settings, (unsigned int)(id - OPT_SETTING), single,
+					   &single->seen, value);
 	}
 }
 
@@ -159,7 +123,6 @@ static int set_option(struct options *o, struct disk_opts *single, int id, const
 static int take_single(struct options *o, struct disk_opts *single)
 {
 	struct disk_opts *disk;
-	unsigned int i;
 	int rc;
 
 	if (!single->seen) {
@@ -168,15 +131,9 @@ static int take_single(struct options *o, struct disk_opts *single)
 		return iol_fail(EINVAL, "no disk to serve: give --socket-path=PATH and "
 					"--blk-file=FILE");
 	}
-	for (i = 0; o->num_disks && i < DISK_SETTINGS; i++) {
-		if (single->seen & 1ull << i)
-			return iol_fail(EINVAL,
-					"--%s and --disk exclude each other: write %s%s "
-					"into --disk",
-					disk_settings[i].option, disk_settings[i].key,
-					disk_settings[i].arg ? "=..." : "=on");
-	}
-	rc = disk_opts_check(single, o->threads.engine, true);
+	rc = o->num_disks ? settings_exclude(&disk_settings, single->seen, "--disk") : 0;
+	if (!rc)
+		rc = disk_opts_check(single, o->threads.engine, true);
 	if (rc < 0)
 		return rc;
 	disk = new_disk(o);
@@ -203,53 +160,37 @@ static int check_disks(const struct options *o)
 		rc = disk_opts_check(a, o->threads.engine, false);
 		if (rc < 0)
 			return iol_fail_more(rc, "--disk number %u", i + 1);
-		if (same(a->socket, o->control))
+		if (same(a->ep.path, o->control))
 			return iol_fail(EINVAL,
 					"the disk and --control have the same socket %s: "
 					"each needs its own",
-					a->socket);
+					a->ep.path);
 		for (j = 0; j < i; j++) {
 			const struct disk_opts *b = &o->disks[j];
 
-			if (same(a->socket, b->socket))
-				return iol_fail(EINVAL,
-						"two disks have the socket %s: each needs "
-						"its own",
-						a->socket);
 			if (same(a->name, b->name))
 				return iol_fail(EINVAL,
 						"two disks have the name %s: each needs "
 						"its own",
 						a->name);
-			if (a->fd >= 0 && a->fd == b->fd)
-				return iol_fail(EINVAL, "two disks have fd %d: each needs its own",
-						a->fd);
+			rc = endpoint_check_two(&a->ep, &b->ep, "disks");
+			if (rc < 0)
+				return rc;
 		}
 	}
 	return 0;
 }
 
-/* The conventions want every other argument ignored beside --print-capabilities. */
-static bool asks_for_capabilities(int argc, char **argv)
-{
-	int i;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--print-capabilities"))
-			return true;
-	}
-	return false;
-}
-
 /* Return: 0, OPT_HELP or OPT_VERSION, or a negative errno. */
 static int parse(struct options *o, struct disk_opts *single, int argc, char **argv)
 {
-	struct opt opts[PROCESS_OPTS + DISK_SETTINGS + 1];
+	struct opt opts[PROCESS_OPTS + DISK_SETTINGS + 1] = { 0 };
 	struct opt_parser parser = { .opts = opts, .argc = argc, .argv = argv, .next = 1 };
 	const char *value;
 	int id, rc;
 
-	build_opts(opts);
+	memcpy(opts, process_opts, sizeof(process_opts));
+	settings_opts(&disk_settings, opts + PROCESS_OPTS, OPT_SETTING);
 	while ((id = opt_next(&parser, &value)) > 0) {
 		if (id == OPT_HELP || id == OPT_VERSION)
 			return id;
@@ -273,7 +214,7 @@ int options_parse(struct options *o, int argc, char **argv)
 	memset(o, 0, sizeof(*o));
 	o->threads.num = 1;
 	o->threads.poll_us = IOL_BLK_POLL_DEFAULT;
-	if (asks_for_capabilities(argc, argv))
+	if (prog_asks_capabilities(argc, argv))
 		return prog_print(capabilities);
 
 	disk_opts_init(&single);

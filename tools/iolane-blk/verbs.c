@@ -3,34 +3,9 @@
 
 #include "base/error.h"
 #include "tools/common/ctl.h"
-#include "tools/common/opt.h"
 
 #include <errno.h>
-#include <json-c/json_object_iterator.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-static char *to_line(struct json_object *reply)
-{
-	const char *text = json_object_to_json_string_ext(
-		reply, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	char *line = NULL;
-
-	if (text && asprintf(&line, "%s\n", text) < 0)
-		line = NULL;
-	json_object_put(reply);
-	return line;
-}
-
-char *verbs_refuse(const char *sentence)
-{
-	struct json_object *reply = json_object_new_object();
-
-	json_object_object_add(reply, "ok", json_object_new_boolean(false));
-	ctl_add_string(reply, "error", sentence);
-	return to_line(reply);
-}
 
 static struct json_object *describe(const struct disk *d)
 {
@@ -41,11 +16,11 @@ static struct json_object *describe(const struct disk *d)
 		running += iol_disk_queue_thread(d->disk, i) >= 0;
 	ctl_add_string(o, "name", d->opts.name);
 	ctl_add_string(o, "file", d->opts.file);
-	if (d->opts.socket)
-		ctl_add_string(o, "socket", d->opts.socket);
+	if (d->opts.ep.path)
+		ctl_add_string(o, "socket", d->opts.ep.path);
 	else
-		json_object_object_add(o, "fd", json_object_new_int(d->fd));
-	json_object_object_add(o, "client", json_object_new_boolean(d->opts.client));
+		json_object_object_add(o, "fd", json_object_new_int(d->opts.ep.number));
+	json_object_object_add(o, "client", json_object_new_boolean(d->opts.ep.client));
 	json_object_object_add(o, "connected",
 			       json_object_new_boolean(iol_server_connected(d->server)));
 	json_object_object_add(o, "capacity", json_object_new_uint64(iol_disk_capacity(d->disk)));
@@ -72,36 +47,16 @@ static int named_disk(struct disks *disks, struct json_object *request, struct d
 }
 
 /* A relative path would mean another file here than it does to the client. */
-static int check_absolute(const char *key, const char *path)
+static int check_file(const char *path)
 {
-	if (!path || *path == '/' || !strncmp(path, "null:", strlen("null:")))
+	if (*path == '/' || !strncmp(path, "null:", strlen("null:")))
 		return 0;
-	return iol_fail(EINVAL, "%s must be an absolute path, not \"%s\"", key, path);
+	return iol_fail(EINVAL, "file must be an absolute path, not \"%s\"", path);
 }
 
-static int read_settings(struct disk_opts *opts, struct json_object *settings)
+static int verb_add(void *ctx, struct json_object *request, struct json_object **result)
 {
-	struct json_object_iterator it = json_object_iter_begin(settings);
-	struct json_object_iterator end = json_object_iter_end(settings);
-	int rc = 0;
-
-	for (; !rc && !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
-		const char *key = json_object_iter_peek_name(&it), *value;
-
-		/* Descriptors come by the command line only: any number here would be one of our own. */
-		if (!strcmp(key, "fd"))
-			return iol_fail(EINVAL, "fd cannot be given here: use socket");
-		rc = ctl_get_string(settings, key, &value);
-		if (!rc && !value)
-			rc = iol_fail(EINVAL, "\"%s\" must be a string", key);
-		if (!rc)
-			rc = disk_opts_set_key(opts, key, value);
-	}
-	return rc;
-}
-
-static int verb_add(struct disks *disks, struct json_object *request, struct json_object **result)
-{
+	struct disks *disks = ctx;
 	struct json_object *settings;
 	struct disk_opts opts;
 	struct disk *d = NULL;
@@ -111,13 +66,13 @@ static int verb_add(struct disks *disks, struct json_object *request, struct jso
 	    !json_object_is_type(settings, json_type_object))
 		return iol_fail(EINVAL, "the request lacks \"disk\", an object of settings");
 	disk_opts_init(&opts);
-	rc = read_settings(&opts, settings);
+	rc = settings_read(&disk_settings, &opts, &opts.seen, settings);
 	if (!rc)
 		rc = disk_opts_check(&opts, disks->engine, false);
 	if (!rc)
-		rc = check_absolute("socket", opts.socket);
+		rc = endpoint_check_absolute(&opts.ep);
 	if (!rc)
-		rc = check_absolute("file", opts.file);
+		rc = check_file(opts.file);
 	if (!rc)
 		rc = disks_add(disks, &opts, &d);
 	disk_opts_free(&opts);
@@ -126,8 +81,9 @@ static int verb_add(struct disks *disks, struct json_object *request, struct jso
 	return rc;
 }
 
-static int verb_del(struct disks *disks, struct json_object *request, struct json_object **result)
+static int verb_del(void *ctx, struct json_object *request, struct json_object **result)
 {
+	struct disks *disks = ctx;
 	struct json_object *force;
 	struct disk *d = NULL;
 	int rc;
@@ -142,15 +98,16 @@ static int verb_del(struct disks *disks, struct json_object *request, struct jso
 			EBUSY,
 			"%s is in use: a front end is connected to %s; unplug the disk there, "
 			"or add --force",
-			d->opts.name, disk_where(d));
+			d->opts.name, endpoint_where(&d->opts.ep));
 	*result = describe(d);
 	iol_log(IOL_LOG_INFO, "%s: no longer served, as a control client asked", d->opts.name);
 	disks_del(disks, d);
 	return 0;
 }
 
-static int verb_list(struct disks *disks, struct json_object *request, struct json_object **result)
+static int verb_list(void *ctx, struct json_object *request, struct json_object **result)
 {
+	struct disks *disks = ctx;
 	struct json_object *list = json_object_new_array();
 	const struct disk *d;
 
@@ -172,9 +129,9 @@ static int read_size(struct json_object *request, uint64_t *size)
 	return 1;
 }
 
-static int verb_resize(struct disks *disks, struct json_object *request,
-		       struct json_object **result)
+static int verb_resize(void *ctx, struct json_object *request, struct json_object **result)
 {
+	struct disks *disks = ctx;
 	struct json_object *o;
 	struct disk *d = NULL;
 	uint64_t size;
@@ -198,8 +155,9 @@ static int verb_resize(struct disks *disks, struct json_object *request,
 	return 0;
 }
 
-static int verb_stats(struct disks *disks, struct json_object *request, struct json_object **result)
+static int verb_stats(void *ctx, struct json_object *request, struct json_object **result)
 {
+	struct disks *disks = ctx;
 	struct json_object *name;
 	struct disk *only = NULL;
 	int rc;
@@ -213,48 +171,7 @@ static int verb_stats(struct disks *disks, struct json_object *request, struct j
 	return 0;
 }
 
-static const struct verb {
-	const char *name;
-	int (*run)(struct disks *disks, struct json_object *request, struct json_object **result);
-} verbs[] = {
+const struct ctl_verb disk_verbs[DISK_VERBS] = {
 	{ "add", verb_add },       { "del", verb_del },     { "list", verb_list },
 	{ "resize", verb_resize }, { "stats", verb_stats },
 };
-
-#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
-
-static int run(struct disks *disks, struct json_object *request, struct json_object **result)
-{
-	const char *cmd;
-	unsigned int i;
-	int rc;
-
-	rc = ctl_get_string(request, "cmd", &cmd);
-	if (rc < 0)
-		return rc;
-	if (!cmd)
-		return iol_fail(EINVAL, "the request lacks \"cmd\"");
-	for (i = 0; i < VERBS; i++) {
-		if (!strcmp(verbs[i].name, cmd))
-			return verbs[i].run(disks, request, result);
-	}
-	return opt_unknown("command", "", cmd, verbs, VERBS, sizeof(verbs[0]));
-}
-
-char *verbs_answer(struct disks *disks, const char *line, size_t len)
-{
-	struct json_object *request, *result = NULL, *reply;
-	int rc;
-
-	rc = ctl_parse(line, len, &request);
-	if (rc < 0)
-		return verbs_refuse(iol_error());
-	rc = run(disks, request, &result);
-	json_object_put(request);
-	if (rc < 0)
-		return verbs_refuse(iol_error());
-	reply = json_object_new_object();
-	json_object_object_add(reply, "ok", json_object_new_boolean(true));
-	json_object_object_add(reply, "result", result);
-	return to_line(reply);
-}

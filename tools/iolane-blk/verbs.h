@@ -5,18 +5,12 @@
 
 #include "disks.h"
 
-#include <json-c/json_object.h>
+#include "tools/common/ctl_server.h"
 
-/**
- * verbs_answer() - Do what one request says.
- * @line: @len bytes without newline, from the client as they came.
- *
- * Return: the reply with its newline, for the caller to free; NULL without memory.
- */
-char *verbs_answer(struct disks *disks, const char *line, size_t len);
+#define DISK_VERBS 5
 
-/** verbs_refuse() - The reply to what cannot be answered: an error of this sentence. */
-char *verbs_refuse(const char *sentence);
+/* Their context is a struct disks. */
+extern const struct ctl_verb disk_verbs[DISK_VERBS];
 
 /** stats_report() - The result of "stats": of one disk, or of all when @only is NULL. */
 struct json_object *stats_report(const struct disks *disks, const struct disk *only);

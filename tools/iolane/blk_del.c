@@ -3,26 +3,26 @@
 #include "tools/common/ctl.h"
 #include "tools/common/prog.h"
 
-static const struct opt opts[] = { BLK_OPTS, { "force", NULL, BLK_FORCE }, { 0 } };
+static const struct opt opts[] = { VERB_OPTS, { "force", NULL, VERB_FORCE }, { 0 } };
 
-static int run(const struct blk_args *a)
+static int run(const struct verb_args *a)
 {
-	struct json_object *request = blk_request("del"), *result;
+	struct json_object *request = verb_request("del"), *result;
 	int status;
 
 	ctl_add_string(request, "name", a->words[0]);
 	json_object_object_add(request, "force", json_object_new_boolean(a->force));
-	status = blk_call(a, request, &result);
+	status = verb_call(a, request, &result);
 	if (status)
 		return status;
 	if (a->json)
-		return blk_print_json(result);
-	printf("%s is no longer served\n", blk_get_string(result, "name"));
+		return verb_print_json(result);
+	printf("%s is no longer served\n", field_string(result, "name"));
 	json_object_put(result);
 	return prog_flush();
 }
 
-const struct blk_verb blk_del = {
+const struct verb blk_del = {
 	.name = "del",
 	.line = "stop serving a disk",
 	.help = "Usage: iolane blk del NAME [OPTION]...\n"
@@ -30,7 +30,8 @@ const struct blk_verb blk_del = {
 		"while a\n"
 		"front end is connected: the guest would see its requests hang.\n"
 		"\n"
-		"  --force          also while a front end is connected\n" BLK_OPTS_HELP,
+		"  --force          also while a front end is connected\n" VERB_OPTS_HELP(
+			"iolane-blk"),
 	.opts = opts,
 	.words = { "the NAME of a disk" },
 	.min_words = 1,

@@ -16,9 +16,9 @@ static int parse_bytes(const char *text, uint64_t *bytes)
 	return rc;
 }
 
-static int run(const struct blk_args *a)
+static int run(const struct verb_args *a)
 {
-	struct json_object *request = blk_request("resize"), *result;
+	struct json_object *request = verb_request("resize"), *result;
 	char size[16];
 	uint64_t bytes;
 	int status;
@@ -31,23 +31,23 @@ static int run(const struct blk_args *a)
 		}
 		json_object_object_add(request, "size", json_object_new_uint64(bytes));
 	}
-	status = blk_call(a, request, &result);
+	status = verb_call(a, request, &result);
 	if (status)
 		return status;
-	if (blk_get(result, "warning"))
-		iol_log(IOL_LOG_WARNING, "%s", blk_get_string(result, "warning"));
+	if (field(result, "warning"))
+		iol_log(IOL_LOG_WARNING, "%s", field_string(result, "warning"));
 	if (a->json)
-		return blk_print_json(result);
-	printf("%s %s %s\n", blk_get_string(result, "name"),
-	       blk_get_bool(result, "changed") ? "now has" : "still has",
-	       iol_format_size(blk_get_count(result, "capacity"), size, sizeof(size)));
+		return verb_print_json(result);
+	printf("%s %s %s\n", field_string(result, "name"),
+	       field_bool(result, "changed") ? "now has" : "still has",
+	       iol_format_size(field_count(result, "capacity"), size, sizeof(size)));
 	json_object_put(result);
 	return prog_flush();
 }
 
-static const struct opt opts[] = { BLK_OPTS, { 0 } };
+static const struct opt opts[] = { VERB_OPTS, { 0 } };
 
-const struct blk_verb blk_resize = {
+const struct verb blk_resize = {
 	.name = "resize",
 	.line = "let an image grow, or tell the guest that it has grown",
 	.help = "Usage: iolane blk resize NAME [SIZE] [OPTION]...\n"
@@ -57,7 +57,7 @@ const struct blk_verb blk_resize = {
 		"guest.\n"
 		"Where the guest cannot be told, a warning says so; it sees the size at its next "
 		"start.\n"
-		"\n" BLK_OPTS_HELP,
+		"\n" VERB_OPTS_HELP("iolane-blk"),
 	.opts = opts,
 	.words = { "the NAME of a disk", "SIZE" },
 	.min_words = 1,

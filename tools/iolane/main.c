@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* iolane: steers the other programs, and starts them as "iolane NAME". */
 #include "base/error.h"
-#include "blk.h"
 #include "sibling.h"
 #include "tools/common/prog.h"
+#include "verb.h"
 
 #include <errno.h>
 #include <string.h>
 
 static int help_main(int argc, char **argv);
 
-/* Without a function, the command is a program of its own: iolane-NAME. */
+/* Without a group of verbs or a function, the command is a program of its own: iolane-NAME. */
 static const struct command {
 	const char *name;
 	const char *line;
+	const struct verb_group *group;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "blk", "serve disks to virtual machines, and steer a server that runs", blk_main },
-	{ "bench", "measure a back end and compare it with others", NULL },
-	{ "help", "explain a command: iolane help blk", help_main },
+	{ "blk", "serve disks to virtual machines, and steer a server that runs", &blk_group,
+	  NULL },
+	{ "bench", "measure a back end and compare it with others", NULL, NULL },
+	{ "help", "explain a command: iolane help blk", NULL, help_main },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -69,15 +71,17 @@ static int start_program(const struct command *known, const char *name, char **a
 
 static int help_main(int argc, char **argv)
 {
+	const struct command *command;
 	char ask[] = "--help", *help[] = { NULL, ask, NULL };
 
 	if (argc < 2)
 		return print_help();
-	if (!strcmp(argv[1], "blk"))
-		return blk_help(argc > 2 ? argv[2] : NULL);
-	if (!strcmp(argv[1], "help"))
+	command = find_command(argv[1]);
+	if (command && command->group)
+		return verb_help(command->group, argc > 2 ? argv[2] : NULL);
+	if (command && command->run)
 		return print_help();
-	return start_program(find_command(argv[1]), argv[1], help);
+	return start_program(command, argv[1], help);
 }
 
 int main(int argc, char **argv)
@@ -100,6 +104,8 @@ int main(int argc, char **argv)
 		return prog_usage();
 	}
 	command = find_command(argv[1]);
+	if (command && command->group)
+		return verb_main(command->group, argc - 1, argv + 1);
 	if (command && command->run)
 		return command->run(argc - 1, argv + 1);
 	return start_program(command, argv[1], argv + 1);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "control.h"
+#include "tools/common/ctl_server.h"
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
 #include "tools/common/ctl.h"
-#include "verbs.h"
 #include "vhost-user/listen.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -30,12 +31,12 @@ struct client {
 	uint64_t deadline;
 };
 
-struct control {
+struct ctl_server {
 	int epoll;
 	struct iol_listener listener;
-	struct disks *disks;
+	struct ctl_verbs verbs;
 	uint64_t paused_until;
-	struct client clients[CONTROL_CLIENTS];
+	struct client clients[CTL_CLIENTS];
 };
 
 static void close_client(struct client *c)
@@ -50,19 +51,19 @@ static void close_client(struct client *c)
 
 static void set_deadline(struct client *c)
 {
-	c->deadline = iol_now() + CONTROL_CLIENT_MS * IOL_NS_PER_MS;
+	c->deadline = iol_now() + CTL_CLIENT_MS * IOL_NS_PER_MS;
 }
 
-static void watch(struct control *ctl, struct client *c, uint32_t events)
+static void watch(struct ctl_server *server, struct client *c, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = c };
 
-	if (epoll_ctl(ctl->epoll, EPOLL_CTL_MOD, c->fd, &ev) < 0)
+	if (epoll_ctl(server->epoll, EPOLL_CTL_MOD, c->fd, &ev) < 0)
 		close_client(c);
 }
 
 /* Send what is left of the reply; afterwards the client may ask again. */
-static void flush(struct control *ctl, struct client *c)
+static void flush(struct ctl_server *server, struct client *c)
 {
 	while (c->out_sent < c->out_len) {
 		ssize_t n =
@@ -71,7 +72,7 @@ static void flush(struct control *ctl, struct client *c)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
-			watch(ctl, c, EPOLLOUT);
+			watch(server, c, EPOLLOUT);
 			return;
 		}
 		if (n < 0) {
@@ -88,7 +89,7 @@ static void flush(struct control *ctl, struct client *c)
 }
 
 /* @last: close when it is sent. */
-static void reply(struct control *ctl, struct client *c, char *text, bool last)
+static void reply(struct ctl_server *server, struct client *c, char *text, bool last)
 {
 	if (!text) {
 		close_client(c);
@@ -99,11 +100,11 @@ static void reply(struct control *ctl, struct client *c, char *text, bool last)
 	c->out_sent = 0;
 	c->last = last;
 	set_deadline(c);
-	flush(ctl, c);
+	flush(server, c);
 }
 
 /* Answer the requests that are whole, as long as the answers get away. */
-static void answer(struct control *ctl, struct client *c)
+static void answer(struct ctl_server *server, struct client *c)
 {
 	while (c->fd >= 0 && !c->out && c->in_len) {
 		char *newline = memchr(c->in, '\n', c->in_len);
@@ -111,12 +112,12 @@ static void answer(struct control *ctl, struct client *c)
 
 		if (!newline) {
 			if (c->in_len == CTL_REQUEST_MAX)
-				reply(ctl, c, verbs_refuse("the request is longer than 64 KiB"),
+				reply(server, c, ctl_refuse("the request is longer than 64 KiB"),
 				      true);
 			return;
 		}
 		len = (size_t)(newline - c->in);
-		reply(ctl, c, verbs_answer(ctl->disks, c->in, len), false);
+		reply(server, c, ctl_answer(&server->verbs, c->in, len), false);
 		if (c->fd < 0)
 			return;
 		c->in_len -= len + 1;
@@ -124,7 +125,7 @@ static void answer(struct control *ctl, struct client *c)
 	}
 }
 
-static void receive(struct control *ctl, struct client *c)
+static void receive(struct ctl_server *server, struct client *c)
 {
 	ssize_t n;
 
@@ -142,22 +143,22 @@ static void receive(struct control *ctl, struct client *c)
 		return;
 	}
 	c->in_len += (size_t)n;
-	answer(ctl, c);
+	answer(server, c);
 }
 
-static void client_event(struct control *ctl, struct client *c, unsigned int events)
+static void client_event(struct ctl_server *server, struct client *c, unsigned int events)
 {
 	if (c->out) {
-		flush(ctl, c);
+		flush(server, c);
 		if (c->fd < 0 || c->out)
 			return;
-		watch(ctl, c, EPOLLIN);
+		watch(server, c, EPOLLIN);
 		if (c->fd >= 0)
-			answer(ctl, c);
+			answer(server, c);
 		return;
 	}
 	if (events & EPOLLIN)
-		receive(ctl, c);
+		receive(server, c);
 	else if (events & (EPOLLHUP | EPOLLERR))
 		close_client(c);
 }
@@ -172,13 +173,13 @@ static bool may_control(int fd)
 }
 
 /* A free place, which the client that must hurry most gives up if there is none. */
-static struct client *make_place(struct control *ctl)
+static struct client *make_place(struct ctl_server *server)
 {
-	struct client *oldest = &ctl->clients[0];
+	struct client *oldest = &server->clients[0];
 	unsigned int i;
 
-	for (i = 0; i < CONTROL_CLIENTS; i++) {
-		struct client *c = &ctl->clients[i];
+	for (i = 0; i < CTL_CLIENTS; i++) {
+		struct client *c = &server->clients[i];
 
 		if (c->fd < 0)
 			return c;
@@ -189,35 +190,35 @@ static struct client *make_place(struct control *ctl)
 	return oldest;
 }
 
-static void watch_listen(struct control *ctl, uint32_t events)
+static void watch_listen(struct ctl_server *server, uint32_t events)
 {
-	struct epoll_event ev = { .events = events, .data.ptr = ctl };
+	struct epoll_event ev = { .events = events, .data.ptr = server };
 
-	if (epoll_ctl(ctl->epoll, EPOLL_CTL_MOD, ctl->listener.fd, &ev) < 0)
-		iol_log(IOL_LOG_ERROR, "control: cannot watch %s: %s", ctl->listener.path,
+	if (epoll_ctl(server->epoll, EPOLL_CTL_MOD, server->listener.fd, &ev) < 0)
+		iol_log(IOL_LOG_ERROR, "control: cannot watch %s: %s", server->listener.path,
 			strerror(errno));
 }
 
-static void pause_accept(struct control *ctl, const char *why)
+static void pause_accept(struct ctl_server *server, const char *why)
 {
 	iol_log(IOL_LOG_WARNING, "control: cannot accept a client: %s; trying again in a second",
 		why);
-	watch_listen(ctl, 0);
-	ctl->paused_until = iol_now() + IOL_NS_PER_S;
+	watch_listen(server, 0);
+	server->paused_until = iol_now() + IOL_NS_PER_S;
 }
 
 /* One a turn, so that clients that came are read before newer ones can push them out. */
-static void accept_client(struct control *ctl)
+static void accept_client(struct ctl_server *server)
 {
 	_cleanup_close_ int fd = -1;
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct client *c;
 
-	fd = accept4(ctl->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
 		/* Without descriptors or memory the connection stays there: don't spin on it. */
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			pause_accept(ctl, strerror(errno));
+			pause_accept(server, strerror(errno));
 		return;
 	}
 	if (!may_control(fd)) {
@@ -225,25 +226,25 @@ static void accept_client(struct control *ctl)
 			"control: refused a client that is neither our user nor root");
 		return;
 	}
-	c = make_place(ctl);
+	c = make_place(server);
 	ev.data.ptr = c;
-	if (epoll_ctl(ctl->epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
+	if (epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return;
 	c->fd = iol_take_fd(&fd);
 	set_deadline(c);
 }
 
-void control_event(struct control *ctl, void *ptr, unsigned int events)
+void ctl_server_event(struct ctl_server *server, void *ptr, unsigned int events)
 {
 	struct client *c = ptr;
 
-	if (ptr == ctl)
-		accept_client(ctl);
+	if (ptr == server)
+		accept_client(server);
 	else if (c->fd >= 0)
-		client_event(ctl, c, events);
+		client_event(server, c, events);
 }
 
-/* It did its part, and we were held up: another disk's end may have waited for storage. */
+/* It did its part, and we were held up: another request may have waited for storage. */
 static bool is_unread(const struct client *c)
 {
 	struct pollfd p = { .fd = c->fd, .events = c->out ? POLLOUT : POLLIN };
@@ -251,74 +252,75 @@ static bool is_unread(const struct client *c)
 	return poll(&p, 1, 0) == 1 && p.revents == p.events;
 }
 
-int control_tick(struct control *ctl)
+int ctl_server_tick(struct ctl_server *server)
 {
 	uint64_t now = iol_now(), next = UINT64_MAX;
 	unsigned int i;
 
-	for (i = 0; i < CONTROL_CLIENTS; i++) {
-		struct client *c = &ctl->clients[i];
+	for (i = 0; i < CTL_CLIENTS; i++) {
+		struct client *c = &server->clients[i];
 
 		if (c->fd >= 0 && c->deadline <= now && !is_unread(c))
 			close_client(c);
 		if (c->fd >= 0 && c->deadline < next)
 			next = c->deadline;
 	}
-	if (ctl->paused_until && ctl->paused_until <= now) {
-		ctl->paused_until = 0;
-		watch_listen(ctl, EPOLLIN);
+	if (server->paused_until && server->paused_until <= now) {
+		server->paused_until = 0;
+		watch_listen(server, EPOLLIN);
 	}
-	if (ctl->paused_until && ctl->paused_until < next)
-		next = ctl->paused_until;
+	if (server->paused_until && server->paused_until < next)
+		next = server->paused_until;
 	if (next <= now)
 		return 0;
 	return next == UINT64_MAX ? -1 : (int)((next - now) / IOL_NS_PER_MS) + 1;
 }
 
-static int listen_on(struct control *ctl, const char *path)
+static int listen_on(struct ctl_server *server, const char *path)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = ctl };
-	int rc = iol_listen(path, 0600, &ctl->listener);
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = server };
+	int rc = iol_listen(path, 0600, &server->listener);
 
 	if (rc < 0)
 		return iol_fail_more(rc, "--control");
-	if (epoll_ctl(ctl->epoll, EPOLL_CTL_ADD, ctl->listener.fd, &ev) < 0)
+	if (epoll_ctl(server->epoll, EPOLL_CTL_ADD, server->listener.fd, &ev) < 0)
 		return iol_fail(errno, "cannot wait for callers on %s: %s", path, strerror(errno));
 	return 0;
 }
 
-int control_new(const char *path, int epoll, struct disks *disks, struct control **control)
+int ctl_server_new(const char *path, int epoll, const struct ctl_verbs *verbs,
+		   struct ctl_server **out)
 {
-	struct control *ctl = calloc(1, sizeof(*ctl));
+	struct ctl_server *server = calloc(1, sizeof(*server));
 	unsigned int i;
 	int rc;
 
-	if (!ctl)
+	if (!server)
 		return iol_fail(ENOMEM, "no memory for the control socket");
-	ctl->epoll = epoll;
-	ctl->disks = disks;
-	ctl->listener.fd = -1;
-	for (i = 0; i < CONTROL_CLIENTS; i++)
-		ctl->clients[i].fd = -1;
-	rc = listen_on(ctl, path);
+	server->epoll = epoll;
+	server->verbs = *verbs;
+	server->listener.fd = -1;
+	for (i = 0; i < CTL_CLIENTS; i++)
+		server->clients[i].fd = -1;
+	rc = listen_on(server, path);
 	if (rc < 0) {
-		control_destroy(&ctl);
+		ctl_server_destroy(&server);
 		return rc;
 	}
-	*control = ctl;
+	*out = server;
 	return 0;
 }
 
-void control_destroy(struct control **control)
+void ctl_server_destroy(struct ctl_server **out)
 {
-	struct control *ctl = *control;
+	struct ctl_server *server = *out;
 	unsigned int i;
 
-	if (!ctl)
+	if (!server)
 		return;
-	*control = NULL;
-	for (i = 0; i < CONTROL_CLIENTS; i++)
-		close_client(&ctl->clients[i]);
-	iol_listener_close(&ctl->listener);
-	free(ctl);
+	*out = NULL;
+	for (i = 0; i < CTL_CLIENTS; i++)
+		close_client(&server->clients[i]);
+	iol_listener_close(&server->listener);
+	free(server);
 }
