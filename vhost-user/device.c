@@ -26,6 +26,27 @@
 	 IOL_BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |                                      \
 	 IOL_BIT(VHOST_USER_PROTOCOL_F_STATUS))
 
+/* What a device type may choose. */
+#define PROTOCOL_MAY_ADD  (IOL_BIT(VHOST_USER_PROTOCOL_F_RARP) | IOL_BIT(VHOST_USER_PROTOCOL_F_MTU))
+#define PROTOCOL_MAY_DROP IOL_BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)
+
+_Static_assert(IOL_PROTOCOL_RARP == IOL_BIT(VHOST_USER_PROTOCOL_F_RARP) &&
+		       IOL_PROTOCOL_MTU == IOL_BIT(VHOST_USER_PROTOCOL_F_MTU) &&
+		       IOL_PROTOCOL_INFLIGHT_SHMFD == IOL_BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD),
+	       "the public bits are the protocol's");
+
+static int check_protocol(const struct iol_device_spec *spec)
+{
+	uint64_t strange = (spec->protocol_add & ~PROTOCOL_MAY_ADD) |
+			   (spec->protocol_drop & ~PROTOCOL_MAY_DROP);
+
+	if (strange)
+		return iol_fail(EINVAL,
+				"%s: the protocol features 0x%llx are not a device type's choice",
+				spec->name, (unsigned long long)strange);
+	return 0;
+}
+
 int iol_device_new(const struct iol_device_spec *spec, struct iol_device **out)
 {
 	struct iol_device *dev;
@@ -35,6 +56,9 @@ int iol_device_new(const struct iol_device_spec *spec, struct iol_device **out)
 	if (!spec->num_queues || spec->num_queues > IOL_QUEUES_MAX)
 		return iol_fail(EINVAL, "%s: a device has 1 to %u queues, not %u", spec->name,
 				IOL_QUEUES_MAX, spec->num_queues);
+	rc = check_protocol(spec);
+	if (rc)
+		return rc;
 	dev = calloc(1, sizeof(*dev) + spec->num_queues * sizeof(dev->queue[0]));
 	if (!dev)
 		return iol_fail(ENOMEM, "no memory for a device");
@@ -42,7 +66,7 @@ int iol_device_new(const struct iol_device_spec *spec, struct iol_device **out)
 	dev->ops = spec->ops;
 	dev->ctx = spec->ctx;
 	dev->type_features = spec->features | CORE_FEATURES;
-	dev->protocol_features = PROTOCOL_FEATURES;
+	dev->protocol_features = (PROTOCOL_FEATURES | spec->protocol_add) & ~spec->protocol_drop;
 	dev->backend_fd = -1;
 	dev->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (dev->wake < 0) {

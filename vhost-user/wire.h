@@ -72,6 +72,11 @@ enum {
 #define VHOST_USER_CONFIG_MIGRATION 1u
 
 #define VHOST_USER_CONFIG_DATA_MAX 256
+
+/* NET_SET_MTU: what an IPv4 link must carry at least (RFC 791), and what the config space has room for. */
+#define VHOST_USER_MTU_MIN 68
+#define VHOST_USER_MTU_MAX 65535
+
 /* The specification says 8 regions in a SET_MEM_TABLE; some front ends send up to 32. */
 #define VHOST_USER_MEM_TABLE_MAX 32
 #define IOL_WIRE_FDS_MAX         VHOST_USER_MEM_TABLE_MAX
@@ -187,6 +192,8 @@ union vhost_user_payload {
 	M(16, SET_PROTOCOL_FEATURES, U64,      NONE,    ANY,                 ACK,      0,                                           set_protocol_features)  \
 	M(17, GET_QUEUE_NUM,         NONE,     NONE,    MQ,                  U64,      0,                                           get_queue_num)          \
 	M(18, SET_VRING_ENABLE,      STATE,    NONE,    ANY,                 ACK,      IOL_NEED_OWNER | IOL_NEED_PROTOCOL | IOL_NEED_RING, set_vring_enable) \
+	M(19, SEND_RARP,             U64,      NONE,    RARP,                ACK,      IOL_NEED_OWNER,                              send_rarp)              \
+	M(20, NET_SET_MTU,           U64,      NONE,    MTU,                 ACK,      IOL_NEED_OWNER,                              net_set_mtu)            \
 	M(21, SET_BACKEND_REQ_FD,    NONE,     ONE,     BACKEND_REQ,         ACK,      0,                                           set_backend_req_fd)     \
 	M(22, IOTLB_MSG,             IOTLB,    NONE,    BACKEND_REQ,         STATUS,   IOL_NEED_FEATURES | IOL_NEED_IOMMU,          iotlb_msg)              \
 	M(24, GET_CONFIG,            CONFIG,   NONE,    CONFIG,              CONFIG,   0,                                           get_config)             \

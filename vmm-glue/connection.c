@@ -224,6 +224,8 @@ int iol_frontend_reconnect(struct iol_frontend *fe)
 		rc = iol_fe_send_inflight(fe);
 	if (!rc && fe->logging)
 		rc = iol_fe_send_log(fe);
+	if (!rc && fe->mtu)
+		rc = iol_frontend_set_mtu(fe, fe->mtu);
 	if (!rc)
 		rc = iol_fe_restart_queues(fe);
 	return rc < 0 ? iol_fail_more(rc, "reconnecting to %s", fe->path) : 0;

@@ -78,6 +78,25 @@ int iol_frontend_get_status(struct iol_frontend *fe, uint8_t *status)
 	return 0;
 }
 
+int iol_frontend_set_mtu(struct iol_frontend *fe, uint16_t mtu)
+{
+	int rc = iol_fe_set_u64(fe, VHOST_USER_NET_SET_MTU, mtu);
+
+	if (!rc)
+		fe->mtu = mtu;
+	return rc;
+}
+
+int iol_frontend_send_rarp(struct iol_frontend *fe, const uint8_t mac[6])
+{
+	uint64_t value = 0;
+	unsigned int i;
+
+	for (i = 0; i < 6; i++)
+		value |= (uint64_t)mac[i] << 8 * i;
+	return iol_fe_set_u64(fe, VHOST_USER_SEND_RARP, value);
+}
+
 int iol_frontend_reset(struct iol_frontend *fe)
 {
 	unsigned int i;

@@ -52,6 +52,7 @@ struct iol_frontend {
 	uint8_t *log;
 	uint64_t log_size;
 	bool logging;
+	uint16_t mtu; /* 0 when none was set */
 	struct frontend_mapping *mappings;
 	unsigned int nmappings;
 	uint64_t misses, unknown_misses;

@@ -173,6 +173,10 @@ void iol_queue_fail(struct iol_queue *q);
  *                told so after @start and before @queue_start, after @queue_stop, and before @stop; while the
  *                queue runs, its ring knows better. One whose ring can't start is told to have none. May be NULL.
  * @reset: the driver or front end reset the device; every queue is stopped already.
+ * @set_mtu: the front end set the MTU, 68 to 65535 (NET_SET_MTU); negative errno if refused. With the protocol
+ *           feature MTU only.
+ * @send_rarp: the guest with the address @mac came here by migration and cannot say so itself: announce
+ *             it, by RARP frames for instance. May come more than once. With the protocol feature RARP only.
  */
 struct iol_device_ops {
 	int (*get_config)(void *ctx, void *config);
@@ -186,7 +190,14 @@ struct iol_device_ops {
 	void (*queue_wake)(void *ctx, struct iol_queue *q);
 	void (*queue_replay)(void *ctx, struct iol_queue *q, uint64_t oldest);
 	void (*reset)(void *ctx);
+	int (*set_mtu)(void *ctx, uint64_t mtu);
+	void (*send_rarp)(void *ctx, const uint8_t mac[6]);
 };
+
+/* Bits of the protocol's features that a device type chooses (struct iol_device_spec). */
+#define IOL_PROTOCOL_RARP           (1ull << 2)
+#define IOL_PROTOCOL_MTU            (1ull << 4)
+#define IOL_PROTOCOL_INFLIGHT_SHMFD (1ull << 12)
 
 /**
  * struct iol_device_spec - What a new device is.
@@ -194,13 +205,16 @@ struct iol_device_ops {
  * @num_queues: 1 to IOL_QUEUES_MAX.
  * @features: virtio feature bits of the device type. The core adds what it does itself: VERSION_1,
  *            RING_PACKED, EVENT_IDX, INDIRECT_DESC, RING_RESET, ACCESS_PLATFORM, VHOST_F_LOG_ALL
- *            and the protocol features bit.
+ *            and the protocol features bit. VIRTIO_F_IN_ORDER is for types that push in the order of their pops.
+ * @protocol_add: protocol features that only some types have: IOL_PROTOCOL_RARP, IOL_PROTOCOL_MTU.
+ * @protocol_drop: those of the core that this type is better off without: IOL_PROTOCOL_INFLIGHT_SHMFD.
  * @ops, @ctx: the device's own part.
  */
 struct iol_device_spec {
 	const char *name;
 	unsigned int num_queues;
 	uint64_t features;
+	uint64_t protocol_add, protocol_drop;
 	const struct iol_device_ops *ops;
 	void *ctx;
 };

@@ -172,7 +172,7 @@ unsigned int iol_frontend_slots_max(const struct iol_frontend *fe);
 
 /**
  * iol_frontend_reconnect() - Connect again and bring the back end to where the last one was:
- * features, memory, inflight buffer, dirty log, queues that were started. Chains that the dead one
+ * features, memory, inflight buffer, dirty log, MTU, queues that were started. Chains that the dead one
  * took come back through inflight tracking, if it was asked for.
  *
  * A queue is started from where its used ring is (split), or from its last known base (packed).
@@ -240,6 +240,18 @@ int iol_frontend_set_config(struct iol_frontend *fe, uint32_t off, const void *d
 /** iol_frontend_set_status() - SET_STATUS (virtio 1.3, 2.1). -ENOTSUP without STATUS. */
 int iol_frontend_set_status(struct iol_frontend *fe, uint8_t status);
 int iol_frontend_get_status(struct iol_frontend *fe, uint8_t *status);
+
+/**
+ * iol_frontend_set_mtu() - Tell a network device the MTU of its link (NET_SET_MTU).
+ * Return: 0; -ENOTSUP without the protocol feature MTU; -EREMOTEIO when the back end refused.
+ */
+int iol_frontend_set_mtu(struct iol_frontend *fe, uint16_t mtu);
+
+/**
+ * iol_frontend_send_rarp() - Have a network device announce a guest that came by migration (SEND_RARP).
+ * Return: as for iol_frontend_set_mtu(), with the protocol feature RARP.
+ */
+int iol_frontend_send_rarp(struct iol_frontend *fe, const uint8_t mac[6]);
 
 /**
  * iol_frontend_reset() - Stop every queue and reset the device (RESET_DEVICE, or status 0 where that

@@ -127,6 +127,19 @@ static void queue_wake(void *ctx, struct iol_queue *q)
 	work(ctx, q, false);
 }
 
+static int set_mtu(void *ctx, uint64_t mtu)
+{
+	if (mtu < VHOST_USER_MTU_MIN || mtu > VHOST_USER_MTU_MAX)
+		abort();
+	return mtu % 2 ? -EINVAL : 0;
+}
+
+static void send_rarp(void *ctx, const uint8_t mac[6])
+{
+	if (mac[0] & 1)
+		abort();
+}
+
 static const struct iol_device_ops ops = {
 	.get_config = get_config,
 	.set_config = set_config,
@@ -134,6 +147,8 @@ static const struct iol_device_ops ops = {
 	.queue_stop = queue_stop,
 	.queue_call = queue_call,
 	.queue_wake = queue_wake,
+	.set_mtu = set_mtu,
+	.send_rarp = send_rarp,
 };
 
 /* ---- the front end ---- */
@@ -260,7 +275,10 @@ static void fill(union vhost_user_payload *p, uint32_t id, uint8_t index)
 			p->u64 |= 1 << VIRTIO_RING_F_EVENT_IDX;
 		break;
 	case VHOST_USER_SET_PROTOCOL_FEATURES:
-		p->u64 = 0x1b62b;
+		p->u64 = 0x1b63f;
+		break;
+	case VHOST_USER_NET_SET_MTU:
+		p->u64 = 1500;
 		break;
 	case VHOST_USER_SET_MEM_TABLE:
 		p->memory.nregions = 1;
@@ -477,7 +495,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz f = { .in = { data, size }, .back = -1 };
 	const struct iol_device_spec spec = {
-		.name = "fuzz", .num_queues = QUEUES, .features = 0x1264, .ops = &ops, .ctx = &f
+		.name = "fuzz",
+		.num_queues = QUEUES,
+		.features = 0x1264,
+		.protocol_add = IOL_PROTOCOL_RARP | IOL_PROTOCOL_MTU,
+		.ops = &ops,
+		.ctx = &f,
 	};
 	int free_fd, pair[2];
 

@@ -97,6 +97,25 @@ static void reset(void *ctx)
 	((struct peer *)ctx)->resets++;
 }
 
+/* What is above that of a jumbo frame is none of this device's. */
+static int set_mtu(void *ctx, uint64_t mtu)
+{
+	struct peer *p = ctx;
+
+	if (mtu > 9000)
+		return iol_fail(EINVAL, "too large");
+	p->mtu = mtu;
+	return 0;
+}
+
+static void send_rarp(void *ctx, const uint8_t mac[6])
+{
+	struct peer *p = ctx;
+
+	memcpy(p->mac, mac, sizeof(p->mac));
+	p->announced++;
+}
+
 const struct iol_device_ops peer_ops = {
 	.get_config = get_config,
 	.set_config = set_config,
@@ -109,6 +128,8 @@ const struct iol_device_ops peer_ops = {
 	.queue_wake = queue_wake,
 	.queue_replay = queue_replay,
 	.reset = reset,
+	.set_mtu = set_mtu,
+	.send_rarp = send_rarp,
 };
 
 /* ---- the peer ---- */
@@ -117,7 +138,12 @@ int peer_setup(void **state)
 {
 	struct peer *p = calloc(1, sizeof(*p));
 	const struct iol_device_spec spec = {
-		.name = "disk", .num_queues = QUEUES, .features = 1 << 6, .ops = &peer_ops, .ctx = p
+		.name = "disk",
+		.num_queues = QUEUES,
+		.features = 1 << 6,
+		.protocol_add = IOL_PROTOCOL_RARP | IOL_PROTOCOL_MTU,
+		.ops = &peer_ops,
+		.ctx = p,
 	};
 	unsigned int i;
 	int pair[2];

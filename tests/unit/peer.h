@@ -23,7 +23,7 @@
 #define UADDR    0x7f1200000000ull
 #define CONFIG   60
 
-#define ALL_PROTOCOL 0x1b62bull /* every bit that is offered */
+#define ALL_PROTOCOL 0x1b63full /* every bit that is offered */
 #define V1           IOL_BIT(VIRTIO_F_VERSION_1)
 #define PROTO        IOL_BIT(VHOST_USER_F_PROTOCOL_FEATURES)
 
@@ -43,6 +43,9 @@ struct peer {
 	bool runs[QUEUES];
 	int start_rc, queue_start_rc;
 	uint8_t config[CONFIG];
+	uint64_t mtu;
+	uint8_t mac[6];
+	unsigned int announced;
 };
 
 extern const struct iol_device_ops peer_ops;

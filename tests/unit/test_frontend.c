@@ -66,6 +66,7 @@ struct peer {
 	struct vhost_vring_addr addr;
 	struct vhost_iotlb_msg iotlb;
 	uint8_t status;
+	uint64_t mtu, mac;
 	/* Before it answers GET_VRING_BASE it asks for this on its channel. */
 	bool ask_first;
 	uint64_t ask_iova;
@@ -216,6 +217,12 @@ static void handle(struct peer *p, struct iol_msg *msg)
 		break;
 	case VHOST_USER_SET_STATUS:
 		p->status = (uint8_t)msg->payload.u64;
+		break;
+	case VHOST_USER_NET_SET_MTU:
+		p->mtu = msg->payload.u64;
+		break;
+	case VHOST_USER_SEND_RARP:
+		p->mac = msg->payload.u64;
 		break;
 	case VHOST_USER_GET_STATUS:
 		out.u64 = p->status;
@@ -425,6 +432,7 @@ static void a_queue_is_set_up(void **state)
 	};
 	struct peer p = { 0 };
 	struct iol_frontend *fe = start_peer(&p, ALL_BITS, 0, NULL, NULL);
+	static const uint8_t mac[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 };
 	uint8_t config[CONFIG_SIZE], status = 0;
 
 	q.kick = eventfd(0, EFD_CLOEXEC);
@@ -448,6 +456,10 @@ static void a_queue_is_set_up(void **state)
 	assert_int_equal(iol_frontend_set_status(fe, 15), 0);
 	assert_int_equal(iol_frontend_get_status(fe, &status), 0);
 	assert_int_equal(status, 15);
+	assert_int_equal(iol_frontend_set_mtu(fe, 9000), 0);
+	assert_int_equal(p.mtu, 9000);
+	assert_int_equal(iol_frontend_send_rarp(fe, mac), 0);
+	assert_int_equal(p.mac, 0x563412005452ull);
 	assert_int_equal(iol_frontend_track_inflight(fe, 4, 8), 0);
 	assert_int_equal(p.seen[VHOST_USER_SET_INFLIGHT_FD], 1);
 	assert_int_equal(iol_frontend_reset(fe), 0);
@@ -620,6 +632,8 @@ static int talk(struct iol_frontend *fe, struct iol_guest_memory *mem)
 	rc = rc ? rc : iol_frontend_track_inflight(fe, 1, 8);
 	rc = rc ? rc : iol_frontend_set_status(fe, 7);
 	rc = rc ? rc : iol_frontend_get_status(fe, buf);
+	rc = rc ? rc : iol_frontend_set_mtu(fe, 1500);
+	rc = rc ? rc : iol_frontend_send_rarp(fe, buf);
 	rc = rc ? rc : iol_frontend_log_start(fe);
 	rc = rc ? rc : iol_frontend_queue_start(fe, 0, &q);
 	rc = rc ? rc : iol_frontend_iommu_map(fe, 0x10000, 0x10000, 0, IOL_IOMMU_READ);

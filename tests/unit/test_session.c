@@ -364,6 +364,73 @@ static void configuration_changes(void **state)
 
 /* ---- resets and the end ---- */
 
+/* ---- network devices ---- */
+
+static void an_mtu_is_set(void **state)
+{
+	static const uint64_t bad[] = { 0, 67, 65536, 1ull << 32 | 1500, UINT64_MAX };
+	struct peer *p = *state;
+	size_t i;
+
+	peer_negotiate(p, V1 | PROTO);
+	assert_int_equal(peer_ask_u64(p, VHOST_USER_NET_SET_MTU, 1500), 0);
+	assert_int_equal(p->mtu, 1500);
+	assert_int_equal(peer_ask_u64(p, VHOST_USER_NET_SET_MTU, 68), 0);
+	assert_int_equal(p->mtu, 68);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(peer_ask_u64(p, VHOST_USER_NET_SET_MTU, bad[i]), EINVAL);
+		assert_non_null(strstr(iol_error(), "68 to 65535"));
+	}
+	/* Within what an MTU can be, and not what this device can. */
+	assert_int_equal(peer_ask_u64(p, VHOST_USER_NET_SET_MTU, 9001), EINVAL);
+	assert_int_equal(p->mtu, 68);
+}
+
+static void an_address_is_announced(void **state)
+{
+	static const uint8_t mac[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0xf6 };
+	struct peer *p = *state;
+	uint64_t value = 0;
+
+	peer_negotiate(p, V1 | PROTO);
+	/* What lies behind it may be anything. */
+	memset(&value, 0xa5, sizeof(value));
+	memcpy(&value, mac, sizeof(mac));
+	assert_int_equal(peer_ask_u64(p, VHOST_USER_SEND_RARP, value), 0);
+	assert_int_equal(p->announced, 1);
+	assert_memory_equal(p->mac, mac, sizeof(mac));
+	assert_int_equal(peer_ask_u64(p, VHOST_USER_SEND_RARP, value | 1), EINVAL);
+	assert_int_equal(p->announced, 1);
+}
+
+static int no_config(void *ctx, void *config)
+{
+	return 0;
+}
+
+/* A device that offers them all the same, and one that has less than the core. */
+static void a_device_without_the_ops(void **state)
+{
+	static const struct iol_device_ops ops = { .get_config = no_config };
+	struct iol_device_spec spec = { .name = "x",
+					.num_queues = 1,
+					.features = IOL_BIT(VIRTIO_F_IN_ORDER),
+					.protocol_add = IOL_PROTOCOL_RARP | IOL_PROTOCOL_MTU,
+					.protocol_drop = IOL_PROTOCOL_INFLIGHT_SHMFD,
+					.ops = &ops };
+	struct iol_msg msg = { .payload.u64 = 1500 };
+	struct iol_device *dev = NULL;
+
+	assert_int_equal(iol_device_new(&spec, &dev), 0);
+	assert_true(iol_device_offer(dev) & IOL_BIT(VIRTIO_F_IN_ORDER));
+	assert_int_equal(iol_on_get_protocol_features(dev, &msg), 0);
+	assert_int_equal(msg.payload.u64,
+			 ALL_PROTOCOL & ~IOL_BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD));
+	assert_int_equal(iol_on_net_set_mtu(dev, &msg), -EOPNOTSUPP);
+	assert_int_equal(iol_on_send_rarp(dev, &msg), -EOPNOTSUPP);
+	iol_device_destroy(&dev);
+}
+
 static void resets(void **state)
 {
 	struct peer *p = *state;
@@ -433,6 +500,11 @@ static void devices_that_cannot_be(void **state)
 	iol_device_destroy(&dev);
 	assert_null(dev);
 	iol_device_destroy(&dev);
+	spec.protocol_add = IOL_PROTOCOL_INFLIGHT_SHMFD;
+	assert_int_equal(iol_device_new(&spec, &dev), -EINVAL);
+	spec.protocol_add = 0;
+	spec.protocol_drop = IOL_PROTOCOL_MTU;
+	assert_int_equal(iol_device_new(&spec, &dev), -EINVAL);
 }
 
 int main(void)
@@ -452,6 +524,9 @@ int main(void)
 		T(the_base_comes_back),
 		T(configuration),
 		T(configuration_changes),
+		T(an_mtu_is_set),
+		T(an_address_is_announced),
+		cmocka_unit_test(a_device_without_the_ops),
 		T(resets),
 		T(the_front_end_goes),
 		cmocka_unit_test(devices_that_cannot_be),
