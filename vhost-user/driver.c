@@ -76,7 +76,8 @@ int iol_driver_new(const struct iol_driver_spec *spec, struct iol_driver_ring **
 	d->chain = calloc(d->size, sizeof(*d->chain));
 	d->free = calloc(d->size, sizeof(*d->free));
 	d->order = calloc(d->size, sizeof(*d->order));
-	if (!d->chain || !d->free || !d->order) {
+	d->put = calloc(d->packed ? d->size : 1, sizeof(*d->put));
+	if (!d->chain || !d->free || !d->order || !d->put) {
 		rc = iol_fail(ENOMEM, "no memory for a driver's ring of %u", d->size);
 		iol_driver_destroy(&d);
 		return rc;
@@ -99,6 +100,7 @@ void iol_driver_destroy(struct iol_driver_ring **ring)
 	if (!*ring)
 		return;
 	free((*ring)->chain);
+	free((*ring)->put);
 	free((*ring)->free);
 	free((*ring)->order);
 	free(*ring);
@@ -164,6 +166,25 @@ int iol_driver_used(struct iol_driver_ring *d, uintptr_t *cookie, uint32_t *len)
 		iol_driver_split_free(d, id);
 	d->chain[id].ndesc = 0;
 	return 1;
+}
+
+int iol_driver_refuse(const struct iol_driver_ring *d, uint32_t id)
+{
+	if (id >= d->size || !d->chain[id].ndesc)
+		return iol_fail(EPROTO, "the device gave back %s %u, which it does not have",
+				d->packed ? "buffer" : "chain", id);
+	return -EINVAL;
+}
+
+int iol_driver_recycle(struct iol_driver_ring *d, uintptr_t *cookies, uint32_t *lens,
+		       unsigned int max)
+{
+	if (d->in_order)
+		return -EINVAL;
+	if (max > IOL_DRIVER_BURST_MAX)
+		max = IOL_DRIVER_BURST_MAX;
+	return d->packed ? iol_driver_packed_recycle(d, cookies, lens, max)
+			 : iol_driver_split_recycle(d, cookies, lens, max);
 }
 
 bool iol_driver_arm(struct iol_driver_ring *d)

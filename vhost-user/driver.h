@@ -57,6 +57,23 @@ bool iol_driver_publish(struct iol_driver_ring *d);
  */
 int iol_driver_used(struct iol_driver_ring *d, uintptr_t *cookie, uint32_t *len);
 
+#define IOL_DRIVER_BURST_MAX 256
+
+/**
+ * iol_driver_recycle() - Take used chains and make the same ones available again, in the order in which they
+ * were used; the device sees them at the next iol_driver_publish(). What a NIC's driver does for whole bursts,
+ * and much less work than iol_driver_used() and iol_driver_add() for each: where the device answers in
+ * order, a split ring's entries are not even written.
+ * @cookies, @lens: of those taken, with room for @max; no more than IOL_DRIVER_BURST_MAX are taken.
+ *
+ * Between the two calls the buffers are the driver's.
+ *
+ * Return: how many; 0 when there are none; -EPROTO as for iol_driver_used(); -EINVAL for a chain of
+ * several descriptors, and with IN_ORDER.
+ */
+int iol_driver_recycle(struct iol_driver_ring *d, uintptr_t *cookies, uint32_t *lens,
+		       unsigned int max);
+
 /** iol_driver_arm() - Ask for calls. Return: true when used chains wait already. */
 bool iol_driver_arm(struct iol_driver_ring *d);
 void iol_driver_disarm(struct iol_driver_ring *d);

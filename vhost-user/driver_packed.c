@@ -65,8 +65,18 @@ int iol_driver_packed_add(struct iol_driver_ring *d, const struct iol_driver_seg
 	d->room -= ndesc;
 	if (indirect) {
 		put_table(driver_table(d, id, &addr), segs, n);
+		d->put[id] =
+			(struct vring_packed_desc){ .addr = addr,
+						    .len = n * (uint32_t)sizeof(struct vring_desc),
+						    .id = id,
+						    .flags = VRING_DESC_F_INDIRECT };
 		put(d, addr, n * (uint32_t)sizeof(struct vring_desc), id, VRING_DESC_F_INDIRECT);
 	} else {
+		d->put[id] = (struct vring_packed_desc){ .addr = segs[0].addr,
+							 .len = segs[0].len,
+							 .id = id,
+							 .flags = segs[0].write ? VRING_DESC_F_WRITE
+										: 0 };
 		for (i = 0; i < n; i++)
 			put(d, segs[i].addr, segs[i].len, id,
 			    (segs[i].write ? VRING_DESC_F_WRITE : 0) |
@@ -118,9 +128,47 @@ int iol_driver_packed_used(struct iol_driver_ring *d, uint16_t *id, uint32_t *le
 	*id = __atomic_load_n(&p->id, __ATOMIC_RELAXED);
 	*len = __atomic_load_n(&p->len, __ATOMIC_RELAXED);
 	if (*id >= d->size || !d->chain[*id].ndesc)
-		return iol_fail(EPROTO, "the device gave back buffer %u, which it does not have",
-				*id);
+		return iol_driver_refuse(d, *id);
 	return 1;
+}
+
+int iol_driver_packed_recycle(struct iol_driver_ring *d, uintptr_t *cookies, uint32_t *lens,
+			      unsigned int max)
+{
+	uint16_t ids[IOL_DRIVER_BURST_MAX], id = 0;
+	unsigned int i;
+
+	if (max > d->inflight)
+		max = d->inflight;
+	for (i = 0; i < max; i++) {
+		const struct vring_packed_desc *p = &d->pdesc[d->last_used];
+
+		if (!is_used(d, __atomic_load_n(&p->flags, __ATOMIC_ACQUIRE))) {
+			max = i;
+			break;
+		}
+		id = __atomic_load_n(&p->id, __ATOMIC_RELAXED);
+		if (id >= d->size || d->chain[id].ndesc != 1)
+			break;
+		/* Until all are looked at: the device does not give back one twice. */
+		d->chain[id].ndesc = 0;
+		ids[i] = id;
+		cookies[i] = d->chain[id].cookie;
+		lens[i] = __atomic_load_n(&p->len, __ATOMIC_RELAXED);
+		if (++d->last_used == d->size) {
+			d->last_used = 0;
+			d->used_wrap = !d->used_wrap;
+		}
+	}
+	if (!i)
+		return max ? iol_driver_refuse(d, id) : 0;
+	for (max = i, i = 0; i < max; i++) {
+		const struct vring_packed_desc *p = &d->put[ids[i]];
+
+		d->chain[ids[i]].ndesc = 1;
+		put(d, p->addr, p->len, ids[i], p->flags);
+	}
+	return (int)max;
 }
 
 /* One used descriptor stands for all slots of its chain (and of the chains before, in order). */

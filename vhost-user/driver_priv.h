@@ -33,6 +33,7 @@ struct iol_driver_ring {
 
 	/* Adding. */
 	struct driver_chain *chain;
+	struct vring_packed_desc *put; /* packed: by buffer ID, what its first slot was given */
 	uint16_t *free;     /* a stack of heads or IDs: what was used last is in the cache */
 	unsigned int nfree; /* on the stack */
 	unsigned int room;  /* packed: free slots */
@@ -63,6 +64,8 @@ bool iol_driver_split_publish(struct iol_driver_ring *d);
 int iol_driver_split_used(struct iol_driver_ring *d, uint16_t *id, uint32_t *len);
 bool iol_driver_split_arm(struct iol_driver_ring *d);
 void iol_driver_split_disarm(struct iol_driver_ring *d);
+int iol_driver_split_recycle(struct iol_driver_ring *d, uintptr_t *cookies, uint32_t *lens,
+			     unsigned int max);
 void iol_driver_split_free(struct iol_driver_ring *d, uint16_t id);
 
 int iol_driver_packed_add(struct iol_driver_ring *d, const struct iol_driver_seg *segs,
@@ -71,7 +74,12 @@ bool iol_driver_packed_publish(struct iol_driver_ring *d);
 int iol_driver_packed_used(struct iol_driver_ring *d, uint16_t *id, uint32_t *len);
 bool iol_driver_packed_arm(struct iol_driver_ring *d);
 void iol_driver_packed_disarm(struct iol_driver_ring *d);
+int iol_driver_packed_recycle(struct iol_driver_ring *d, uintptr_t *cookies, uint32_t *lens,
+			      unsigned int max);
 void iol_driver_packed_free(struct iol_driver_ring *d, uint16_t id);
+
+/* Why the device cannot have given back @id, or we not make it available again as it was. */
+int iol_driver_refuse(const struct iol_driver_ring *d, uint32_t id);
 
 /* Whether the peer wants to hear of the step from @old to @new, having asked for @event. */
 static inline bool driver_need_event(uint16_t event, uint16_t new, uint16_t old)

@@ -105,31 +105,80 @@ bool iol_driver_split_publish(struct iol_driver_ring *d)
 	return !(__atomic_load_n(&d->used->flags, __ATOMIC_RELAXED) & VRING_USED_F_NO_NOTIFY);
 }
 
+/* How many used entries wait; @enough are as good as more. */
+static int waiting(struct iol_driver_ring *d, unsigned int enough)
+{
+	uint16_t n = (uint16_t)(d->used_idx - d->last_used);
+
+	if (n >= enough)
+		return n;
+	/* Acquire: entries and what the device wrote are read after the index that shows them. */
+	d->used_idx = __atomic_load_n(&d->used->idx, __ATOMIC_ACQUIRE);
+	n = (uint16_t)(d->used_idx - d->last_used);
+	if (n > d->inflight)
+		return iol_fail(EPROTO,
+				"the device's used index went from %u to %u with %u "
+				"chains in flight",
+				d->last_used, d->used_idx, d->inflight);
+	return n;
+}
+
 int iol_driver_split_used(struct iol_driver_ring *d, uint16_t *id, uint32_t *len)
 {
 	const struct vring_used_elem *e = &d->used->ring[d->last_used & (d->size - 1)];
 	uint32_t used_id;
+	int rc = waiting(d, 1);
 
-	if (d->last_used == d->used_idx) {
-		/* Acquire: entries and what the device wrote are read after the index that shows them. */
-		d->used_idx = __atomic_load_n(&d->used->idx, __ATOMIC_ACQUIRE);
-		if (d->last_used == d->used_idx)
-			return 0;
-		if ((uint16_t)(d->used_idx - d->last_used) > d->inflight)
-			return iol_fail(EPROTO,
-					"the device's used index went from %u to %u with %u "
-					"chains in flight",
-					d->last_used, d->used_idx, d->inflight);
-	}
+	if (rc <= 0)
+		return rc;
 	used_id = __atomic_load_n(&e->id, __ATOMIC_RELAXED);
 	if (used_id >= d->size || !d->chain[used_id].ndesc)
-		return iol_fail(EPROTO, "the device gave back chain %u, which it does not have",
-				used_id);
+		return iol_driver_refuse(d, used_id);
 	*id = (uint16_t)used_id;
 	*len = __atomic_load_n(&e->len, __ATOMIC_RELAXED);
 	if (!d->in_order)
 		d->last_used++;
 	return 1;
+}
+
+int iol_driver_split_recycle(struct iol_driver_ring *d, uintptr_t *cookies, uint32_t *lens,
+			     unsigned int max)
+{
+	uint16_t ids[IOL_DRIVER_BURST_MAX];
+	const unsigned int mask = d->size - 1u;
+	uint32_t id = 0;
+	unsigned int i;
+	int n = waiting(d, max);
+
+	if (n < 0)
+		return n;
+	if (max > (unsigned int)n)
+		max = (unsigned int)n;
+	for (i = 0; i < max; i++) {
+		const struct vring_used_elem *e = &d->used->ring[(d->last_used + i) & mask];
+
+		id = __atomic_load_n(&e->id, __ATOMIC_RELAXED);
+		if (id >= d->size || d->chain[id].ndesc != 1)
+			break;
+		/* Until all are looked at: the device does not give back one twice. */
+		d->chain[id].ndesc = 0;
+		ids[i] = (uint16_t)id;
+		cookies[i] = d->chain[id].cookie;
+		lens[i] = __atomic_load_n(&e->len, __ATOMIC_RELAXED);
+	}
+	if (!i)
+		return max ? iol_driver_refuse(d, id) : 0;
+	d->last_used = (uint16_t)(d->last_used + i);
+	d->added += i;
+	for (max = i, i = 0; i < max; i++) {
+		uint16_t *entry = &d->avail->ring[d->next++ & mask];
+
+		d->chain[ids[i]].ndesc = 1;
+		/* A line that the device's cache holds stays there when nothing in it changes. */
+		if (*entry != ids[i])
+			__atomic_store_n(entry, ids[i], __ATOMIC_RELAXED);
+	}
+	return (int)max;
 }
 
 void iol_driver_split_free(struct iol_driver_ring *d, uint16_t id)

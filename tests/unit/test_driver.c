@@ -180,12 +180,113 @@ static void packed_lies(void **state)
 	}
 }
 
+/* A burst with what was never sent, or is sent back twice: what came before it counts, it does not. */
+static void recycled_lies(bool packed)
+{
+	const uint16_t used = 1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED;
+	static const struct {
+		uint16_t id[3];
+		int good;
+	} cases[] = {
+		{ { 0, 1, 0 }, 2 },    { { 1, 1, 0 }, 1 },     { { 3, 0, 1 }, 0 },
+		{ { 0, SIZE, 1 }, 1 }, { { 65535, 0, 0 }, 0 }, { { 1, 0, 3 }, 2 },
+	};
+	uintptr_t cookies[SIZE];
+	uint32_t lens[SIZE];
+	unsigned int i, k;
+	struct env e;
+	int n;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		world(&e, packed);
+		for (k = 0; k < 3; k++)
+			assert_int_equal(add(&e, k == 2 ? 2 : 1, 70 + k), 0);
+		iol_driver_publish(e.driver);
+		assert_int_equal(iol_driver_recycle(e.driver, cookies, lens, SIZE), 0);
+		for (k = 0; k < 3; k++) {
+			struct vring_packed_desc *desc = (void *)(e.host + e.desc);
+			struct vring_used *ring = (void *)(e.host + e.used);
+
+			if (packed) {
+				desc[k].id = cases[i].id[k];
+				desc[k].flags = used;
+			} else {
+				ring->ring[k].id = cases[i].id[k];
+				ring->idx = 3;
+			}
+		}
+		n = iol_driver_recycle(e.driver, cookies, lens, SIZE);
+		assert_int_equal(n, cases[i].good ? cases[i].good : -EPROTO);
+		for (k = 0; (int)k < n; k++)
+			assert_int_equal(cookies[k], 70 + cases[i].id[k]);
+		assert_int_equal(iol_driver_inflight(e.driver), 3);
+		env_fini(&e);
+	}
+}
+
+static void split_recycled_lies(void **state)
+{
+	recycled_lies(false);
+}
+
+static void packed_recycled_lies(void **state)
+{
+	recycled_lies(true);
+}
+
+/* A chain of several descriptors is left where it is, and the device may not claim more than it has. */
+static void recycled_refused(bool packed)
+{
+	uintptr_t cookies[SIZE];
+	uint32_t lens[SIZE];
+	struct iol_chain c[2];
+	struct env e;
+
+	world(&e, packed);
+	env_start(&e);
+	assert_int_equal(add(&e, 1, 77), 0);
+	assert_int_equal(add(&e, 2, 78), 0);
+	iol_driver_publish(e.driver);
+	assert_int_equal(iol_ring_pop(e.ring, c, 2), 2);
+	iol_ring_push(e.ring, c[0].id, c[0].ndesc, 0);
+	iol_ring_push(e.ring, c[1].id, c[1].ndesc, 0);
+	iol_ring_publish(e.ring);
+	assert_int_equal(iol_driver_recycle(e.driver, cookies, lens, SIZE), 1);
+	assert_int_equal(cookies[0], 77);
+	assert_int_equal(iol_driver_recycle(e.driver, cookies, lens, SIZE), -EINVAL);
+	assert_int_equal(iol_driver_used(e.driver, cookies, lens), 1);
+	assert_int_equal(cookies[0], 78);
+	assert_int_equal(iol_driver_inflight(e.driver), 1);
+	if (!packed) {
+		((struct vring_used *)(void *)(e.host + e.used))->idx += 2;
+		assert_int_equal(iol_driver_recycle(e.driver, cookies, lens, SIZE), -EPROTO);
+	}
+	env_fini(&e);
+}
+
+static void split_recycled_refused(void **state)
+{
+	recycled_refused(false);
+}
+
+static void packed_recycled_refused(void **state)
+{
+	recycled_refused(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(areas),      cmocka_unit_test(refused),
-		cmocka_unit_test(split_full), cmocka_unit_test(packed_full),
-		cmocka_unit_test(split_lies), cmocka_unit_test(packed_lies),
+		cmocka_unit_test(areas),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(split_full),
+		cmocka_unit_test(packed_full),
+		cmocka_unit_test(split_lies),
+		cmocka_unit_test(packed_lies),
+		cmocka_unit_test(split_recycled_lies),
+		cmocka_unit_test(packed_recycled_lies),
+		cmocka_unit_test(split_recycled_refused),
+		cmocka_unit_test(packed_recycled_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

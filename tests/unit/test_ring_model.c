@@ -14,8 +14,9 @@ struct chain {
 	unsigned int nout, nin;
 	uint32_t out_len, in_len, len;
 	uint16_t id, ndesc;
-	uint8_t *in;     /* first writable byte as the driver sees it */
-	uint8_t *in_dev; /* and the device */
+	unsigned int slots; /* of the ring */
+	uint8_t *in;        /* first writable byte as the driver sees it */
+	uint8_t *in_dev;    /* and the device */
 };
 
 struct model {
@@ -52,6 +53,7 @@ static void driver_add(struct model *m)
 	unsigned int n = 1 + below(m, SEGS_MAX), i, nout = below(m, n + 1), slot;
 	size_t at;
 	struct chain *c;
+	bool indirect;
 	int rc;
 
 	for (i = 0, slot = below(m, m->e.conf.size); i < m->e.conf.size; i++)
@@ -80,10 +82,10 @@ static void driver_add(struct model *m)
 		}
 		at += len;
 	}
+	indirect = m->e.conf.indirect && n > 1 && n <= m->e.conf.indirect_max;
+	c->slots = indirect ? 1 : n;
 	rc = iol_driver_add(m->e.driver, segs, n, slot);
 	if (rc) {
-		bool indirect = m->e.conf.indirect && n > 1 && n <= m->e.conf.indirect_max;
-
 		/* Refused only when it can be. */
 		if (rc == -EINVAL)
 			assert_true(n > m->e.conf.size && !indirect);
@@ -211,25 +213,46 @@ static void device_publish(struct model *m)
 	m->shown = m->nused;
 }
 
+static struct chain *check_used(struct model *m, uintptr_t cookie, uint32_t len)
+{
+	struct chain *c = &m->chain[cookie];
+
+	m->shown--;
+	assert_int_equal(cookie, shift(m->used, &m->nused));
+	assert_int_equal(c->where, PUSHED);
+	assert_int_equal(len, c->len);
+	if (c->nin)
+		assert_int_equal(*c->in, (uint8_t)~cookie);
+	m->done++;
+	return c;
+}
+
 static void driver_used(struct model *m)
 {
 	uintptr_t cookie;
 	uint32_t len;
 	int rc = iol_driver_used(m->e.driver, &cookie, &len);
-	struct chain *c;
 
 	assert_int_equal(rc, m->shown ? 1 : 0);
-	if (!rc)
-		return;
-	m->shown--;
-	assert_int_equal(cookie, shift(m->used, &m->nused));
-	c = &m->chain[cookie];
-	assert_int_equal(c->where, PUSHED);
-	assert_int_equal(len, c->len);
-	if (c->nin)
-		assert_int_equal(*c->in, (uint8_t)~cookie);
-	c->where = FREE;
-	m->done++;
+	if (rc)
+		check_used(m, cookie, len)->where = FREE;
+}
+
+static void driver_recycle(struct model *m)
+{
+	uintptr_t cookies[12];
+	uint32_t lens[12];
+	int max = 1 + (int)below(m, 12), n = 0, i;
+
+	while (n < max && n < (int)m->shown && m->chain[m->used[n]].slots == 1)
+		n++;
+	if (m->e.conf.in_order || (!n && m->shown))
+		n = -EINVAL;
+	assert_int_equal(iol_driver_recycle(m->e.driver, cookies, lens, (unsigned int)max), n);
+	for (i = 0; i < n; i++) {
+		check_used(m, cookies[i], lens[i])->where = ADDED;
+		m->available[m->navailable++] = (uint16_t)cookies[i];
+	}
 }
 
 static void step(struct model *m)
@@ -254,8 +277,14 @@ static void step(struct model *m)
 	case 11:
 		device_publish(m);
 		break;
-	case 12 ... 13:
+	case 12:
 		driver_used(m);
+		break;
+	case 13:
+		if (below(m, 2))
+			driver_used(m);
+		else
+			driver_recycle(m);
 		break;
 	case 14:
 		if (below(m, 2)) {
