@@ -36,13 +36,11 @@ struct iol_net_port;
  * struct iol_net_eal_spec - How to start DPDK's environment.
  * @cpus: the CPUs of the poll threads, one thread each, such as "2-4,7"; NULL for one thread
  *        that may run on any CPU of the process.
- * @pci: addresses of PCI devices that may be used as uplinks; all others are left alone.
- * @args: more EAL options, passed on as they are.
+ * @args: more EAL options, passed on as they are. No PCI device is touched that is not named there or
+ *        as an uplink.
  */
 struct iol_net_eal_spec {
 	const char *cpus;
-	const char *const *pci;
-	unsigned int num_pci;
 	char *const *args;
 	unsigned int num_args;
 };
@@ -129,7 +127,7 @@ enum iol_net_spoof {
  *         An access port has an empty @trunk.
  * @spoof, @ip: what a guest may send from. @ip in host byte order.
  * @storm_pps: broadcast and multicast frames a second that the port may send; 0 for any number.
- * @mtu: bytes of payload of the largest frame; 0 for IOL_NET_MTU_MAX, and not offered to the guest then.
+ * @mtu: bytes of payload of the largest frame; 0 for IOL_NET_MTU_MAX, where the guest is advised to take 1500.
  * @no_offloads: offer no checksum or segmentation offload, in neither direction.
  */
 struct iol_net_port_spec {

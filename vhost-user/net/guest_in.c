@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a guest's transmit queue into the switch. */
+#include "vhost-user/net/guest.h"
+
+#include "vhost-user/net/offload.h"
+
+#include <errno.h>
+
+static inline void prefetch(const struct iol_chain *chains, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		const struct iol_chain *c = &chains[i];
+
+		if (!c->nout)
+			continue;
+		__builtin_prefetch(c->iov->iov_base);
+		__builtin_prefetch((uint8_t *)c->iov->iov_base + 64);
+	}
+}
+
+/* Take @len bytes off the front of @iov, which has as many. */
+static void take(struct iovec **iov, uint16_t *niov, void *to, uint32_t len)
+{
+	uint8_t *at = to;
+
+	while (len) {
+		uint32_t n = (*iov)->iov_len < len ? (uint32_t)(*iov)->iov_len : len;
+
+		memcpy(at, (*iov)->iov_base, n);
+		at += n;
+		len -= n;
+		(*iov)->iov_base = (uint8_t *)(*iov)->iov_base + n;
+		(*iov)->iov_len -= n;
+		if (!(*iov)->iov_len) {
+			(*iov)++;
+			(*niov)--;
+		}
+	}
+}
+
+/* How much of a frame must be looked at. */
+static inline uint32_t head_len(const struct iol_net_port *port, const uint8_t *head, uint32_t len)
+{
+	uint32_t want = FRAME_HEAD;
+
+	if (__builtin_expect(port->spoof == IOL_NET_SPOOF_IP, 0))
+		want = FRAME_HEAD_MAX;
+	else if (__builtin_expect(iol_frame_u16(head + FRAME_TAG_AT) == FRAME_VLAN, 0))
+		want = FRAME_HEAD + FRAME_TAG;
+	return want < len ? want : len;
+}
+
+/*
+ * Read a chain's header and the frame's head, once. The pieces in the ring's scratch are moved on past
+ * them. Return: the reason to drop it, or IOL_NET_DROP_REASONS.
+ */
+static inline enum iol_net_drop parse(const struct net_txq *q, struct iol_chain *c,
+				      struct iol_frame *f, uint8_t *head)
+{
+	struct iovec *iov = c->iov;
+	uint32_t len, want;
+	uint16_t niov = c->nout;
+
+	if (__builtin_expect(c->out_len < q->hdr_len + FRAME_ETHER, 0))
+		return IOL_NET_DROP_RUNT;
+	len = c->out_len - q->hdr_len;
+	if (__builtin_expect(len > IOL_FRAME_MAX, 0))
+		return IOL_NET_DROP_IN_TOO_BIG;
+	if (__builtin_expect(iov->iov_len >= sizeof(f->hdr) + FRAME_HEAD &&
+				     q->hdr_len == sizeof(f->hdr),
+			     1)) {
+		/* Nearly always the header and the frame lie in one piece. */
+		memcpy(&f->hdr, iov->iov_base, sizeof(f->hdr));
+		memcpy(head, (uint8_t *)iov->iov_base + sizeof(f->hdr), FRAME_HEAD);
+		iov->iov_base = (uint8_t *)iov->iov_base + sizeof(f->hdr) + FRAME_HEAD;
+		iov->iov_len -= sizeof(f->hdr) + FRAME_HEAD;
+		f->head_len = FRAME_HEAD;
+		if (!iov->iov_len) {
+			iov++;
+			niov--;
+		}
+	} else {
+		memset(&f->hdr, 0, sizeof(f->hdr));
+		take(&iov, &niov, &f->hdr, q->hdr_len);
+		f->head_len = (uint16_t)(len < FRAME_HEAD ? len : FRAME_HEAD);
+		take(&iov, &niov, head, f->head_len);
+	}
+	want = head_len(q->source.port, head, len);
+	if (__builtin_expect(want > f->head_len, 0)) {
+		take(&iov, &niov, head + f->head_len, want - f->head_len);
+		f->head_len = (uint16_t)want;
+	}
+	f->head = head;
+	f->iov = iov;
+	f->niov = niov;
+	f->len = len;
+	f->hdr.num_buffers = 0;
+	/* All that a header can ask for begins with one of these. */
+	if (__builtin_expect(f->hdr.flags | f->hdr.gso_type, 0)) {
+		if (!iol_offload_check(&f->hdr, len, q->features))
+			return IOL_NET_DROP_BAD_HEADER;
+	} else {
+		memset(&f->hdr, 0, sizeof(f->hdr));
+	}
+	return IOL_NET_DROP_REASONS;
+}
+
+static void fail(struct net_txq *q)
+{
+	q->source.failed = true;
+	iol_queue_fail(q->queue);
+}
+
+bool iol_guest_in(struct net_thread *th, struct net_source *s)
+{
+	struct net_txq *q = (struct net_txq *)(void *)s;
+	unsigned int good = 0;
+	uint64_t bytes = 0;
+	int i, n;
+
+	if (__builtin_expect(s->waiting, 0)) {
+		if (!__atomic_exchange_n(&q->woken, false, __ATOMIC_ACQUIRE))
+			return false;
+		s->waiting = false;
+		if (iol_ring_publish(q->ring))
+			iol_queue_call(q->queue);
+	}
+	n = iol_ring_pop(q->ring, th->chains, NET_BURST);
+	if (n <= 0) {
+		if (n == -EAGAIN)
+			s->waiting = true;
+		else if (n < 0)
+			fail(q);
+		return false;
+	}
+	prefetch(th->chains, n);
+	for (i = 0; i < n; i++) {
+		enum iol_net_drop why = parse(q, &th->chains[i], &th->frame[good], th->head[good]);
+
+		if (__builtin_expect(why != IOL_NET_DROP_REASONS, 0)) {
+			iol_switch_drop(s, why);
+			continue;
+		}
+		bytes += th->frame[good++].len;
+	}
+	IOL_STAT_ADD(s->packets, good);
+	IOL_STAT_ADD(s->bytes, bytes);
+	iol_switch(th, s, th->frame, good);
+	for (i = 0; i < n; i++)
+		iol_ring_push(q->ring, th->chains[i].id, th->chains[i].ndesc, 0);
+	if (iol_ring_publish(q->ring))
+		iol_queue_call(q->queue);
+	return true;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From the switch into a guest's receive queue: one copy, from where the sender put the frame to where the receiver
+ * wants it. Buffers are popped a window at a time; those that no frame needed are given back as if
+ * they had never been taken.
+ */
+#include "vhost-user/net/guest.h"
+
+#include "vhost-user/net/copy.h"
+#include "vhost-user/net/flow.h"
+#include "vhost-user/net/offload.h"
+
+#include <errno.h>
+
+/* What is being put into one queue. The window is th->window[used] to th->window[num - 1]. */
+struct out {
+	struct net_thread *th;
+	const struct iol_net_port *port;
+	struct net_rxq *q;
+	unsigned int used, num;
+	unsigned int left; /* frames still to come, with this one */
+	uint64_t packets, bytes;
+	bool dry;
+};
+
+static inline void drop(struct out *o, enum iol_net_drop why)
+{
+	IOL_STAT_ADD(o->q->count.drops[why], 1);
+}
+
+static void fail(struct net_rxq *q)
+{
+	q->failed = true;
+	iol_queue_fail(q->queue);
+}
+
+/* A new window of up to @max buffers; what is left of the old one goes back first. */
+static void refill(struct out *o, unsigned int max)
+{
+	struct iol_chain *window = o->th->window;
+	int n;
+
+	if (o->used < o->num)
+		iol_ring_unpop(o->q->ring, window + o->used, o->num - o->used);
+	o->used = o->num = 0;
+	n = iol_ring_pop(o->q->ring, window, max);
+	if (n > 0)
+		o->num = (unsigned int)n;
+	else if (n == -EAGAIN)
+		o->q->waiting = true;
+	else if (n < 0)
+		fail(o->q);
+}
+
+/* Buffers at the window's begin that together hold @len bytes; 0 when those in the window don't. */
+static inline unsigned int enough(const struct out *o, uint64_t len)
+{
+	const struct iol_chain *c = &o->th->window[o->used], *end = &o->th->window[o->num];
+	unsigned int n;
+
+	for (n = 1; c < end; n++, c++) {
+		if (c->in_len >= len)
+			return n;
+		if (!o->q->mrg)
+			return 0;
+		len -= c->in_len;
+	}
+	return 0;
+}
+
+/* Return: how many buffers at the window's begin to use; 0 after the frame was dropped. */
+static inline unsigned int reserve(struct out *o, uint32_t len)
+{
+	unsigned int n = o->used < o->num ? enough(o, len) : 0;
+
+	if (__builtin_expect(n, 1))
+		return n;
+	if (!o->dry) {
+		if (o->used == o->num)
+			refill(o, o->left < NET_BURST ? o->left : NET_BURST);
+		n = enough(o, len);
+		if (!n && o->q->mrg && !o->q->failed) {
+			refill(o, NET_WINDOW);
+			n = enough(o, len);
+		}
+	}
+	if (n)
+		return n;
+	/* None, all too small together, or the first too small alone. */
+	o->dry = o->used == o->num || o->q->mrg;
+	drop(o,
+	     o->num < NET_WINDOW && o->dry ? IOL_NET_DROP_NO_BUFFERS : IOL_NET_DROP_SMALL_BUFFER);
+	return 0;
+}
+
+/* Where the next byte goes: through the writable pieces of several buffers. */
+struct cursor {
+	const struct iol_chain *chain;
+	const struct iovec *iov, *end;
+	uint32_t off;  /* within the piece */
+	uint32_t room; /* of the buffer */
+};
+
+static void next_buffer(struct cursor *c)
+{
+	c->iov = c->chain->iov + c->chain->nout;
+	c->end = c->iov + c->chain->nin;
+	c->off = 0;
+	c->room = c->chain->in_len;
+}
+
+/* There is room for @len bytes: reserve() has counted. */
+static void write_out(struct cursor *c, const uint8_t *from, size_t len)
+{
+	while (len) {
+		size_t n;
+
+		while (!c->room) {
+			c->chain++;
+			next_buffer(c);
+		}
+		while (c->off == c->iov->iov_len) {
+			c->iov++;
+			c->off = 0;
+		}
+		n = c->iov->iov_len - c->off;
+		if (n > len)
+			n = len;
+		memcpy((uint8_t *)c->iov->iov_base + c->off, from, n);
+		c->off += (uint32_t)n;
+		c->room -= (uint32_t)n;
+		from += n;
+		len -= n;
+	}
+}
+
+/* A frame over several buffers or pieces; what each buffer got is pushed, and logged. */
+static void put_scattered(struct out *o, const struct iol_pieces *p,
+			  const struct virtio_net_hdr_v1 *hdr, unsigned int n)
+{
+	struct iol_chain *window = &o->th->window[o->used];
+	struct cursor c = { .chain = window };
+	uint32_t left = o->q->hdr_len + p->len;
+	unsigned int i;
+
+	next_buffer(&c);
+	write_out(&c, (const uint8_t *)hdr, o->q->hdr_len);
+	for (i = 0; i < p->nparts; i++)
+		write_out(&c, p->part[i], p->part_len[i]);
+	for (i = 0; i < p->niov; i++)
+		write_out(&c, p->iov[i].iov_base, p->iov[i].iov_len);
+	for (i = 0; i < n; i++) {
+		uint32_t wrote = left < window[i].in_len ? left : window[i].in_len, at = wrote;
+		const struct iovec *iov = window[i].iov + window[i].nout;
+
+		for (; at; iov++) {
+			uint32_t len = at < iov->iov_len ? at : (uint32_t)iov->iov_len;
+
+			iol_ring_dirty(o->q->ring, iov->iov_base, len);
+			at -= len;
+		}
+		iol_ring_push(o->q->ring, window[i].id, window[i].ndesc, wrote);
+		left -= wrote;
+	}
+}
+
+/* The usual case: one buffer, in one piece. */
+static inline void put_whole(struct out *o, const struct iol_pieces *p,
+			     const struct virtio_net_hdr_v1 *hdr)
+{
+	const struct iol_chain *c = &o->th->window[o->used];
+	uint8_t *base = c->iov[c->nout].iov_base, *to = base + o->q->hdr_len;
+	unsigned int i;
+
+	memcpy(base, hdr, o->q->hdr_len);
+	if (__builtin_expect(p->nparts == 1 && p->part_len[0] == FRAME_HEAD, 1)) {
+		memcpy(to, p->part[0], FRAME_HEAD);
+		to += FRAME_HEAD;
+	} else {
+		for (i = 0; i < p->nparts; to += p->part_len[i++])
+			memcpy(to, p->part[i], p->part_len[i]);
+	}
+	for (i = 0; i < p->niov; to += p->iov[i++].iov_len)
+		iol_copy(to, p->iov[i].iov_base, p->iov[i].iov_len);
+	iol_ring_dirty(o->q->ring, base, o->q->hdr_len + p->len);
+	iol_ring_push(o->q->ring, c->id, c->ndesc, o->q->hdr_len + p->len);
+}
+
+/* A frame that its receiver takes as it is. */
+static inline void put(struct out *o, const struct iol_frame *f)
+{
+	struct virtio_net_hdr_v1 hdr = f->hdr;
+	const struct iol_chain *c;
+	struct iol_pieces p;
+	unsigned int n;
+
+	iol_pieces_set(&p, f, f->vlan != o->port->vlan && f->vlan);
+	n = reserve(o, o->q->hdr_len + p.len);
+	if (__builtin_expect(!n, 0))
+		return;
+	hdr.num_buffers = (uint16_t)n;
+	if (__builtin_expect(hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, 0))
+		hdr.csum_start = (uint16_t)(hdr.csum_start + p.shift);
+	c = &o->th->window[o->used];
+	if (__builtin_expect(n == 1 && c->iov[c->nout].iov_len >= o->q->hdr_len + p.len, 1))
+		put_whole(o, &p, &hdr);
+	else
+		put_scattered(o, &p, &hdr, n);
+	o->used += n;
+	o->packets++;
+	o->bytes += p.len;
+}
+
+static void put_transformed(void *ctx, const struct iol_frame *f)
+{
+	put(ctx, f);
+}
+
+static inline void put_any(struct out *o, const struct iol_frame *f)
+{
+	uint32_t mtu = __atomic_load_n(&o->port->mtu, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(f->hdr.flags | f->hdr.gso_type, 0) &&
+	    iol_offload_needs(&f->hdr, o->q->features) != IOL_OFFLOAD_NONE) {
+		if (!iol_transform(o->th, f, o->q->features, &o->q->count, put_transformed, o))
+			drop(o, IOL_NET_DROP_NOT_SEGMENTABLE);
+		return;
+	}
+	if (__builtin_expect(f->len - FRAME_ETHER - (f->tagged ? FRAME_TAG : 0) > mtu, 0) &&
+	    !f->hdr.gso_type) {
+		drop(o, IOL_NET_DROP_OUT_TOO_BIG);
+		return;
+	}
+	put(o, f);
+}
+
+/* Under the queue's lock. */
+static void fill(struct net_thread *th, struct iol_net_port *port, struct net_rxq *q,
+		 struct iol_frame **frames, unsigned int n)
+{
+	struct out o = { .th = th, .port = port, .q = q, .left = n };
+	unsigned int i;
+
+	if (__builtin_expect(!q->ring || q->failed, 0)) {
+		IOL_STAT_ADD(q->count.drops[IOL_NET_DROP_NOT_RUNNING], n);
+		return;
+	}
+	if (__builtin_expect(q->waiting, 0)) {
+		IOL_STAT_ADD(q->count.drops[IOL_NET_DROP_NO_BUFFERS], n);
+		return;
+	}
+	refill(&o, n);
+	for (i = 0; i < o.num && i < n; i++)
+		__builtin_prefetch(th->window[i].iov[th->window[i].nout].iov_base, 1);
+	for (i = 0; i < n; i++, o.left--)
+		put_any(&o, frames[i]);
+	if (o.used < o.num && !q->failed)
+		iol_ring_unpop(q->ring, th->window + o.used, o.num - o.used);
+	IOL_STAT_ADD(q->count.packets, o.packets);
+	IOL_STAT_ADD(q->count.bytes, o.bytes);
+	if (o.packets && iol_ring_publish(q->ring))
+		iol_queue_call(q->queue);
+}
+
+static void fill_locked(struct net_thread *th, struct iol_net_port *port, unsigned int pair,
+			struct iol_frame **frames, unsigned int n)
+{
+	struct net_rxq *q = &((struct net_guest *)(void *)port)->pair[pair].rx;
+
+	pthread_spin_lock(&q->lock);
+	fill(th, port, q, frames, n);
+	pthread_spin_unlock(&q->lock);
+}
+
+void iol_guest_out(struct net_thread *th, struct iol_net_port *port, struct iol_frame **frames,
+		   unsigned int n)
+{
+	const struct net_guest *g = (const struct net_guest *)(const void *)port;
+	unsigned int running = __atomic_load_n(&g->rx_running, __ATOMIC_RELAXED);
+	unsigned int i, j, pair[NET_BURST];
+
+	if (running <= 1) {
+		fill_locked(th, port, __atomic_load_n(&g->rx_map[0], __ATOMIC_RELAXED), frames, n);
+		return;
+	}
+	/* A flow stays on a queue, so that its frames stay in order. */
+	for (i = 0; i < n; i++)
+		pair[i] = __atomic_load_n(&g->rx_map[iol_flow_hash(frames[i]) % running],
+					  __ATOMIC_RELAXED);
+	for (i = 0; i < n; i = j) {
+		for (j = i + 1; j < n && pair[j] == pair[i]; j++)
+			;
+		fill_locked(th, port, pair[i], frames + i, j - i);
+	}
+}

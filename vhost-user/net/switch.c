@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Where a frame goes: what may come in, learning, looking up, and sending a burst on by port. */
+#include "vhost-user/net/switch.h"
+
+#include "base/clock.h"
+
+#include <linux/if_ether.h>
+
+/* What a limit of broadcasts allows at once: a tenth of a second's. */
+#define STORM_BURSTS 10
+
+/* ---- what may come in ---- */
+
+/* The VLAN that a frame belongs to; of a tag that says none, the port's. */
+static inline bool classify(const struct iol_net_port *port, struct iol_frame *f)
+{
+	uint16_t vid;
+	uint8_t *tci;
+
+	f->vlan = port->vlan;
+	f->tagged = false;
+	if (__builtin_expect(iol_frame_u16(f->head + FRAME_TAG_AT) != FRAME_VLAN, 1))
+		return true;
+	if (f->head_len < FRAME_ETHER + FRAME_TAG)
+		return false;
+	f->tagged = true;
+	/* In our copy, so the tag says what the switch takes it for. */
+	tci = (uint8_t *)(uintptr_t)f->head + FRAME_TAG_AT + 2;
+	vid = iol_frame_u16(tci) & FRAME_VID;
+	if (vid) {
+		f->vlan = vid;
+		return port->trunk_all || iol_net_vlan_isset(port->trunk, vid);
+	}
+	tci[0] |= (uint8_t)(port->vlan >> 8);
+	tci[1] = (uint8_t)port->vlan;
+	return true;
+}
+
+static inline bool is_too_big(const struct iol_net_port *port, const struct iol_frame *f)
+{
+	uint32_t mtu = __atomic_load_n(&port->mtu, __ATOMIC_RELAXED);
+	uint32_t payload = f->len - FRAME_ETHER - (f->tagged ? FRAME_TAG : 0);
+
+	if (__builtin_expect(payload <= mtu, 1))
+		return false;
+	return !f->hdr.gso_type || f->hdr.gso_size > mtu;
+}
+
+/* ARP (RFC 826) and IPv4 senders; other protocols have no IPv4 address to lie about. */
+static bool is_ip_spoofed(const struct iol_net_port *port, const struct iol_frame *f)
+{
+	unsigned int at = f->tagged ? FRAME_TAG_AT + FRAME_TAG : FRAME_TAG_AT;
+	uint16_t type = iol_frame_u16(f->head + at);
+	uint32_t ip;
+
+	if (type == ETH_P_ARP || type == ETH_P_RARP) {
+		uint64_t sender;
+
+		if (f->head_len < at + 2 + 18)
+			return true;
+		sender = iol_fdb_mac(f->head + at + 2 + 8);
+		memcpy(&ip, f->head + at + 2 + 14, sizeof(ip));
+		/* A probe for an address asks with 0 (RFC 5227), and so does who looks for its own. */
+		return sender != port->mac_key || (ip && ip != port->ip);
+	}
+	if (type != ETH_P_IP)
+		return type == ETH_P_8021Q || type == ETH_P_8021AD;
+	if (f->head_len < at + 2 + 16)
+		return true;
+	memcpy(&ip, f->head + at + 2 + 12, sizeof(ip));
+	/* Who asks a DHCP server for an address has none. */
+	return ip && ip != port->ip;
+}
+
+/* A bucket that fills at the limit's rate. Each queue of a port has one, as queues share nothing. */
+static bool is_storm(struct net_thread *th, struct net_source *s)
+{
+	uint64_t pps = s->port->storm_pps, passed, earned;
+
+	if (!pps)
+		return false;
+	if (!s->storm_left) {
+		th->now = iol_now();
+		passed = th->now - s->storm_at;
+		if (passed > IOL_NS_PER_S / STORM_BURSTS)
+			passed = IOL_NS_PER_S / STORM_BURSTS;
+		earned = passed * pps / IOL_NS_PER_S;
+		if (!earned)
+			return true;
+		s->storm_left = earned;
+		s->storm_at = th->now;
+	}
+	s->storm_left--;
+	return false;
+}
+
+/* Return: the reason to drop the frame, or IOL_NET_DROP_REASONS. */
+static inline enum iol_net_drop check_in(struct net_thread *th, struct net_source *s,
+					 struct iol_frame *f)
+{
+	const struct iol_net_port *port = s->port;
+
+	if (__builtin_expect(!classify(port, f), 0))
+		return IOL_NET_DROP_IN_VLAN;
+	if (__builtin_expect(is_too_big(port, f), 0))
+		return IOL_NET_DROP_IN_TOO_BIG;
+	if (__builtin_expect(port->spoof != IOL_NET_SPOOF_ALLOW, 0)) {
+		if (iol_fdb_mac(f->head + 6) != port->mac_key)
+			return IOL_NET_DROP_SPOOF_MAC;
+		if (port->spoof == IOL_NET_SPOOF_IP && is_ip_spoofed(port, f))
+			return IOL_NET_DROP_SPOOF_IP;
+	}
+	if (__builtin_expect(iol_frame_is_multicast(f), 0)) {
+		IOL_STAT_ADD(s->multicast, 1);
+		if (is_storm(th, s))
+			return IOL_NET_DROP_STORM;
+	}
+	return IOL_NET_DROP_REASONS;
+}
+
+/* ---- where it goes ---- */
+
+static void send_groups(struct net_thread *th)
+{
+	unsigned int i;
+
+	for (i = 0; i < th->ngroups; i++) {
+		struct net_group *g = &th->group[i];
+
+		g->to->out(th, g->to, g->frame, g->num);
+	}
+	th->ngroups = 0;
+}
+
+static inline void send_to(struct net_thread *th, struct iol_net_port *to, struct iol_frame *f)
+{
+	struct net_group *g = th->group;
+	unsigned int i;
+
+	for (i = 0; i < th->ngroups; i++, g++)
+		if (g->to == to) {
+			g->frame[g->num++] = f;
+			return;
+		}
+	if (i == NET_GROUPS) {
+		send_groups(th);
+		g = th->group;
+	}
+	g->to = to;
+	g->num = 1;
+	g->frame[0] = f;
+	th->ngroups++;
+}
+
+/* Whether a frame of @from's may go to @to at all. */
+static inline bool may_reach(const struct iol_net *net, const struct iol_net_port *from,
+			     const struct iol_net_port *to)
+{
+	return from != to && (net->mode != IOL_NET_BRIDGE || from->uplink || to->uplink);
+}
+
+/* To everybody who may have it, after what came before it. */
+static void flood(struct net_thread *th, struct net_source *s, struct iol_frame *f)
+{
+	const struct net_ports *ports = th->ports;
+	unsigned int i, n = 0;
+
+	send_groups(th);
+	for (i = 0; i < ports->num; i++) {
+		struct iol_net_port *to = ports->list[i];
+
+		if (!may_reach(th->net, s->port, to) || !iol_net_port_has_vlan(to, f->vlan))
+			continue;
+		to->out(th, to, &f, 1);
+		n++;
+	}
+	if (!n)
+		iol_switch_drop(s, IOL_NET_DROP_NOWHERE);
+}
+
+static inline void learn(struct net_thread *th, struct net_source *s, const struct iol_frame *f)
+{
+	uint64_t key = iol_fdb_key(iol_fdb_mac(f->head + 6), f->vlan);
+
+	if (key == s->last_source && th->now_s == s->last_learned)
+		return;
+	iol_fdb_learn(th->net->fdb, key, s->port->index, th->now_s);
+	s->last_source = key;
+	s->last_learned = th->now_s;
+}
+
+static inline void forward(struct net_thread *th, struct net_source *s, struct iol_frame *f)
+{
+	struct iol_net_port *to;
+	int index;
+
+	learn(th, s, f);
+	if (iol_frame_is_multicast(f)) {
+		flood(th, s, f);
+		return;
+	}
+	index = iol_fdb_lookup(th->net->fdb, iol_fdb_key(iol_fdb_mac(f->head), f->vlan));
+	to = index < 0 ? NULL : th->ports->by_index[index];
+	if (!to) {
+		flood(th, s, f);
+		return;
+	}
+	if (__builtin_expect(to == s->port, 0))
+		iol_switch_drop(s, IOL_NET_DROP_SAME_PORT);
+	else if (__builtin_expect(!may_reach(th->net, s->port, to) ||
+					  !iol_net_port_has_vlan(to, f->vlan),
+				  0))
+		iol_switch_drop(s, IOL_NET_DROP_NOWHERE);
+	else
+		send_to(th, to, f);
+}
+
+/* The first port and the second, and so on: by what index they have. */
+static void patch(struct net_thread *th, struct net_source *s, struct iol_frame *f)
+{
+	struct iol_net_port *to = th->ports->by_index[s->port->index ^ 1u];
+
+	if (to)
+		send_to(th, to, f);
+	else
+		iol_switch_drop(s, IOL_NET_DROP_NOWHERE);
+}
+
+void iol_switch(struct net_thread *th, struct net_source *s, struct iol_frame *frames,
+		unsigned int n)
+{
+	bool patched = th->net->mode == IOL_NET_PATCH;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		enum iol_net_drop why = check_in(th, s, &frames[i]);
+
+		if (__builtin_expect(why != IOL_NET_DROP_REASONS, 0))
+			iol_switch_drop(s, why);
+		else if (patched)
+			patch(th, s, &frames[i]);
+		else
+			forward(th, s, &frames[i]);
+	}
+	send_groups(th);
+}
