@@ -11,7 +11,7 @@ import time
 import unittest
 
 import programs
-from programs import IOLANE, Sandbox, run
+from programs import IOLANE, Sandbox, receive_all, run
 
 FAILED, USAGE = 1, 2
 REQUEST_MAX = 65536
@@ -19,46 +19,16 @@ CLIENTS = 16
 CLIENT_S = 10
 
 
-class Control(unittest.TestCase):
-    """Each test has an iolane-blk with a control socket and one null disk."""
+class Control(programs.Steering):
+    """An iolane-blk with one null disk."""
+
+    group = "blk"
 
     def setUp(self):
-        self.box = Sandbox()
-        self.addCleanup(self.box.__exit__)
-        self.path = f"{self.box.path}/c"
+        super().setUp()
         self.blk = self.box.blk(f"--control={self.path}",
                                 f"--disk=name=zero,socket={self.box.path}/zero,file=null:1M")
-        self.addCleanup(self.blk.__exit__, None)
-        self.blk.wait_connect(self.path)
-
-    def tearDown(self):
-        # Whatever it went through, it ends cleanly.
-        if self.blk.process.poll() is None:
-            self.assertEqual(self.blk.stop(), 0, self.blk.log())
-
-    def verb(self, *arguments, status=0, **more):
-        result = run([IOLANE, "blk", *arguments, f"--control={self.path}"], **more)
-        self.assertEqual(result.returncode, status, result.stderr + result.stdout)
-        if status:
-            self.assertEqual(result.stdout, "")
-            self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
-            self.assertTrue(result.stderr.startswith("iolane: "), result.stderr)
-            return result.stderr
-        return result.stdout
-
-    def verb_json(self, *arguments):
-        return json.loads(self.verb(*arguments, "--json"))
-
-    def ask(self, *lines):
-        """Send lines as they are; the replies that come until the other side closes."""
-        with self.blk.connect(self.path) as connection:
-            connection.sendall(b"".join(lines))
-            connection.shutdown(socket.SHUT_WR)
-            return receive_all(connection).splitlines()
-
-    def ask_one(self, request):
-        reply, = self.ask(json.dumps(request).encode() + b"\n")
-        return json.loads(reply)
+        self.steer(self.blk)
 
     def assert_served(self):
         """It lives, answers at once, and has its disk."""
@@ -66,25 +36,6 @@ class Control(unittest.TestCase):
         reply = self.ask_one({"cmd": "list"})
         self.assertTrue(reply["ok"])
         self.assertIn("zero", [disk["name"] for disk in reply["result"]])
-
-    def assert_refused(self, line, sentence):
-        reply, = self.ask(line + b"\n")
-        reply = json.loads(reply)
-        self.assertEqual(sorted(reply), ["error", "ok"])
-        self.assertFalse(reply["ok"])
-        self.assertIn(sentence, reply["error"])
-
-
-def receive_all(connection):
-    text = b""
-    try:
-        while True:
-            more = connection.recv(1 << 16)
-            if not more:
-                return text
-            text += more
-    except ConnectionResetError:
-        return text
 
 
 class Verbs(Control):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the tests of the programs share: where they are, running them, waiting for them."""
 
+import json
 import os
 import re
 import shutil
@@ -13,8 +14,9 @@ import time
 import unittest
 
 # Meson names the programs to the test; see meson.build.
-BLK = os.environ["IOLANE_BLK"]
 IOLANE = os.environ["IOLANE"]
+BLK = os.environ.get("IOLANE_BLK")
+NET = os.environ.get("IOLANE_NET")
 BENCH = os.environ.get("IOLANE_BENCH")
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -69,7 +71,7 @@ def documented_options(page):
 def completions(lines):
     """What bash would complete each of the command lines to, by the line."""
     script = f"""
-        export PATH={":".join(os.path.dirname(path) for path in (IOLANE, BLK, BENCH) if path)}:$PATH
+        export PATH={":".join(os.path.dirname(path) for path in (IOLANE, BLK, NET, BENCH) if path)}:$PATH
         compopt() {{ :; }}
         source {TOP}/tools/completion/iolane.bash
         while IFS= read -r COMP_LINE; do
@@ -108,15 +110,16 @@ def get_features(connection):
 
 
 class Backend:
-    """A running iolane-blk."""
+    """A running iolane-blk or iolane-net."""
 
-    def __init__(self, box, arguments, fds, more):
+    def __init__(self, box, program, arguments, fds, more):
+        self.name = os.path.basename(program)
         self.log_path = f"{box.path}.log"
         # Nobody may not reach the build tree: open the program before, run its descriptor.
-        number = os.open(BLK, os.O_RDONLY)
+        number = os.open(program, os.O_RDONLY)
         with open(self.log_path, "wb") as log:
-            program = f"/proc/self/fd/{number}" if "user" in more else BLK
-            self.process = subprocess.Popen([program, *arguments], stdin=subprocess.DEVNULL,
+            path = f"/proc/self/fd/{number}" if "user" in more else program
+            self.process = subprocess.Popen([path, *arguments], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, pass_fds=[number, *fds], **more)
         os.close(number)
         self.pid = self.process.pid
@@ -140,7 +143,8 @@ class Backend:
 
     def check_alive(self):
         if self.process.poll() is not None:
-            raise AssertionError(f"iolane-blk ended with {self.process.returncode}: {self.log()}")
+            raise AssertionError(
+                f"{self.name} ended with {self.process.returncode}: {self.log()}")
 
     def wait_log(self, text):
         def logged():
@@ -214,7 +218,77 @@ class Sandbox:
         return path
 
     def blk(self, *arguments, fds=(), **more):
-        return Backend(self, arguments, list(fds), more)
+        return Backend(self, BLK, arguments, list(fds), more)
+
+    def net(self, *arguments, fds=(), **more):
+        return Backend(self, NET, arguments, list(fds), more)
+
+
+def receive_all(connection):
+    """What comes until the other side closes."""
+    text = b""
+    try:
+        while True:
+            more = connection.recv(1 << 16)
+            if not more:
+                return text
+            text += more
+    except ConnectionResetError:
+        return text
+
+
+class Steering(unittest.TestCase):
+    """Each test has a program with a control socket, and the verbs of iolane that speak to it."""
+
+    # Of "iolane GROUP VERB".
+    group = None
+
+    def setUp(self):
+        self.box = Sandbox()
+        self.addCleanup(self.box.__exit__)
+        self.path = f"{self.box.path}/c"
+        self.server = None
+
+    def steer(self, server):
+        self.server = server
+        self.addCleanup(server.__exit__, None)
+        server.wait_connect(self.path)
+
+    def tearDown(self):
+        # Whatever it went through, it ends cleanly.
+        if self.server and self.server.process.poll() is None:
+            self.assertEqual(self.server.stop(), 0, self.server.log())
+
+    def verb(self, *arguments, status=0, **more):
+        result = run([IOLANE, self.group, *arguments, f"--control={self.path}"], **more)
+        self.assertEqual(result.returncode, status, result.stderr + result.stdout)
+        if status:
+            self.assertEqual(result.stdout, "")
+            self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+            self.assertTrue(result.stderr.startswith("iolane: "), result.stderr)
+            return result.stderr
+        return result.stdout
+
+    def verb_json(self, *arguments):
+        return json.loads(self.verb(*arguments, "--json"))
+
+    def ask(self, *lines):
+        """Send lines as they are; the replies that come until the other side closes."""
+        with self.server.connect(self.path) as connection:
+            connection.sendall(b"".join(lines))
+            connection.shutdown(socket.SHUT_WR)
+            return receive_all(connection).splitlines()
+
+    def ask_one(self, request):
+        reply, = self.ask(json.dumps(request).encode() + b"\n")
+        return json.loads(reply)
+
+    def assert_refused(self, line, sentence):
+        reply, = self.ask(line + b"\n")
+        reply = json.loads(reply)
+        self.assertEqual(sorted(reply), ["error", "ok"])
+        self.assertFalse(reply["ok"])
+        self.assertIn(sentence, reply["error"])
 
 
 def main():

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tools/common/prog.h"
 
+#include "base/own.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const char *program = "iolane";
+
+/* Where messages go: stderr, or what it was before it was hushed. */
+static int messages = STDERR_FILENO;
+static int hushed_stdout = -1;
 
 /*
  * One write() a line, so that lines of several threads don't mix. A path or a peer may put
@@ -27,7 +35,7 @@ static void say(const char *prefix, const char *text, const char *suffix)
 	}
 	line[n++] = '\n';
 	/* Where stderr is gone there is nobody to tell. */
-	if (write(STDERR_FILENO, line, (size_t)n) < 0)
+	if (write(messages, line, (size_t)n) < 0)
 		return;
 }
 
@@ -87,4 +95,43 @@ bool prog_asks_capabilities(int argc, char **argv)
 			return true;
 	}
 	return false;
+}
+
+void prog_hush(void)
+{
+	_cleanup_close_ int sink = memfd_create("iolane-hush", MFD_CLOEXEC);
+	_cleanup_close_ int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	int err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	fflush(stdout);
+	/* Where that does not work, all is heard. */
+	if (sink < 0 || nothing < 0 || out < 0 || err < 0 || dup2(sink, STDERR_FILENO) < 0) {
+		iol_close(&out);
+		iol_close(&err);
+		return;
+	}
+	messages = err;
+	hushed_stdout = out;
+	dup2(nothing, STDOUT_FILENO);
+}
+
+const char *prog_unhush(void)
+{
+	static char line[IOL_ERROR_MAX];
+	ssize_t n;
+
+	line[0] = '\0';
+	if (messages == STDERR_FILENO)
+		return line;
+	fflush(stdout);
+	n = pread(STDERR_FILENO, line, sizeof(line) - 1, 0);
+	line[n > 0 ? n : 0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	dup2(hushed_stdout, STDOUT_FILENO);
+	dup2(messages, STDERR_FILENO);
+	iol_close(&hushed_stdout);
+	close(messages);
+	messages = STDERR_FILENO;
+	return line;
 }

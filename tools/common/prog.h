@@ -42,4 +42,13 @@ int prog_flush(void);
  */
 bool prog_asks_capabilities(int argc, char **argv);
 
+/**
+ * prog_hush() - Keep from the user what somebody else's library prints at stdout and stderr; our own messages
+ * still come. Before there are threads that could print, or open files.
+ */
+void prog_hush(void);
+
+/** prog_unhush() - The end of that. Return: the first line that came at stderr, "" for none. */
+const char *prog_unhush(void);
+
 #endif

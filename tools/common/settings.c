@@ -13,7 +13,7 @@ void settings_opts(const struct settings *s, struct opt *opts, int first)
 {
 	unsigned int i;
 
-	for (i = 0; i < s->num; i++) {
+	for (i = 0; i < s->num && s->list[i].option; i++) {
 		opts[i] = (struct opt){
 			.name = s->list[i].option,
 			.arg = s->list[i].arg,

@@ -14,7 +14,8 @@
 /**
  * struct setting - One of them.
  * @key: its name in KEY=VALUE.
- * @option: its name as an option of the command line, without the dashes.
+ * @option: its name as an option of the command line, without the dashes; NULL for one that is none: such
+ *          rows come last.
  * @arg: what its value is called in sentences; NULL for one that is on or off.
  * @set: checks a value and stores it in the field at @offset; a NULL value has none.
  */
@@ -36,7 +37,7 @@ struct settings {
 	const char *thing;
 };
 
-/** settings_opts() - Their options, as @num rows of a table of options; ids from @first on. */
+/** settings_opts() - Their options, as rows of a table of options; ids from @first on. */
 void settings_opts(const struct settings *s, struct opt *opts, int first);
 
 /**

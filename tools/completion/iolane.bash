@@ -13,6 +13,9 @@ _iolane_value() {
   case $1 in
   --cache) mapfile -t COMPREPLY < <(compgen -W 'writeback writethrough none' -- "$2") ;;
   --engine) mapfile -t COMPREPLY < <(compgen -W 'auto io_uring pool' -- "$2") ;;
+  --mode) mapfile -t COMPREPLY < <(compgen -W 'switch bridge-to-uplink patch' -- "$2") ;;
+  --antispoof) mapfile -t COMPREPLY < <(compgen -W 'off mac ip' -- "$2") ;;
+  --offloads) mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$2") ;;
   --block-size) mapfile -t COMPREPLY < <(compgen -W '512 4096' -- "$2") ;;
   --socket-path | --blk-file | --control | --socket | --tx | --rx)
     compopt -o filenames
@@ -21,9 +24,10 @@ _iolane_value() {
   esac
 }
 
-# _iolane_disks ARGUMENT...: names of the disks of the server that the command line speaks to.
-_iolane_disks() {
-  local control=() word previous=''
+# _iolane_things GROUP ARGUMENT...: names of the disks or ports of the server that the command line speaks to.
+_iolane_things() {
+  local group=$1 control=() word previous=''
+  shift
   for word in "$@"; do
     case $word in
     --control=*) control=("$word") ;;
@@ -31,7 +35,15 @@ _iolane_disks() {
     [ "$previous" = --control ] && control=("--control=$word")
     previous=$word
   done
-  iolane blk list --timeout=1s "${control[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }'
+  iolane "$group" list --timeout=1s "${control[@]}" 2>/dev/null | awk 'NR > 1 && !NF { exit } NR > 1 { print $1 }'
+}
+
+# _iolane_verbs COMMAND: what follows "iolane COMMAND" to steer a program that runs.
+_iolane_verbs() {
+  case $1 in
+  blk) echo add del list resize stats ;;
+  net) echo add-port del-port list stats addresses ;;
+  esac
 }
 
 _iolane() {
@@ -53,7 +65,7 @@ _iolane() {
     ;;
   esac
   case $previous in
-  --socket-path | --blk-file | --control | --cache | --engine | --block-size | --tx | --rx)
+  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx)
     _iolane_value "$previous" "$word"
     return
     ;;
@@ -67,24 +79,24 @@ _iolane() {
   elif [ "$program" != iolane ]; then
     choices=$(_iolane_options "$program")
   elif [ ${#words[@]} -eq 2 ]; then
-    choices='blk bench help --help --version'
+    choices='blk net bench help --help --version'
   elif [ "${words[1]}" = help ]; then
-    [ ${#words[@]} -eq 3 ] && choices='blk bench'
-    [ ${#words[@]} -eq 4 ] && choices='add del list resize stats'
+    [ ${#words[@]} -eq 3 ] && choices='blk net bench'
+    [ ${#words[@]} -eq 4 ] && choices=$(_iolane_verbs "${words[2]}")
   elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
     choices='blk net --help --version'
   elif [ "${words[1]}" = bench ]; then
     choices=$(_iolane_options iolane-bench "${words[2]}")
-  elif [ "${words[1]}" = blk ] && [ ${#words[@]} -eq 3 ]; then
-    choices="add del list resize stats $(_iolane_options iolane-blk)"
-  elif [ "${words[1]}" = blk ]; then
+  elif [ -n "$(_iolane_verbs "${words[1]}")" ] && [ ${#words[@]} -eq 3 ]; then
+    choices="$(_iolane_verbs "${words[1]}") $(_iolane_options "iolane-${words[1]}")"
+  elif [ -n "$(_iolane_verbs "${words[1]}")" ]; then
     case ${words[2]} in
-    -*) choices=$(_iolane_options iolane-blk) ;;
-    del | resize | stats)
-      choices="$(_iolane_options iolane blk "${words[2]}")"
-      [ ${#words[@]} -eq 4 ] && choices+=" $(_iolane_disks "${words[@]}")"
+    -*) choices=$(_iolane_options "iolane-${words[1]}") ;;
+    del | resize | stats | del-port)
+      choices="$(_iolane_options iolane "${words[1]}" "${words[2]}")"
+      [ ${#words[@]} -eq 4 ] && choices+=" $(_iolane_things "${words[1]}" "${words[@]}")"
       ;;
-    *) choices=$(_iolane_options iolane blk "${words[2]}") ;;
+    *) choices=$(_iolane_options iolane "${words[1]}" "${words[2]}") ;;
     esac
   else
     choices=$(_iolane_options "iolane-${words[1]}")
@@ -95,4 +107,4 @@ _iolane() {
   fi
 }
 
-complete -F _iolane iolane iolane-blk iolane-bench
+complete -F _iolane iolane iolane-blk iolane-net iolane-bench

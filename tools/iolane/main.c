@@ -19,6 +19,8 @@ static const struct command {
 } commands[] = {
 	{ "blk", "serve disks to virtual machines, and steer a server that runs", &blk_group,
 	  NULL },
+	{ "net", "give virtual machines NICs on a switch, and steer a switch that runs", &net_group,
+	  NULL },
 	{ "bench", "measure a back end and compare it with others", NULL, NULL },
 	{ "help", "explain a command: iolane help blk", NULL, help_main },
 };

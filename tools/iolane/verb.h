@@ -66,7 +66,7 @@ struct verb_group {
 	unsigned int num;
 };
 
-extern const struct verb_group blk_group;
+extern const struct verb_group blk_group, net_group;
 
 enum {
 	VERB_CONTROL = 1,
