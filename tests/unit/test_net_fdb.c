@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static void bytes_and_vlans(void **state)
 	iol_fdb_learn(fdb, iol_fdb_key(key, 4094), 5, 0);
 	assert_int_equal(iol_fdb_lookup(fdb, iol_fdb_key(key, 1)), 3);
 	assert_int_equal(iol_fdb_lookup(fdb, iol_fdb_key(key, 4094)), 5);
+	assert_int_equal(iol_fdb_lookup(fdb, iol_fdb_key(key, 4094 - 256)), -1);
 	iol_fdb_destroy(&fdb);
 	assert_null(fdb);
 	iol_fdb_destroy(&fdb);
@@ -331,6 +333,61 @@ static void threads(void **state)
 	iol_fdb_destroy(&shared);
 }
 
+/* Two threads that learn two addresses of one place at the same moment: neither is lost. */
+#define RACES 300u
+
+static uint64_t pair[256][2];
+static unsigned int started, ended;
+
+static void await(const unsigned int *what, unsigned int n)
+{
+	while (__atomic_load_n(what, __ATOMIC_ACQUIRE) != n)
+		sched_yield();
+}
+
+static void *rival(void *arg)
+{
+	unsigned int n, race;
+
+	for (race = 1; race <= RACES; race++) {
+		await(&started, race);
+		for (n = 0; n < 256; n++)
+			iol_fdb_learn(shared, pair[n][1], 1, 0);
+		__atomic_store_n(&ended, race, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void races(void **state)
+{
+	unsigned int n, race, place, found = 0, wrong_count = 0;
+	pthread_t thread;
+
+	shared = table(1);
+	memset(pair, 0, sizeof(pair));
+	for (n = 0; found < 512; n++) {
+		place = iol_fdb_mix(shared, address(n)) & shared->mask;
+		if (pair[place][1])
+			continue;
+		pair[place][pair[place][0] ? 1 : 0] = address(n);
+		found++;
+	}
+	assert_int_equal(pthread_create(&thread, NULL, rival, NULL), 0);
+	for (race = 1; race <= RACES; race++) {
+		__atomic_store_n(&started, race, __ATOMIC_RELEASE);
+		for (n = 0; n < 256; n++)
+			iol_fdb_learn(shared, pair[n][0], 0, 0);
+		await(&ended, race);
+		wrong_count += count(shared) != 512;
+		iol_fdb_forget_port(shared, 0);
+		iol_fdb_forget_port(shared, 1);
+		wrong_count += count(shared) != 0;
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(wrong_count, 0);
+	iol_fdb_destroy(&shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,7 +396,7 @@ int main(void)
 		cmocka_unit_test(ageing),          cmocka_unit_test(moving_and_forgetting),
 		cmocka_unit_test(listing),         cmocka_unit_test(patterns),
 		cmocka_unit_test(oldest_goes),     cmocka_unit_test(flood),
-		cmocka_unit_test(threads),
+		cmocka_unit_test(threads),         cmocka_unit_test(races),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

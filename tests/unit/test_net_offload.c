@@ -196,6 +196,24 @@ static void zero_checksum(void **state)
 	}
 }
 
+/* All that sums can be, so that each carry there is comes up. */
+static void every_sum(void **state)
+{
+	uint8_t data[3] = { 0, 0, 0xff };
+	struct frame_spec spec = { .payload = data, .payload_len = 3, .gso_size = 2 };
+	unsigned int v;
+
+	for (v = 0; v < 65536; v++) {
+		data[0] = (uint8_t)(v >> 8);
+		data[1] = (uint8_t)v;
+		spec.udp = v & 1;
+		spec.ipv6 = v & 2;
+		cut(&spec);
+		spec.udp = !spec.udp;
+		cut(&spec);
+	}
+}
+
 static void checksums(void **state)
 {
 	static const struct virtio_net_hdr_v1 nothing;
@@ -464,7 +482,7 @@ static void not_segmentable_ipv4(void **state)
 	struct frame_spec spec = {
 		.flags = TCP_ACK, .partial = true, .payload = payload, .gso_size = 10
 	};
-	unsigned int ihl;
+	unsigned int ihl, len;
 
 	make_good(0);
 	whole.bytes[whole.l3 + 9] = 17;
@@ -505,6 +523,13 @@ static void not_segmentable_ipv4(void **state)
 	whole.len -= 1;
 	set16(whole.l3 + 2, whole.len - whole.l3);
 	refused();
+	for (len = 0; len < 8; len++) {
+		frame_make(&whole, &spec);
+		whole.len = whole.l4 + len;
+		set16(whole.l3 + 2, whole.len - whole.l3);
+		set16(whole.l4 + 4, len);
+		refused();
+	}
 	/* More tags than any switch adds. */
 	spec.tags = 3;
 	frame_make(&whole, &spec);
@@ -598,6 +623,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(check),
 		cmocka_unit_test(needs),
+		cmocka_unit_test(every_sum),
 		cmocka_unit_test(checksums),
 		cmocka_unit_test(zero_checksum),
 		cmocka_unit_test(tcp),

@@ -132,7 +132,7 @@ int iol_segmenter_start(struct iol_segmenter *s, const uint8_t *frame, uint32_t 
 		.gso_size = le16toh(hdr->gso_size),
 		.type = type,
 	};
-	if (!s->gso_size || len > IOL_FRAME_MAX)
+	if (!s->gso_size)
 		return -EINVAL;
 	proto = udp ? IPPROTO_UDP : IPPROTO_TCP;
 	l3_type = parse_ethernet(s);
