@@ -30,7 +30,7 @@ static struct {
 	pthread_mutex_t lock;
 	char line[IOL_ERROR_MAX]; /* being put together */
 	size_t len;
-	char words[IOL_ERROR_MAX]; /* the last whole line */
+	char words[IOL_ERROR_MAX]; /* the first whole line that tells of trouble */
 } heard = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* "EAL: words", "net_tap0: words", "function(): words": people want the words. */
@@ -52,7 +52,9 @@ static void end_line(void)
 	if (!heard.line[0])
 		return;
 	iol_log(IOL_LOG_DEBUG, "dpdk: %s", heard.line);
-	snprintf(heard.words, sizeof(heard.words), "%s", without_prefix(heard.line));
+	/* Those that follow tell who else could not go on then. */
+	if (!heard.words[0] && rte_log_cur_msg_loglevel() <= (int)RTE_LOG_WARNING)
+		snprintf(heard.words, sizeof(heard.words), "%s", without_prefix(heard.line));
 }
 
 static ssize_t hear(void *cookie, const char *text, size_t len)

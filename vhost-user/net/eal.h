@@ -10,8 +10,8 @@ int iol_eal_cpu(unsigned int lcore);
 void iol_eal_listen(void);
 
 /**
- * iol_eal_words() - The last thing that DPDK said since iol_eal_listen(), without its prefix: mostly
- * why it failed. "" for nothing. Valid until iol_eal_listen(); one caller at a time.
+ * iol_eal_words() - The first warning or error of DPDK's since iol_eal_listen(), without its prefix: mostly
+ * why it failed. "" for none. Valid until iol_eal_listen(); one caller at a time.
  */
 const char *iol_eal_words(void);
 

@@ -87,7 +87,7 @@ static int probe(struct net_uplink *u)
 			return 0;
 		return iol_fail(ENODEV, "uplink \"%s\" is no network device", u->devargs);
 	}
-	if (rc == -EPERM || rc == -EACCES || (geteuid() && !strncmp(name, "net_", 4)))
+	if (geteuid() && !strncmp(name, "net_", strlen("net_")))
 		hint = "; it may need root, or CAP_NET_ADMIN and CAP_NET_RAW";
 	return iol_fail(rc == -ENOENT || rc == -1 ? ENODEV : -rc, "can't use uplink \"%s\": %s%s",
 			u->devargs,
