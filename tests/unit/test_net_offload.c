@@ -276,6 +276,11 @@ static void check(void **state)
 	assert_true(checked(csum, 52, F(CSUM)));
 	assert_false(checked(csum, 51, F(CSUM)));
 	assert_false(checked(csum, 52, SENDER & ~F(CSUM)));
+	csum.csum_offset = 2;
+	assert_true(checked(csum, 60, SENDER));
+	csum.csum_offset = 1;
+	assert_false(checked(csum, 60, SENDER));
+	csum.csum_offset = 16;
 	csum.csum_start = 33;
 	assert_false(checked(csum, 60, SENDER));
 	csum.csum_start = 0;

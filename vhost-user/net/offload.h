@@ -29,8 +29,12 @@
 /* Headers of one segment: Ethernet, two tags, IPv6 with extension headers, TCP with options. */
 #define IOL_SEGMENT_HEADERS_MAX 256
 
-/* No transport header is nearer to a frame's start: Ethernet and IPv4 without options. */
-#define IOL_CSUM_START_MIN 34
+/*
+ * No transport header is nearer to a frame's start than behind Ethernet and IPv4 without options,
+ * and none has its checksum in the first two bytes.
+ */
+#define IOL_CSUM_START_MIN  34
+#define IOL_CSUM_OFFSET_MIN 2
 
 /* Where TCP and UDP have their checksums. */
 #define IOL_TCP_CSUM_OFFSET 16
@@ -42,12 +46,13 @@
  * @features: those of virtio that the sender has: CSUM for NEEDS_CSUM, HOST_TSO4, HOST_TSO6,
  *            HOST_USO, HOST_ECN for the kinds of segmentation.
  *
- * NEEDS_CSUM wants csum_start + csum_offset + 2 within the frame, and csum_start behind where an
- * untagged Ethernet header and the addresses of IPv4 are, lest a checksum be written over what the
- * switch has looked at; segmentation wants NEEDS_CSUM, a known type, the checksum where that has
- * it, and a gso_size that is not 0. UFO (GSO_UDP) is never offered. Of the flags only NEEDS_CSUM is
- * the driver's; the header is cleaned of others, of hdr_len (a hint that may lie), and of all
- * fields that nothing gives a meaning to. Where it does not make sense it is left half cleaned.
+ * NEEDS_CSUM wants csum_start + csum_offset + 2 within the frame, and behind where the addresses
+ * are in Ethernet's header, and in that of IPv4 or ARP behind one tag or none, lest it be written
+ * over what the switch has looked at; segmentation wants NEEDS_CSUM, a known type, the checksum
+ * where that has it, and a gso_size that is not 0. UFO (GSO_UDP) is never offered. Of the flags
+ * only NEEDS_CSUM is the driver's; the header is cleaned of others, of hdr_len (a hint that may
+ * lie), and of all fields that nothing gives a meaning to. Where it does not make sense it is left
+ * half cleaned.
  *
  * Return: true when it makes sense.
  */
