@@ -4,6 +4,7 @@
 import os
 import signal
 
+import network
 from basis import check, listening, wait_for
 
 # QEMU's own backend can stand in for iolane-blk: when both fail a check, the check is at fault.
@@ -82,7 +83,7 @@ class Backend:
 
 
 def is_stand_in(path):
-    return os.path.basename(path) == STAND_IN
+    return os.path.basename(path) in (STAND_IN, network.STAND_IN)
 
 
 class Disk:
@@ -94,6 +95,7 @@ class Disk:
         self.socket = backend.sockets[socket]
         self.given = {"queues": queues, **properties}
         self.properties = {"num-queues": queues, **properties}
+        self.num_queues = queues
         # Where the guest's machine has it, set by the guest.
         self.folder = None
         self.port = None

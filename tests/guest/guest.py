@@ -22,7 +22,7 @@ ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
 # What the guest's kernel says when a disk or its driver is in trouble.
 COMPLAINTS = (
     r"I/O error|is not a head|Call Trace|blocked for more than|Oops|BUG:|EXT4-fs error"
-    r"|virtio.*(broken|timeout|failed)"
+    r"|virtio.*(broken|timeout|failed)|NETDEV WATCHDOG|TX timeout|bad gso|hw csum failure"
 )
 
 # What to ask a guest whose test failed.
@@ -31,6 +31,7 @@ DIAGNOSES = (
     "grep -o '.*[0-9]' /run/stress-*",
     "grep -E 'CPU|virtio|LOC' /proc/interrupts",
     "grep . /sys/block/vd*/inflight",
+    "ifconfig -a; ip neigh; netstat -tan; grep Tcp: /proc/net/snmp",
 )
 
 
@@ -91,7 +92,9 @@ class Channel:
 
 
 class Guest:
-    """A QEMU with the test's kernel; its init answers commands on the second serial port."""
+    """A QEMU with the test's kernel; its init answers commands on the second serial port.
+
+    Without wait its boot goes on beside what the test does next, until wait_ready()."""
 
     ports = 4
 
@@ -105,10 +108,13 @@ class Guest:
         append="",
         incoming=False,
         on_ports=False,
+        nics=(),
+        wait=True,
     ):
         self.lab = lab
         self.name = name
         self.disks = []
+        self.nics = list(nics)
         self.requests = 0
         self.next_id = 0
         self.events = []
@@ -143,6 +149,9 @@ class Guest:
             command += ["-chardev", "socket," + to_text(chardev)]
             command += ["-device", f"vhost-user-blk-pci,{to_text(device)}"]
             self.disks.append(disk)
+        for slot, nic in enumerate(self.nics, 2):
+            for option, kind, properties in nic.arguments(slot, self.reconnect(nic)):
+                command += [option, f"{kind},{to_text(properties)}"]
         if incoming:
             command += ["-incoming", "defer"]
         self.process = lab.run(f"QEMU {name}", command, lab.path(f"{name}.log"))
@@ -151,11 +160,11 @@ class Guest:
         self.qmp_channel.line(time.monotonic() + 30, "QMP's greeting")
         self.qmp("qmp_capabilities")
         self.port = Channel(lab.path(f"{name}.port"), self.check_alive)
-        if not incoming:
+        if wait and not incoming:
             self.wait_ready()
 
-    def reconnect(self, disk):
-        if disk.backend.client:
+    def reconnect(self, device):
+        if device.backend.client:
             return {}
         return {"reconnect-ms": 200} if self.lab.qemu_version >= (9, 2) else {"reconnect": 1}
 
@@ -264,7 +273,7 @@ class Guest:
         self.disks.remove(disk)
 
     def check_dmesg(self):
-        """The kernel must have had nothing to say against any disk."""
+        """The kernel must have had nothing to say against any device."""
         status, output = self.run(f"dmesg | grep -E '{COMPLAINTS}'")
         check(status == 1, f"the kernel of {self.name} complained:\n{output}")
 
@@ -286,7 +295,7 @@ class Guest:
         return " ".join(" ".join(words).split())
 
     def diagnose(self):
-        """What QEMU and the guest's kernel know of the disks' queues, as far as they still answer."""
+        """What QEMU and the guest's kernel know of the devices' queues, as far as they still answer."""
 
         def tell(what, question):
             try:
@@ -296,10 +305,10 @@ class Guest:
             print(f"--- {self.name}, {what}: {answer}", flush=True)
 
         tell("status", lambda: self.qmp("query-status"))
-        for disk in self.disks:
-            device = f"/machine/peripheral/d-{disk.name}/virtio-backend"
-            for queue in range(disk.properties["num-queues"]):
-                tell(f"{disk.name} queue {queue}", lambda: self.ring(device, queue))
+        for device in (*self.disks, *self.nics):
+            path = f"/machine/peripheral/d-{device.name}/virtio-backend"
+            for queue in range(device.num_queues):
+                tell(f"{device.name} queue {queue}", lambda: self.ring(path, queue))
         for command in DIAGNOSES:
             tell(command, lambda: self.run(command, 10)[1])
 
