@@ -161,6 +161,7 @@ int iol_frontend_new(const struct iol_frontend_spec *spec, struct iol_frontend *
 	fe->listen = spec->listen;
 	fe->timeout_ms = spec->timeout_ms ? (int)spec->timeout_ms : TIMEOUT_MS;
 	fe->protocol_off = spec->protocol_features_off;
+	fe->pairs = spec->pairs;
 	fe->ctx = spec->ctx;
 	if (spec->ops)
 		fe->ops = *spec->ops;

@@ -36,6 +36,7 @@ struct iol_frontend {
 	bool iotlb_refused;         /* the last acknowledgement was a no */
 	/* What was agreed on. */
 	uint64_t protocol_off;
+	bool pairs;
 	uint64_t features, protocol;
 	bool negotiated;
 	unsigned int queues_max, slots_max;

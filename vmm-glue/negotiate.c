@@ -60,7 +60,7 @@ static int ask_limits(struct iol_frontend *fe)
 	uint64_t n;
 	int rc;
 
-	fe->queues_max = 1;
+	fe->queues_max = fe->pairs ? 2 : 1;
 	fe->slots_max = FRONTEND_TABLE_MAX;
 	if (fe->protocol & PROTOCOL_BIT(MQ)) {
 		rc = iol_fe_get_u64(fe, VHOST_USER_GET_QUEUE_NUM, &n);
@@ -71,7 +71,7 @@ static int ask_limits(struct iol_frontend *fe)
 							"the back end says that it has %" PRIu64
 							" queues",
 							n));
-		fe->queues_max = (unsigned int)n;
+		fe->queues_max *= (unsigned int)n;
 	}
 	if (fe->protocol & PROTOCOL_BIT(CONFIGURE_MEM_SLOTS)) {
 		rc = iol_fe_get_u64(fe, VHOST_USER_GET_MAX_MEM_SLOTS, &n);

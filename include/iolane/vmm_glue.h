@@ -126,6 +126,7 @@ struct iol_frontend_ops {
  * @listen: listen on @path for a back end that connects by itself (--client), in place of connecting.
  * @timeout_ms: the longest to wait for the back end to be there, and for any reply; 0 for 10 s.
  * @protocol_features_off: protocol features not to negotiate though both sides know them.
+ * @pairs: it is a network device, whose GET_QUEUE_NUM counts pairs of queues.
  */
 struct iol_frontend_spec {
 	const char *path;
@@ -133,6 +134,7 @@ struct iol_frontend_spec {
 	bool listen;
 	unsigned int timeout_ms;
 	uint64_t protocol_features_off;
+	bool pairs;
 	const struct iol_frontend_ops *ops;
 	void *ctx;
 };
@@ -164,7 +166,7 @@ uint64_t iol_frontend_features(const struct iol_frontend *fe);
 /** iol_frontend_protocol_features() - The vhost-user protocol features agreed on. */
 uint64_t iol_frontend_protocol_features(const struct iol_frontend *fe);
 
-/** iol_frontend_queues_max() - Queues that the back end has; 1 when it can't say. */
+/** iol_frontend_queues_max() - Queues that the back end has; 1, or a pair, when it can't say. */
 unsigned int iol_frontend_queues_max(const struct iol_frontend *fe);
 
 /** iol_frontend_slots_max() - Memory regions that the back end takes. */

@@ -25,15 +25,16 @@ def bench(*arguments):
 class Forwarder:
     """testpmd with two vhost ports and one thread, which needs neither huge pages nor a NIC."""
 
-    def __init__(self, box, mode):
+    def __init__(self, box, mode, queues=1):
         self.ports = [f"{box.path}/v{i}" for i in range(2)]
         self.log = open(f"{box.path}/testpmd.log", "w+b")
-        vdevs = [f"--vdev=net_vhost{i},iface={path},queues=1" for i, path in enumerate(self.ports)]
+        vdevs = [f"--vdev=net_vhost{i},iface={path},queues={queues}" for i, path in enumerate(self.ports)]
         # It ends when its input does, so that is a pipe that stays open.
         self.process = subprocess.Popen(
             ["stdbuf", "-oL", TESTPMD, "--lcores=0@0-1,1@0-1", "--no-huge", "--no-shconf", "--no-pci", "-m", "128",
              "--log-level=error", *vdevs, "--", "--nb-cores=1", f"--forward-mode={mode}",
-             "--no-flush-rx", "--auto-start", "--disable-link-check", "--total-num-mbufs=4096"],
+             "--no-flush-rx", "--auto-start", "--disable-link-check", "--total-num-mbufs=8192",
+             f"--rxq={queues}", f"--txq={queues}"],
             stdin=subprocess.PIPE, stdout=self.log, stderr=self.log)
 
     def __enter__(self):
@@ -72,10 +73,13 @@ class Through(Outcomes):
         )
         with Sandbox() as box, Forwarder(box, "io") as forwarder:
             text = self.good(bench(*forwarder.through(), "--histogram", *SHORT))
-            for word in ("packets/s", "Gbit/s", "lost", "latency", "back end", "resident", "|#"):
+            for word in ("packets/s", "Gbit/s", "lost", "latency", "back end", "cycles a packet", "busy",
+                         "resident", "|#"):
                 self.assertIn(word, text)
             for load in loads:
-                report = json.loads(self.good(bench(*forwarder.through(), "--json", *load, *SHORT)))
+                # Long enough for a time to come by on a busy machine.
+                report = json.loads(self.good(bench(*forwarder.through(), "--json", *load, "--runtime=1",
+                                                    "--ramp=0.2")))
                 measured, = report["runs"]
                 settings = report["manifest"]["settings"]
                 size = {"imix": 64 * 7 + 590 * 4 + 1514}.get(settings["size"], settings["size"])
@@ -83,6 +87,9 @@ class Through(Outcomes):
                 bits = measured["gbit_s"] * 1e9 / measured["pps"] / 8 / (size / frames)
                 self.assertAlmostEqual(bits, 1, delta=0.05, msg=load)
                 self.assertGreater(measured["backend_cpu"], 0)
+                self.assertGreater(measured["cycles"], 0)
+                self.assertGreater(measured["load_busy"], 0)
+                self.assertLessEqual(measured["load_busy"], 1)
                 self.assertLess(measured["loss"], 0.9)
                 self.assertLessEqual(measured["lat_us"]["p50"], measured["lat_us"]["max"])
 
@@ -99,6 +106,35 @@ class Through(Outcomes):
                 self.assertEqual(measured["loss"], 0)
                 self.assertGreater(measured["lat_us"]["mean"], 0)
 
+    def test_pairs(self):
+        with Sandbox() as box, Forwarder(box, "io", queues=3) as forwarder:
+            for load in (["--queues=3"], ["--queues=3", "--packed", "--size=imix"], ["--queues=2", "--rate=2k"]):
+                report = json.loads(self.good(bench(*forwarder.through(), "--json", *load, *SHORT)))
+                measured, = report["runs"]
+                self.assertGreater(measured["pps"], 0)
+                self.assertLess(measured["loss"], 0.9)
+                self.assertEqual(report["manifest"]["settings"]["queues"], int(load[0].split("=")[1]))
+
+    def test_one_end(self):
+        with Sandbox() as box, Forwarder(box, "rxonly") as sink:
+            for ring in ([], ["--packed"]):
+                report = json.loads(self.good(bench(f"--tx={sink.ports[0]}", "--json", *ring, *SHORT)))
+                self.one_end(report, True)
+            self.bad(bench(f"--rx={sink.ports[0]}", *SHORT), FAILED, "not one packet came")
+        with Sandbox() as box, Forwarder(box, "txonly") as source:
+            for ring in ([], ["--packed"]):
+                report = json.loads(self.good(bench(f"--rx={source.ports[1]}", "--json", *ring, *SHORT)))
+                self.one_end(report, False)
+
+    def one_end(self, report, sends):
+        measured, = report["runs"]
+        settings = report["manifest"]["settings"]
+        self.assertEqual([settings["sends"], settings["receives"]], [sends, not sends])
+        self.assertGreater(measured["pps"], 0)
+        # Frames are of 64 bytes, ours and testpmd's.
+        self.assertAlmostEqual(measured["gbit_s"] * 1e9 / measured["pps"] / 8, 64, delta=3)
+        self.assertNotIn("loss", measured)
+        self.assertNotIn("lat_us", measured)
 
     def test_the_rate_that_loses_little(self):
         with Sandbox() as box, Forwarder(box, "io") as forwarder:
@@ -136,6 +172,42 @@ class Compared(Outcomes):
     def test_commands_that_do_not_work(self):
         self.bad(bench("--compare=true {tx}"), FAILED, "{rx}")
         self.bad(bench("--compare=false {tx} {rx}"), FAILED, "ended before it listened")
+        self.bad(bench("--compare=false {rx}", "--to-null"), FAILED, "{tx}")
+        self.bad(bench("--against=ovs"), FAILED, "testpmd only")
+
+
+    def test_null_uplinks(self):
+        command = (f"{TESTPMD} --lcores=0@0-1,1@0-1 --no-huge --no-shconf --no-pci -m 128 --log-level=error"
+                   " --vdev=net_vhost0,iface={%s} --vdev=net_null0,%s -- --nb-cores=1 --forward-mode=io"
+                   " --no-flush-rx --auto-start --disable-link-check --total-num-mbufs=4096"
+                   " --stats-period=3600")
+        for words in ([f"--compare={command % ('tx', 'no-rx=1')}", "--to-null"],
+                      [f"--compare={command % ('rx', 'size=200')}", "--from-null"]):
+            report = json.loads(self.good(bench(*words, "--rounds=1", "--json", *SHORT)))
+            measured, = report["runs"]
+            self.assertGreater(measured["pps"], 0)
+            self.assertGreater(measured["cycles"], 0)
+            self.assertNotIn("loss", measured)
+        text = self.good(bench(*words, "--rounds=1", *SHORT))
+        self.assertIn("cycles", text)
+
+
+class LoadOnly(Outcomes):
+    def test_all_comes_back(self):
+        for load in (["--size=64"], ["--packed", "--burst=7"], ["--queues=3"],
+                     ["--queues=2", "--packed", "--size=1518", "--burst=256"],
+                     ["--size=9000", "--no-event-idx"], ["--rate=20k"]):
+            report = json.loads(self.good(bench("--load-only", "--json", *load, *SHORT)))
+            measured, = report["runs"]
+            self.assertGreater(measured["pps"], 0)
+            # A thread that is kept from its CPU may keep a burst for longer than is waited for it.
+            self.assertLess(measured["loss"], 0.5)
+            self.assertGreater(measured["load_busy"], 0)
+            self.assertLessEqual(measured["load_busy"], 1)
+            self.assertNotIn("backend_cpu", measured)
+            size = report["manifest"]["settings"]["size"]
+            self.assertAlmostEqual(measured["gbit_s"] * 1e9 / measured["pps"] / 8 / size, 1, delta=0.01)
+        self.assertIn("busy", self.good(bench("--load-only", *SHORT)))
 
 
 class Bad(Outcomes):
@@ -155,7 +227,20 @@ class Bad(Outcomes):
     def test_bad_options(self):
         for words, sentence in (
             ([], "--tx=PATH"),
-            (["--tx=/x"], "--rx=PATH"),
+            (["--load-only", "--against=testpmd"], "give one"),
+            (["--load-only", "--tx=/x"], "give one"),
+            (["--load-only", "--size=imix"], "--load-only"),
+            (["--load-only", "--mrg"], "--load-only"),
+            (["--against=testpmd", "--backend-pid=1"], "--backend-pid"),
+            (["--against=testpmd", "--to-null", "--from-null"], "exclude"),
+            (["--against=testpmd", "--to-null", "--zero-loss"], "both ends"),
+            (["--against=testpmd", "--from-null", "--rate=1k"], "--rate"),
+            (["--against=testpmd", "--from-null", "--size=1519"], "one size"),
+            (["--against=testpmd", "--from-null", "--size=imix"], "one size"),
+            (["--tx=/x", "--to-null"], "only --tx"),
+            (["--tx=/x", "--max-loss=1"], "both ends"),
+            (["--tx=/x", "--queues=0"], "--queues"),
+            (["--tx=/x", "--queues=65"], "--queues"),
             (["--compare=x", "--tx=/x"], "--compare"),
             (["--tx=/x", "--rx=/y", "--rounds=0"], "--rounds"),
             (["--tx=/x", "--rx=/x"], "different ports"),

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +25,40 @@
 #define START_TIMEOUT_MS 10000
 #define STOP_TIMEOUT_MS  5000
 #define LOOK_US          100
+
+void bench_find_ours(const char *program, char *buf, size_t len)
+{
+	char self[PATH_MAX], *slash;
+	struct stat st;
+	ssize_t n;
+	int i;
+
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n > 0) {
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		*slash = '\0';
+		for (i = 0; i < 2; i++) {
+			if (i)
+				snprintf(buf, len, "%s/../%s/%s", self, program, program);
+			else
+				snprintf(buf, len, "%s/%s", self, program);
+			if (!stat(buf, &st) && S_ISREG(st.st_mode) && !access(buf, X_OK))
+				return;
+		}
+	}
+	snprintf(buf, len, "%s", program);
+}
+
+/* wordexp() reads the command, so a path goes in single quotes. */
+int bench_quote(const char *what, const char *text, char *buf, size_t len)
+{
+	if (strchr(text, '\'') || strlen(text) + 3 > len)
+		return iol_fail(EINVAL, "%s must be shorter and without single quotes: %s", what,
+				text);
+	snprintf(buf, len, "'%s'", text);
+	return 0;
+}
 
 void bench_backend_name(const char *cmd, char *buf, size_t len)
 {

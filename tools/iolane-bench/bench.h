@@ -26,7 +26,9 @@ extern volatile int bench_interrupted;
 /**
  * struct bench_result - What one run measured; a negative number means not measured.
  * @seconds: the time counted. @ops: requests (or packets) completed in it. @lat: in nanoseconds.
- * @sent, @received: packets in the whole run; 0 and 0 for requests.
+ * @sent, @received: packets in the whole run; 0 and 0 for requests, and where only one end is ours.
+ * @ticks: of the time-stamp counter in the time counted, 0 where there is none.
+ * @load_busy: the part of the time in which the load found something to do.
  * @backend_cpu: cores that the back end used (1 is a whole core).
  * @idle_cpu: the same while its device was started and idle.
  * @rss_kib: its resident memory besides shared memory, that is besides the guest's.
@@ -36,12 +38,15 @@ struct bench_result {
 	double seconds;
 	uint64_t ops, bytes;
 	uint64_t sent, received;
-	double backend_cpu, idle_cpu, rss_kib, start_ms;
+	uint64_t ticks;
+	double backend_cpu, idle_cpu, rss_kib, start_ms, load_busy;
 	struct iol_hist lat;
 };
 
 void bench_result_init(struct bench_result *r);
 double bench_rate(const struct bench_result *r);
+/** bench_cycles() - Ticks that the back end's CPU time was, for each request or packet; -1 when not known. */
+double bench_cycles(const struct bench_result *r);
 /** bench_loss() - The part of what was sent that did not arrive. A switch that floods may make more arrive. */
 double bench_loss(const struct bench_result *r);
 
@@ -101,6 +106,13 @@ int bench_backend_start(const char *cmd, const char *const *sockets, const cpu_s
 			struct bench_backend *b);
 /** bench_backend_stop() - SIGTERM, SIGKILL if that does not do, and tidy up. */
 void bench_backend_stop(struct bench_backend *b);
+/**
+ * bench_find_ours() - Where @program of ours is: beside this one where they are installed, in a folder
+ * beside this one's in a build tree. Else its name, to be found as any program is.
+ */
+void bench_find_ours(const char *program, char *buf, size_t len);
+/** bench_quote() - @text as one word of a command line; @what it is, for the sentence. */
+int bench_quote(const char *what, const char *text, char *buf, size_t len);
 /** bench_backend_name() - The program's name in @cmd, without its folder. */
 void bench_backend_name(const char *cmd, char *buf, size_t len);
 

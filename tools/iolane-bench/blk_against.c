@@ -28,48 +28,15 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* In a build tree the programs are in neighbouring folders, installed in one. */
-static void find_ours(char *buf, size_t len)
-{
-	static const char *const places[] = { "/iolane-blk", "/../iolane-blk/iolane-blk" };
-	char self[PATH_MAX], *slash;
-	struct stat st;
-	ssize_t n;
-	size_t i;
-
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n > 0) {
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		*slash = '\0';
-		for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-			snprintf(buf, len, "%s%s", self, places[i]);
-			if (!stat(buf, &st) && S_ISREG(st.st_mode) && !access(buf, X_OK))
-				return;
-		}
-	}
-	snprintf(buf, len, "iolane-blk");
-}
-
-/* wordexp() reads the command, so a path goes in single quotes. */
-static int quote(const char *text, char *buf, size_t len)
-{
-	if (strchr(text, '\'') || strlen(text) + 3 > len)
-		return iol_fail(EINVAL, "--blk-file must be shorter and without single quotes: %s",
-				text);
-	snprintf(buf, len, "'%s'", text);
-	return 0;
-}
-
 static int our_command(const struct blk_options *o, char **cmd)
 {
 	char ours[PATH_MAX + 32], program[PATH_MAX + 64], file[PATH_MAX];
 	int rc;
 
-	find_ours(ours, sizeof(ours));
-	rc = quote(ours, program, sizeof(program));
+	bench_find_ours("iolane-blk", ours, sizeof(ours));
+	rc = bench_quote("the program", ours, program, sizeof(program));
 	if (!rc)
-		rc = quote(o->file, file, sizeof(file));
+		rc = bench_quote("--blk-file", o->file, file, sizeof(file));
 	if (rc < 0)
 		return rc;
 	if (asprintf(cmd, "%s --socket-path={socket} --blk-file=%s --num-queues=%u --threads=%u%s",
@@ -97,7 +64,7 @@ static int qsd_node(const struct blk_options *o, const char *aio, char *node, si
 		return iol_fail(EINVAL, "--blk-file must have no comma: %s", o->file);
 	if (stat(o->file, &st) < 0)
 		return iol_fail(errno, "cannot open %s: %s", o->file, strerror(errno));
-	rc = quote(o->file, file, sizeof(file));
+	rc = bench_quote("--blk-file", o->file, file, sizeof(file));
 	if (rc < 0)
 		return rc;
 	snprintf(node, len,

@@ -12,24 +12,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const sockets[] = { "tx", "rx", NULL };
+static const char *const both_sockets[] = { "tx", "rx", NULL };
+static const char *const tx_socket[] = { "tx", NULL };
+static const char *const rx_socket[] = { "rx", NULL };
 static const struct bench_words words = { .rate_key = "pps",
 					  .rate_name = "packets/s",
 					  .packets = true };
 
 static const char help[] =
 	"Usage: iolane-bench net --tx=PATH --rx=PATH [OPTION]...\n"
+	"       iolane-bench net --against=testpmd [OPTION]...\n"
 	"       iolane-bench net --compare='CMD A' --compare='CMD B' [OPTION]...\n"
+	"       iolane-bench net --load-only [OPTION]...\n"
 	"\n"
 	"Measures a vhost-user-net back end: sends at one of its ports, receives at another, and\n"
 	"counts packets, bits, losses, latency and CPU. The back end listens on both sockets and\n"
 	"forwards from the one to the other. One thread does both ends.\n"
 	"\n"
-	"  --tx=PATH, --rx=PATH sockets of the two ports\n"
+	"  --tx=PATH, --rx=PATH sockets of the two ports; with one of them only, count what the\n"
+	"                       back end takes, or what comes from it\n"
+	"  --against=testpmd    start iolane-net and dpdk-testpmd in turns\n"
 	"  --compare=CMD        start CMD, where {tx} and {rx} stand for the sockets' paths\n"
+	"  --to-null            of those started: from a guest to an uplink that takes all\n"
+	"  --from-null          of those started: to a guest, from an uplink that always gives\n"
+	"  --load-only          no back end: how fast the load itself is\n"
 	"  --rounds=N           rounds of a comparison (9)\n"
 	"  --size=BYTES|imix    of a frame, without checksum, 64 to 9000 (64); imix: 64, 590, "
 	"1514\n"
+	"  --queues=N           queue pairs of each port, 1 to 64 (1)\n"
 	"  --burst=N            packets sent and received at once (32)\n"
 	"  --rate=N|max         packets a second, such as 500k or 1.5M (max)\n"
 	"  --zero-loss          find the highest rate at which nothing is lost (RFC 2544)\n"
@@ -38,7 +48,7 @@ static const char help[] =
 	"  --mrg                a frame may lie in several receive buffers\n"
 	"  --no-event-idx       do without this feature of the ring\n"
 	"  --runtime=S --ramp=S seconds counted (5), and before that not counted (0.5)\n"
-	"  --cpu=N              CPU of the load (a comparison: the last one)\n"
+	"  --cpu=N              CPU of the load (where back ends are started: the last one)\n"
 	"  --backend-cpus=LIST  CPUs of started back ends (the first one)\n"
 	"  --backend-pid=PID    whose CPU time to count (who listens on the socket)\n"
 	"  --histogram          draw the latencies\n"
@@ -54,17 +64,19 @@ static struct json_object *describe(const struct net_options *o, char **argv)
 	return manifest;
 }
 
-static int run(const struct net_options *o, const char *tx_path, int tx_fd, const char *rx_path,
+/* @tx_path and @rx_path: NULL where nothing is sent, or received. @fd is of the first. */
+static int run(const struct net_options *o, const char *tx_path, const char *rx_path, int fd,
 	       pid_t pid, struct bench_result *r)
 {
 	struct net_port *tx = NULL, *rx = NULL;
-	int rc;
+	int rc = 0;
 
-	rc = net_port_open(o, tx_path, tx_fd, 1, &tx);
-	if (!rc)
-		rc = net_port_open(o, rx_path, -1, 2, &rx);
+	if (tx_path)
+		rc = net_port_open(o, tx_path, fd, 1, &tx);
+	if (!rc && rx_path)
+		rc = net_port_open(o, rx_path, tx_path ? -1 : fd, 2, &rx);
 	if (!rc && pid <= 0)
-		pid = bench_proc_peer(iol_frontend_fd(tx->fe));
+		pid = bench_proc_peer(iol_frontend_fd(tx ? tx->fe : rx->fe));
 	if (!rc)
 		rc = o->search ? net_search(o, tx, rx, pid, r) : net_run(o, tx, rx, pid, r);
 	net_port_close(&tx);
@@ -72,9 +84,32 @@ static int run(const struct net_options *o, const char *tx_path, int tx_fd, cons
 	return rc;
 }
 
+static int run_load_only(const struct net_options *o, struct bench_result *r)
+{
+	struct net_port *tx = NULL, *rx = NULL;
+	struct net_mirror *mirror = NULL;
+	int rc;
+
+	rc = net_port_open(o, NULL, -1, 1, &tx);
+	if (!rc)
+		rc = net_port_open(o, NULL, -1, 2, &rx);
+	if (!rc)
+		rc = net_mirror_start(o, tx, rx, &mirror);
+	if (!rc)
+		rc = o->search ? net_search(o, tx, rx, -1, r) : net_run(o, tx, rx, -1, r);
+	net_mirror_stop(&mirror);
+	net_port_close(&tx);
+	net_port_close(&rx);
+	return rc;
+}
+
 static int run_entrant(void *ctx, struct bench_backend *b, struct bench_result *r)
 {
-	return run(ctx, b->socket[0], iol_take_fd(&b->fd), b->socket[1], b->pid, r);
+	const struct net_options *o = ctx;
+	const char *tx = net_sends(o) ? b->socket[0] : NULL;
+	const char *rx = net_receives(o) ? b->socket[b->n - 1] : NULL;
+
+	return run(o, tx, rx, iol_take_fd(&b->fd), b->pid, r);
 }
 
 static void show_run(const struct bench_comparison *c, unsigned int round, unsigned int entrant)
@@ -86,14 +121,16 @@ static void show_run(const struct bench_comparison *c, unsigned int round, unsig
 static int compare(struct net_options *o, char **argv)
 {
 	struct bench_comparison c = { .rounds = o->rounds,
-				      .sockets = sockets,
+				      .sockets = o->to_null     ? tx_socket
+						 : o->from_null ? rx_socket
+								: both_sockets,
 				      .backend_cpus = &o->backend_cpus,
 				      .done = show_run };
 	struct json_object *manifest, *commands;
 	unsigned int i;
 	int rc;
 
-	rc = bench_name_entrants(o->compare, o->n_compare, &c);
+	rc = o->against ? net_against(o, &c) : bench_name_entrants(o->compare, o->n_compare, &c);
 	for (i = 0; i < c.n; i++) {
 		c.entrant[i].run = run_entrant;
 		c.entrant[i].ctx = o;
@@ -123,8 +160,9 @@ static void print_single(const struct net_options *o, char **argv, const struct 
 	if (o->size)
 		snprintf(size, sizeof(size), "%u bytes", o->size);
 	if (!o->json) {
-		printf("%s, burst %u, %s queues, %.1f s", size, o->burst,
-		       o->packed ? "packed" : "split", r->seconds);
+		printf("%s, burst %u, %u %s %s, %.1f s", size, o->burst, o->queues,
+		       o->packed ? "packed" : "split", o->queues > 1 ? "pairs" : "pair",
+		       r->seconds);
 		if (o->search)
 			printf(", the highest rate that loses at most %.4g %%", o->max_loss * 100);
 		printf("\n");
@@ -133,7 +171,11 @@ static void print_single(const struct net_options *o, char **argv, const struct 
 			bench_print_histogram(&r->lat);
 		return;
 	}
-	bench_print_json(bench_single_json(&words, o->tx, r, describe(o, argv)));
+	bench_print_json(bench_single_json(&words,
+					   o->load_only ? "the load only"
+					   : o->tx      ? o->tx
+							: o->rx,
+					   r, describe(o, argv)));
 }
 
 static int single(const struct net_options *o, char **argv)
@@ -144,7 +186,7 @@ static int single(const struct net_options *o, char **argv)
 	if (!r)
 		return iol_fail(ENOMEM, "out of memory for the result");
 	bench_result_init(r);
-	rc = run(o, o->tx, -1, o->rx, o->backend_pid, r);
+	rc = o->load_only ? run_load_only(o, r) : run(o, o->tx, o->rx, -1, o->backend_pid, r);
 	if (!rc)
 		print_single(o, argv, r);
 	return rc;
@@ -172,7 +214,7 @@ int bench_net(int argc, char **argv)
 		return prog_usage();
 	if (o.help)
 		return prog_print(help);
-	if (o.n_compare)
+	if (!o.tx && !o.rx)
 		choose_cpus(&o);
 	CPU_ZERO(&cpu);
 	CPU_SET(o.cpu, &cpu);
@@ -180,7 +222,7 @@ int bench_net(int argc, char **argv)
 		iol_fail(errno, "cannot run on CPU %d: %s", o.cpu, strerror(errno));
 		return prog_fail();
 	}
-	if ((o.n_compare ? compare(&o, argv) : single(&o, argv)) < 0) {
+	if ((o.n_compare || o.against ? compare(&o, argv) : single(&o, argv)) < 0) {
 		bench_progress(NULL);
 		return prog_fail();
 	}

@@ -16,6 +16,11 @@ enum {
 	O_TX = 1,
 	O_RX,
 	O_COMPARE,
+	O_AGAINST,
+	O_TO_NULL,
+	O_FROM_NULL,
+	O_LOAD_ONLY,
+	O_QUEUES,
 	O_ROUNDS,
 	O_SIZE,
 	O_BURST,
@@ -39,6 +44,11 @@ static const struct opt options[] = {
 	{ .name = "tx", .arg = "PATH", .id = O_TX },
 	{ .name = "rx", .arg = "PATH", .id = O_RX },
 	{ .name = "compare", .arg = "CMD", .id = O_COMPARE, .repeat = true },
+	{ .name = "against", .arg = "testpmd", .id = O_AGAINST },
+	{ .name = "to-null", .id = O_TO_NULL },
+	{ .name = "from-null", .id = O_FROM_NULL },
+	{ .name = "load-only", .id = O_LOAD_ONLY },
+	{ .name = "queues", .arg = "N", .id = O_QUEUES },
 	{ .name = "rounds", .arg = "N", .id = O_ROUNDS },
 	{ .name = "size", .arg = "BYTES", .id = O_SIZE },
 	{ .name = "burst", .arg = "N", .id = O_BURST },
@@ -109,6 +119,12 @@ static int parse_percent(const char *text, double *part)
 static bool *flag(int option, struct net_options *o)
 {
 	switch (option) {
+	case O_TO_NULL:
+		return &o->to_null;
+	case O_FROM_NULL:
+		return &o->from_null;
+	case O_LOAD_ONLY:
+		return &o->load_only;
 	case O_PACKED:
 		return &o->packed;
 	case O_MRG:
@@ -146,6 +162,11 @@ static int take_value(int option, const char *text, struct net_options *o)
 					NET_COMPARE_MAX);
 		o->compare[o->n_compare++] = text;
 		return 0;
+	case O_AGAINST:
+		o->against = text;
+		return 0;
+	case O_QUEUES:
+		return opt_uint("--queues", text, 1, NET_PAIRS_MAX, &o->queues);
 	case O_ROUNDS:
 		return opt_uint("--rounds", text, 1, BENCH_ROUNDS_MAX, &o->rounds);
 	case O_SIZE:
@@ -176,25 +197,69 @@ static int take_value(int option, const char *text, struct net_options *o)
 	}
 }
 
-static int check(const struct net_options *o)
+static int check_source(const struct net_options *o)
 {
-	if (o->n_compare && (o->tx || o->rx || o->backend_pid))
+	const bool sockets = o->tx || o->rx;
+
+	if (sockets + !!o->n_compare + !!o->against + o->load_only > 1)
 		return iol_fail(EINVAL,
-				"--compare starts its own back ends; it does not go with --tx, "
-				"--rx or --backend-pid");
-	if (!o->n_compare && (!o->tx || !o->rx))
+				"--tx and --rx, --compare, --against and --load-only each say "
+				"what to measure; give one");
+	if (o->backend_pid && !sockets)
+		return iol_fail(EINVAL, "--backend-pid goes with --tx and --rx only");
+	if (!sockets && !o->n_compare && !o->against && !o->load_only)
 		return iol_fail(
 			EINVAL,
 			"say where to send and where to receive: --tx=PATH and --rx=PATH of "
-			"two ports' sockets, or --compare='CMD' to start back ends");
-	if (!o->n_compare && !strcmp(o->tx, o->rx))
+			"two ports' sockets, or --compare='CMD' or --against=testpmd to start back "
+			"ends");
+	if (o->tx && o->rx && !strcmp(o->tx, o->rx))
 		return iol_fail(EINVAL, "--tx and --rx must be different ports");
+	if ((o->to_null || o->from_null) && !o->n_compare && !o->against)
+		return iol_fail(EINVAL,
+				"--to-null and --from-null are of back ends that are started; "
+				"for one that runs give only --tx, or only --rx");
+	if (o->to_null && o->from_null)
+		return iol_fail(EINVAL, "--to-null and --from-null exclude each other");
+	return 0;
+}
+
+static int check(const struct net_options *o)
+{
+	int rc = check_source(o);
+
+	if (rc < 0)
+		return rc;
 	if (o->search && o->rate > 0)
 		return iol_fail(EINVAL,
 				"--zero-loss and --max-loss look for the rate; leave out --rate");
+	if (o->search && !(net_sends(o) && net_receives(o)))
+		return iol_fail(
+			EINVAL,
+			"--zero-loss and --max-loss need both ends: with one nothing is known "
+			"to be lost");
+	if (o->rate > 0 && !net_sends(o))
+		return iol_fail(EINVAL, "--rate is of what is sent, and nothing is");
+	if (o->from_null && (!o->size || o->size > NET_NULL_SIZE_MAX))
+		return iol_fail(EINVAL, "--from-null has frames of one size, up to %d",
+				NET_NULL_SIZE_MAX);
+	if (o->load_only && (!o->size || o->mrg))
+		return iol_fail(EINVAL,
+				"--load-only has frames of one size, each in one buffer: no "
+				"--size=imix, no --mrg");
 	if (o->runtime <= 0)
 		return iol_fail(EINVAL, "--runtime=0 leaves nothing to measure");
 	return 0;
+}
+
+bool net_sends(const struct net_options *o)
+{
+	return !o->from_null && (o->tx || !o->rx);
+}
+
+bool net_receives(const struct net_options *o)
+{
+	return !o->to_null && (o->rx || !o->tx);
 }
 
 int net_options_parse(int argc, char **argv, struct net_options *o)
@@ -204,9 +269,12 @@ int net_options_parse(int argc, char **argv, struct net_options *o)
 	int id, rc;
 	bool *f;
 
-	*o = (struct net_options){
-		.size = NET_SIZE_MIN, .burst = 32, .rounds = 9, .runtime = 5, .ramp = 0.5
-	};
+	*o = (struct net_options){ .size = NET_SIZE_MIN,
+				   .burst = 32,
+				   .queues = 1,
+				   .rounds = 9,
+				   .runtime = 5,
+				   .ramp = 0.5 };
 	while ((id = opt_next(&parser, &value)) > 0) {
 		if (id == OPT_WORD)
 			return iol_fail(EINVAL, "\"%s\" is no option", value);
@@ -229,6 +297,9 @@ struct json_object *net_options_json(const struct net_options *o)
 			       o->size ? json_object_new_int((int)o->size)
 				       : json_object_new_string("imix"));
 	json_object_object_add(j, "burst", json_object_new_int((int)o->burst));
+	json_object_object_add(j, "queues", json_object_new_int((int)o->queues));
+	json_object_object_add(j, "sends", json_object_new_boolean(net_sends(o)));
+	json_object_object_add(j, "receives", json_object_new_boolean(net_receives(o)));
 	json_object_object_add(j, "rate",
 			       o->rate > 0 ? json_object_new_double(o->rate)
 					   : json_object_new_string("max"));

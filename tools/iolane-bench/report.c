@@ -45,11 +45,22 @@ static double quantile_us(const struct iol_hist *h, double q)
 	return (double)iol_hist_quantile(h, q) / US;
 }
 
+static struct json_object *latency_json(const struct iol_hist *h)
+{
+	struct json_object *lat = json_object_new_object();
+
+	json_object_object_add(lat, "mean", number(mean_us(h)));
+	json_object_object_add(lat, "p50", number(quantile_us(h, 0.5)));
+	json_object_object_add(lat, "p99", number(quantile_us(h, 0.99)));
+	json_object_object_add(lat, "p999", number(quantile_us(h, 0.999)));
+	json_object_object_add(lat, "max", number((double)h->max / US));
+	return lat;
+}
+
 static struct json_object *run_json(const struct bench_words *w, const char *name, int round,
 				    const struct bench_result *r)
 {
 	struct json_object *o = json_object_new_object();
-	struct json_object *lat = json_object_new_object();
 
 	json_object_object_add(o, "name", json_object_new_string(name));
 	if (round > 0)
@@ -58,22 +69,20 @@ static struct json_object *run_json(const struct bench_words *w, const char *nam
 		json_object_object_add(o, w->rate_key, number(bench_rate(r)));
 		if (w->packets) {
 			json_object_object_add(o, "gbit_s", number(gbit_s(r)));
-			json_object_object_add(o, "loss", number(bench_loss(r)));
+			if (r->sent)
+				json_object_object_add(o, "loss", number(bench_loss(r)));
 		} else {
 			json_object_object_add(o, "mib_s", number(mib_s(r)));
 		}
-		json_object_object_add(lat, "mean", number(mean_us(&r->lat)));
-		json_object_object_add(lat, "p50", number(quantile_us(&r->lat, 0.5)));
-		json_object_object_add(lat, "p99", number(quantile_us(&r->lat, 0.99)));
-		json_object_object_add(lat, "p999", number(quantile_us(&r->lat, 0.999)));
-		json_object_object_add(lat, "max", number((double)r->lat.max / US));
-		json_object_object_add(o, "lat_us", lat);
+		if (r->lat.count || !w->packets)
+			json_object_object_add(o, "lat_us", latency_json(&r->lat));
 		json_object_object_add(o, "seconds", number(r->seconds));
 		add_measured(o, "backend_cpu", r->backend_cpu);
 		if (r->backend_cpu > 0)
 			add_measured(o, "per_core", bench_rate(r) / r->backend_cpu);
-	} else {
-		json_object_put(lat);
+		if (w->packets)
+			add_measured(o, "cycles", bench_cycles(r));
+		add_measured(o, "load_busy", r->load_busy);
 	}
 	add_measured(o, "idle_cpu", r->idle_cpu);
 	add_measured(o, "rss_kib", r->rss_kib);
@@ -165,18 +174,27 @@ void bench_print_run(const struct bench_words *w, const struct bench_result *r)
 	if (r->seconds > 0) {
 		rate_text(bench_rate(r), rate, sizeof(rate));
 		if (w->packets)
-			printf("  %-10s %s, %.2f Gbit/s, %.4g %% lost\n", w->rate_name, rate,
-			       gbit_s(r), bench_loss(r) * 100);
+			printf("  %-10s %s, %.2f Gbit/s", w->rate_name, rate, gbit_s(r));
 		else
-			printf("  %-10s %s, %.0f MiB/s\n", w->rate_name, rate, mib_s(r));
+			printf("  %-10s %s, %.0f MiB/s", w->rate_name, rate, mib_s(r));
+		if (r->sent)
+			printf(", %.4g %% lost", bench_loss(r) * 100);
+		printf("\n");
+	}
+	if (r->seconds > 0 && (r->lat.count || !w->packets))
 		printf("  %-10s mean %.1f us, p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n",
 		       "latency", mean_us(&r->lat), quantile_us(&r->lat, 0.5),
 		       quantile_us(&r->lat, 0.99), quantile_us(&r->lat, 0.999),
 		       (double)r->lat.max / US);
-	}
-	if (r->backend_cpu > 0)
-		printf("  %-10s %.2f cores, %s %s a core\n", "back end", r->backend_cpu,
+	if (r->backend_cpu > 0) {
+		printf("  %-10s %.2f cores, %s %s a core", "back end", r->backend_cpu,
 		       rate_text(bench_rate(r) / r->backend_cpu, rate, sizeof(rate)), w->rate_name);
+		if (w->packets && bench_cycles(r) >= 0)
+			printf(", %.0f cycles a packet", bench_cycles(r));
+		printf("\n");
+	}
+	if (r->load_busy >= 0)
+		printf("  %-10s %.0f %% of the time busy\n", "load", r->load_busy * 100);
 	if (r->idle_cpu >= 0)
 		printf("  %-10s %.2f %% of a core\n", "idle", r->idle_cpu * 100);
 	if (r->rss_kib >= 0)
@@ -229,7 +247,11 @@ enum column {
 	COLUMN_RSS,
 	COLUMN_START,
 	COLUMNS,
-	COLUMN_LOSS = COLUMNS, /* of packets only */
+	/* Of packets only. */
+	COLUMN_LOSS = COLUMNS,
+	COLUMN_CYCLES,
+	COLUMN_BUSY,
+	COLUMNS_OF_PACKETS,
 };
 
 static double value(const struct bench_result *r, enum column column)
@@ -238,9 +260,9 @@ static double value(const struct bench_result *r, enum column column)
 	case COLUMN_RATE:
 		return bench_rate(r);
 	case COLUMN_P50:
-		return quantile_us(&r->lat, 0.5);
+		return r->lat.count ? quantile_us(&r->lat, 0.5) : -1;
 	case COLUMN_P99:
-		return quantile_us(&r->lat, 0.99);
+		return r->lat.count ? quantile_us(&r->lat, 0.99) : -1;
 	case COLUMN_CPU:
 		return r->backend_cpu;
 	case COLUMN_IDLE:
@@ -250,7 +272,11 @@ static double value(const struct bench_result *r, enum column column)
 	case COLUMN_START:
 		return r->start_ms;
 	case COLUMN_LOSS:
-		return bench_loss(r) * 100;
+		return r->sent ? bench_loss(r) * 100 : -1;
+	case COLUMN_CYCLES:
+		return bench_cycles(r);
+	case COLUMN_BUSY:
+		return r->load_busy < 0 ? -1 : r->load_busy * 100;
 	default:
 		return -1;
 	}
@@ -265,10 +291,10 @@ static void print_medians(const struct bench_words *w, const struct bench_compar
 	int column;
 
 	printf("\nmedians %14s   p50 us   p99 us    cores  idle %%  RSS MiB start ms%s\n",
-	       w->rate_name, w->packets ? "   lost %" : "");
+	       w->rate_name, w->packets ? "   lost %   cycles  load %" : "");
 	for (i = 0; i < c->n; i++) {
 		printf("%c      ", 'A' + (int)i);
-		for (column = 0; column < COLUMNS + w->packets; column++) {
+		for (column = 0; column < (w->packets ? COLUMNS_OF_PACKETS : COLUMNS); column++) {
 			double median;
 
 			for (round = 0; round < c->rounds; round++)

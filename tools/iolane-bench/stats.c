@@ -7,12 +7,19 @@
 void bench_result_init(struct bench_result *r)
 {
 	memset(r, 0, sizeof(*r));
-	r->backend_cpu = r->idle_cpu = r->rss_kib = r->start_ms = -1;
+	r->backend_cpu = r->idle_cpu = r->rss_kib = r->start_ms = r->load_busy = -1;
 }
 
 double bench_rate(const struct bench_result *r)
 {
 	return r->seconds > 0 ? (double)r->ops / r->seconds : 0;
+}
+
+double bench_cycles(const struct bench_result *r)
+{
+	if (r->backend_cpu < 0 || !r->ticks || !r->ops)
+		return -1;
+	return r->backend_cpu * (double)r->ticks / (double)r->ops;
 }
 
 double bench_loss(const struct bench_result *r)
