@@ -57,6 +57,7 @@ static int set_up(struct iol_guest_memory *mem, const struct iol_guest_queue_spe
 		.packed = spec->features & 1ull << VIRTIO_F_RING_PACKED,
 		.event_idx = spec->features & 1ull << VIRTIO_RING_F_EVENT_IDX,
 		.indirect = spec->features & 1ull << VIRTIO_RING_F_INDIRECT_DESC,
+		.in_order = spec->features & 1ull << VIRTIO_F_IN_ORDER,
 	};
 	int *const fds[] = { &q->setup.kick, &q->setup.call, &q->setup.err };
 	int i, rc;
