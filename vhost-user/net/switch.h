@@ -109,6 +109,7 @@ struct net_thread {
 	/* The loop's. */
 	uint64_t poll_ns, poll_max;
 	bool always, looked_again;
+	bool ended; /* atomic: it touches nothing any more */
 	int epoll_fd, wake_fd;
 };
 

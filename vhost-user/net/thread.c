@@ -223,5 +223,6 @@ int iol_net_thread_main(void *arg)
 	loop(th);
 	rte_rcu_qsbr_thread_offline(th->net->rcu, th->index);
 	rte_rcu_qsbr_thread_unregister(th->net->rcu, th->index);
+	__atomic_store_n(&th->ended, true, __ATOMIC_RELEASE);
 	return 0;
 }
