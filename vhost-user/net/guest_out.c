@@ -189,11 +189,17 @@ static inline void put_whole(struct out *o, const struct iol_pieces *p,
 /* A frame that its receiver takes as it is. */
 static inline void put(struct out *o, const struct iol_frame *f)
 {
+	uint32_t mtu = __atomic_load_n(&o->port->mtu, __ATOMIC_RELAXED);
 	struct virtio_net_hdr_v1 hdr = f->hdr;
 	const struct iol_chain *c;
 	struct iol_pieces p;
 	unsigned int n;
 
+	if (__builtin_expect(f->len - FRAME_ETHER - (f->tagged ? FRAME_TAG : 0) > mtu, 0) &&
+	    (!f->hdr.gso_type || f->hdr.gso_size > mtu)) {
+		drop(o, IOL_NET_DROP_OUT_TOO_BIG);
+		return;
+	}
 	iol_pieces_set(&p, f, f->vlan != o->port->vlan && f->vlan);
 	n = reserve(o, o->q->hdr_len + p.len);
 	if (__builtin_expect(!n, 0))
@@ -218,17 +224,10 @@ static void put_transformed(void *ctx, const struct iol_frame *f)
 
 static inline void put_any(struct out *o, const struct iol_frame *f)
 {
-	uint32_t mtu = __atomic_load_n(&o->port->mtu, __ATOMIC_RELAXED);
-
 	if (__builtin_expect(f->hdr.flags | f->hdr.gso_type, 0) &&
 	    iol_offload_needs(&f->hdr, o->q->features) != IOL_OFFLOAD_NONE) {
 		if (!iol_transform(o->th, f, o->q->features, &o->q->count, put_transformed, o))
 			drop(o, IOL_NET_DROP_NOT_SEGMENTABLE);
-		return;
-	}
-	if (__builtin_expect(f->len - FRAME_ETHER - (f->tagged ? FRAME_TAG : 0) > mtu, 0) &&
-	    !f->hdr.gso_type) {
-		drop(o, IOL_NET_DROP_OUT_TOO_BIG);
 		return;
 	}
 	put(o, f);
