@@ -191,13 +191,17 @@ void iol_net_port_inject(struct iol_net_port *port, struct net_source *s, uint8_
 {
 	struct iol_net *net = port->net;
 	struct net_thread *th = net->control;
-	struct iovec rest = { .iov_base = data + FRAME_HEAD, .iov_len = len - FRAME_HEAD };
-	struct iol_frame f = { .iov = &rest, .niov = 1, .len = len, .head_len = FRAME_HEAD };
+	/* As much of it in the head as any check wants to see. */
+	uint32_t head = len < FRAME_HEAD_MAX ? len : FRAME_HEAD_MAX;
+	struct iovec rest = { .iov_base = data + head, .iov_len = len - head };
+	struct iol_frame f = {
+		.iov = &rest, .niov = len > head ? 1 : 0, .len = len, .head_len = (uint16_t)head
+	};
 	/* The source is a poll thread's, and this one's counters and last address are nobody's. */
 	struct net_source own = { .port = s->port };
 
 	pthread_mutex_lock(&net->lock);
-	memcpy(th->head[0], data, FRAME_HEAD);
+	memcpy(th->head[0], data, head);
 	f.head = th->head[0];
 	th->ports = net->ports;
 	th->now_s = (uint32_t)(iol_now() / IOL_NS_PER_S);
