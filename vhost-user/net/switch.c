@@ -29,7 +29,8 @@ static inline bool classify(const struct iol_net_port *port, struct iol_frame *f
 	vid = iol_frame_u16(tci) & FRAME_VID;
 	if (vid) {
 		f->vlan = vid;
-		return port->trunk_all || iol_net_vlan_isset(port->trunk, vid);
+		return vid <= IOL_NET_VLAN_MAX &&
+		       (port->trunk_all || iol_net_vlan_isset(port->trunk, vid));
 	}
 	tci[0] |= (uint8_t)(port->vlan >> 8);
 	tci[1] = (uint8_t)port->vlan;
@@ -80,15 +81,22 @@ static bool is_storm(struct net_thread *th, struct net_source *s)
 	if (!pps)
 		return false;
 	if (!s->storm_left) {
+		/* A limit below STORM_BURSTS allows one at once. */
+		uint64_t most = pps / STORM_BURSTS ? pps / STORM_BURSTS : 1;
+
 		th->now = iol_now();
 		passed = th->now - s->storm_at;
-		if (passed > IOL_NS_PER_S / STORM_BURSTS)
-			passed = IOL_NS_PER_S / STORM_BURSTS;
+		if (passed > IOL_NS_PER_S)
+			passed = IOL_NS_PER_S;
 		earned = passed * pps / IOL_NS_PER_S;
 		if (!earned)
 			return true;
-		s->storm_left = earned;
-		s->storm_at = th->now;
+		/* Time that earned less than a whole frame goes on counting, unless the bucket is full. */
+		if (earned >= most)
+			s->storm_at = th->now;
+		else
+			s->storm_at = th->now - passed + earned * IOL_NS_PER_S / pps;
+		s->storm_left = earned < most ? earned : most;
 	}
 	s->storm_left--;
 	return false;
@@ -220,7 +228,7 @@ static void patch(struct net_thread *th, struct net_source *s, struct iol_frame 
 {
 	struct iol_net_port *to = th->ports->by_index[s->port->index ^ 1u];
 
-	if (to)
+	if (to && iol_net_port_has_vlan(to, f->vlan))
 		send_to(th, to, f);
 	else
 		iol_switch_drop(s, IOL_NET_DROP_NOWHERE);
