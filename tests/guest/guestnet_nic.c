@@ -39,14 +39,15 @@ static int ask(const struct options *o, void *command, const char *what)
 
 static int get_names(const struct options *o, uint32_t kind, struct names *names)
 {
-	struct {
+	/* One number, in the array at the structure's end. */
+	union {
 		struct ethtool_sset_info info;
-		uint32_t count;
+		uint8_t room[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)];
 	} set = { .info = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << kind } };
 
 	if (ask(o, &set, "asking for the number of names") < 0)
 		return -1;
-	names->count = set.info.sset_mask ? set.count : 0;
+	names->count = set.info.sset_mask ? set.info.data[0] : 0;
 	names->strings = calloc(1, sizeof(*names->strings) + names->count * ETH_GSTRING_LEN);
 	if (!names->strings)
 		return keep_failure("no memory");
