@@ -67,6 +67,7 @@ int iol_device_new(const struct iol_device_spec *spec, struct iol_device **out)
 	dev->ctx = spec->ctx;
 	dev->type_features = spec->features | CORE_FEATURES;
 	dev->protocol_features = (PROTOCOL_FEATURES | spec->protocol_add) & ~spec->protocol_drop;
+	dev->resume_at_used = spec->resume_at_used;
 	dev->backend_fd = -1;
 	dev->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (dev->wake < 0) {

@@ -50,6 +50,7 @@ struct iol_device {
 	unsigned int num_queues;
 	uint64_t type_features;     /* what the device type and the core offer */
 	uint64_t protocol_features; /* offered */
+	bool resume_at_used;        /* struct iol_device_spec */
 	int wake;                   /* eventfd: something below, or the server's, wants a look */
 	bool broken;                /* atomic: shared memory was truncated under us */
 	bool config_changed;        /* atomic: the front end is to be told */

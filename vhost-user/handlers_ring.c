@@ -82,6 +82,7 @@ int iol_on_set_vring_base(struct iol_device *dev, struct iol_msg *msg)
 	if (iol_device_has(dev, VIRTIO_F_RING_PACKED) && base == BASE_WITHOUT_USED)
 		base |= base << 16;
 	q->spec.base = base;
+	q->spec.base_sure = false;
 	return 0;
 }
 

@@ -93,16 +93,24 @@ static void tell_log(struct iol_queue *q)
 					iol_device_has(q->dev, VIRTIO_F_RING_PACKED)));
 }
 
-void iol_queue_park(struct iol_queue *q)
+static void park(struct iol_queue *q, bool leave)
 {
 	if (!q->running)
 		return;
 	q->dev->ops->queue_stop(q->dev->ctx, q);
 	q->running = false;
+	if (leave)
+		iol_ring_leave(q->ring);
 	q->spec.base = iol_ring_base(q->ring);
+	q->spec.base_sure |= iol_ring_placed(q->ring);
 	q->clean = iol_ring_settled(q->ring);
 	iol_ring_stop(q->ring);
 	tell_log(q);
+}
+
+void iol_queue_park(struct iol_queue *q)
+{
+	park(q, false);
 }
 
 /* What the front end must have told before a ring can start. */
@@ -137,7 +145,7 @@ static int check_complete(const struct iol_queue *q)
 	return 0;
 }
 
-static int run(struct iol_queue *q)
+static int start_ring(struct iol_queue *q)
 {
 	struct iol_device *dev = q->dev;
 	struct iol_ring_spec *spec = &q->spec;
@@ -154,6 +162,7 @@ static int run(struct iol_queue *q)
 	spec->iotlb = spec->access_platform ? dev->iotlb : NULL;
 	spec->dirty = iol_device_has(dev, VHOST_F_LOG_ALL) ? dev->dirty : NULL;
 	spec->inflight = dev->inflight;
+	spec->resume_at_used = dev->resume_at_used;
 	spec->index = q->index;
 	rc = iol_ring_start(q->ring, spec);
 	if (rc) {
@@ -161,6 +170,16 @@ static int run(struct iol_queue *q)
 		tell_replay(q, UINT64_MAX);
 		return iol_fail_more(rc, "queue %u cannot start", q->index);
 	}
+	return 0;
+}
+
+static int run(struct iol_queue *q)
+{
+	struct iol_device *dev = q->dev;
+	int rc = start_ring(q);
+
+	if (rc)
+		return rc;
 	/* A process before us may have died between a used index and the call that it was worth. */
 	iol_queue_call(q);
 	/* Before queue_start(): from there on the owner may look at anything of the queue's. */
@@ -236,7 +255,14 @@ void iol_queue_stop(struct iol_queue *q, bool told)
 {
 	struct iol_device *dev = q->dev;
 
-	iol_queue_park(q);
+	/* One that is disabled has to tell its place all the same. */
+	if (told && q->started && !q->running && dev->resume_at_used && !q->spec.base_sure &&
+	    !start_ring(q)) {
+		q->spec.base = iol_ring_base(q->ring);
+		iol_ring_leave(q->ring);
+		iol_ring_stop(q->ring);
+	}
+	park(q, told);
 	/* The front end is told where the ring goes on; the log has nothing to add to that. */
 	if (told && q->started && q->clean && dev->inflight && q->index < dev->inflight->num_queues)
 		iol_inflight_forget(dev->inflight, q->index);

@@ -112,6 +112,10 @@ static int take_up(struct iol_ring *r)
 	else if (s->inflight)
 		rc = iol_track_start_split(&r->track, s->inflight, s->index, r->size, pos.used_next,
 					   &pos);
+	else if (r->resume)
+		rc = iol_resume_take_up(r, &pos);
+	else if (s->resume_at_used && !r->packed)
+		pos.next = pos.used_next;
 	if (rc)
 		return rc;
 	r->next = r->avail_idx = pos.next;
@@ -176,6 +180,7 @@ int iol_ring_start(struct iol_ring *r, const struct iol_ring_spec *spec)
 	r->event_idx = spec->event_idx;
 	r->indirect = spec->indirect;
 	r->in_order = spec->in_order;
+	r->resume = spec->packed && spec->resume_at_used && !spec->inflight;
 	r->mem = iol_mem_ref(spec->mem);
 	r->iotlb = spec->iotlb;
 	r->dirty = spec->dirty;
@@ -212,6 +217,11 @@ int iol_ring_map(struct iol_ring *r)
 bool iol_ring_read(const struct iol_ring *r)
 {
 	return !r->spec.inflight || !(r->special & RING_FRESH);
+}
+
+bool iol_ring_placed(const struct iol_ring *r)
+{
+	return !(r->special & RING_FRESH);
 }
 
 static void release_retired(struct ring_retired **list)

@@ -28,12 +28,15 @@
  * @dirty: NULL when not logging.
  * @inflight: NULL when not tracked; @index is the queue's number in it. Where the log holds the state
  *            of a ring that was not stopped in order, it says where the ring goes on, not @base.
+ * @resume_at_used: chains are pushed in the order in which they are popped. Without @inflight, the ring then goes on
+ *                  after the last that was used.
+ * @base_sure: nobody but this process had the ring since it gave @base.
  *
  * @iotlb, @dirty and @inflight must outlive the running ring.
  */
 struct iol_ring_spec {
 	uint16_t size;
-	bool packed, event_idx, indirect, in_order, access_platform;
+	bool packed, event_idx, indirect, in_order, access_platform, resume_at_used, base_sure;
 	uint64_t desc, avail, used;
 	bool log_used;
 	uint64_t log_addr;
@@ -73,6 +76,15 @@ int iol_ring_map(struct iol_ring *r);
 
 /** iol_ring_read() - Whether the inflight log was read, if there is one. */
 bool iol_ring_read(const struct iol_ring *r);
+
+/** iol_ring_placed() - Whether the ring is at a place of its own, and iol_ring_base() not just what was told. */
+bool iol_ring_placed(const struct iol_ring *r);
+
+/**
+ * iol_ring_leave() - Before iol_ring_stop(): the front end is going to be told where the ring goes on, and what other
+ * device it gives the ring to then does not concern us. Only a ring with resume_at_used knows a difference.
+ */
+void iol_ring_leave(struct iol_ring *r);
 
 /** iol_ring_stop() - Forget the areas and memory. iol_ring_base() still answers. */
 void iol_ring_stop(struct iol_ring *r);

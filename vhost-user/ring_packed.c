@@ -292,6 +292,62 @@ static void track_end(struct iol_ring *r)
 								.old_wrap = r->used_wrap });
 }
 
+/*
+ * Slots of a chain that is about to be used look used, too, though no driver looks at them: so what looks
+ * available, and is not behind something else that does, is what the driver made available. What else is
+ * in their flags stays, as the chain is read again if we are killed here.
+ */
+static void use_rest(struct iol_ring *r, struct place p, unsigned int ndesc)
+{
+	while (--ndesc) {
+		uint16_t *flags;
+
+		advance(&p, r->size, 1);
+		flags = &r->pdesc[p.pos].flags;
+		__atomic_store_n(flags,
+				 (uint16_t)((__atomic_load_n(flags, __ATOMIC_RELAXED) & ~USED) |
+					    (p.wrap ? USED : 0)),
+				 __ATOMIC_RELAXED);
+		if (unlikely(r->dirty != NULL))
+			iol_ring_log_write(r, &r->pdesc[p.pos], sizeof(*r->pdesc), 0);
+	}
+}
+
+/*
+ * For rings that tell themselves where they go on. Each used descriptor is one store, and shown before the
+ * next is written, in order: a process killed anywhere leaves whole chains behind, used ones and then
+ * others. So none is skipped in a batch either.
+ */
+static unsigned int publish_resumable(struct iol_ring *r)
+{
+	struct place p = { .pos = r->used_next, .wrap = r->used_wrap };
+	unsigned int i, all = 0;
+
+	for (i = 0; i < r->nbatch; i++) {
+		const struct ring_used *u = &r->batch[i];
+		struct vring_packed_desc *d = &r->pdesc[p.pos];
+		uint16_t flags = (p.wrap ? AVAIL | USED : 0) | (u->len ? VRING_DESC_F_WRITE : 0);
+
+		if (unlikely(u->ndesc > 1))
+			use_rest(r, p, u->ndesc);
+		/* Release: what the device wrote to the buffers comes before. */
+		__atomic_store_n((uint64_t *)(void *)&d->len,
+				 u->len | (uint64_t)u->id << 32 | (uint64_t)flags << 48,
+				 __ATOMIC_RELEASE);
+		if (unlikely(r->dirty != NULL))
+			iol_ring_log_write(r, d, sizeof(*d), 0);
+		r->state[u->id] = 0;
+		advance(&p, r->size, u->ndesc);
+		all += u->ndesc;
+	}
+	r->used_next = p.pos;
+	r->used_wrap = p.wrap;
+	r->slots -= all;
+	if (unlikely(r->unmarked))
+		iol_resume_used(r, all);
+	return all;
+}
+
 unsigned int iol_packed_publish(struct iol_ring *r)
 {
 	struct place p = { .pos = r->used_next, .wrap = r->used_wrap };
@@ -299,6 +355,8 @@ unsigned int iol_packed_publish(struct iol_ring *r)
 	unsigned int i, run, n, all = 0, slots;
 	uint16_t flags, first_flags = 0;
 
+	if (r->resume)
+		return publish_resumable(r);
 	for (i = 0; i < r->nbatch; i++)
 		all += r->batch[i].ndesc;
 	if (r->track.packed)
@@ -348,13 +406,20 @@ static void set_event(struct iol_ring *r, uint16_t off_wrap, uint16_t flags)
 	iol_ring_log_write(r, r->device_event, sizeof(word), 0);
 }
 
+void iol_packed_kicks(struct iol_ring *r, bool wanted)
+{
+	set_event(r, r->resume && !r->unmarked ? RESUME_MARK : 0,
+		  wanted ? VRING_PACKED_EVENT_FLAG_ENABLE : VRING_PACKED_EVENT_FLAG_DISABLE);
+}
+
 bool iol_packed_arm(struct iol_ring *r)
 {
-	if (r->event_idx)
+	/* The field of an event is where the mark is: a kick more now and then. */
+	if (r->event_idx && !r->resume)
 		set_event(r, (uint16_t)(r->next | r->avail_wrap << VRING_PACKED_EVENT_F_WRAP_CTR),
 			  VRING_PACKED_EVENT_FLAG_DESC);
 	else if (r->kicks != KICKS_WANTED)
-		set_event(r, 0, VRING_PACKED_EVENT_FLAG_ENABLE);
+		iol_packed_kicks(r, true);
 	r->kicks = KICKS_WANTED;
 	/*
 	 * Our wish for kicks must be visible before the flags are read: the driver stores flags, then
@@ -368,5 +433,5 @@ bool iol_packed_arm(struct iol_ring *r)
 
 void iol_packed_disarm(struct iol_ring *r)
 {
-	set_event(r, 0, VRING_PACKED_EVENT_FLAG_DISABLE);
+	iol_packed_kicks(r, false);
 }

@@ -93,8 +93,9 @@ struct iol_ring {
 	uint16_t avail_idx; /* split: the driver's index as last seen */
 	bool avail_wrap;    /* packed: wrap counter at next */
 	bool packed, event_idx, indirect, in_order;
-	bool waiting;             /* the last pop ended at an IOTLB miss */
-	unsigned int slots;       /* packed: slots not given back to the driver */
+	bool resume;        /* packed, and the ring itself tells where it goes on: ring_resume.c */
+	bool waiting;       /* the last pop ended at an IOTLB miss */
+	unsigned int slots; /* packed: slots not given back to the driver */
 	unsigned int desc_max;    /* longest chain */
 	struct iol_track track;   /* the inflight log */
 	struct vring_desc *table; /* scratch for an indirect table that lies in pieces */
@@ -114,7 +115,8 @@ struct iol_ring {
 	bool notify;       /* the driver may wait for something that a dead back end published */
 	uint32_t uncalled; /* used entries (packed: descriptors) since the last call, up to size */
 	uint8_t kicks;     /* enum ring_kicks: what the driver was told last */
-	unsigned int old_mem; /* chains with CHAIN_OLD_MEM */
+	unsigned int unmarked; /* resume: slots to use until the ring can be marked; 0 when it is */
+	unsigned int old_mem;  /* chains with CHAIN_OLD_MEM */
 	struct ring_retired *retired;
 	struct iol_dirty *dirty;
 
@@ -151,6 +153,19 @@ unsigned int iol_packed_publish(struct iol_ring *r);
 bool iol_packed_wants_call(const struct iol_ring *r, unsigned int entries);
 bool iol_packed_arm(struct iol_ring *r);
 void iol_packed_disarm(struct iol_ring *r);
+/* Ask for all kicks, or none. */
+void iol_packed_kicks(struct iol_ring *r, bool wanted);
+
+/* In ring_resume.c. */
+
+/* A place that no ring with room for marks has; the field means nothing while all kicks are wanted, or none. */
+#define RESUME_MARK     0xffffu
+#define RESUME_SIZE_MAX 0x7fffu
+
+/* Where a packed ring goes on, which begins with what the front end told. 0, -EINVAL or -ENOMEM. */
+int iol_resume_take_up(struct iol_ring *r, struct iol_track_pos *pos);
+/* Slots were used. */
+void iol_resume_used(struct iol_ring *r, unsigned int slots);
 
 /*
  * Both loads are relaxed: the index (split) or the flags (packed) that made the descriptor

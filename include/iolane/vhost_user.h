@@ -208,6 +208,9 @@ struct iol_device_ops {
  *            and the protocol features bit. VIRTIO_F_IN_ORDER is for types that push in the order of their pops.
  * @protocol_add: protocol features that only some types have: IOL_PROTOCOL_RARP, IOL_PROTOCOL_MTU.
  * @protocol_drop: those of the core that this type is better off without: IOL_PROTOCOL_INFLIGHT_SHMFD.
+ * @resume_at_used: queues push every chain in the order of the pops. So where no inflight log is kept, a ring
+ *                  goes on after its last used chain, whatever base the front end tells: after a
+ *                  crash of the back end it cannot know, and chains that were taken are taken again.
  * @ops, @ctx: the device's own part.
  */
 struct iol_device_spec {
@@ -215,6 +218,7 @@ struct iol_device_spec {
 	unsigned int num_queues;
 	uint64_t features;
 	uint64_t protocol_add, protocol_drop;
+	bool resume_at_used;
 	const struct iol_device_ops *ops;
 	void *ctx;
 };

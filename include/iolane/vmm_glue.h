@@ -177,7 +177,8 @@ unsigned int iol_frontend_slots_max(const struct iol_frontend *fe);
  * features, memory, inflight buffer, dirty log, MTU, queues that were started. Chains that the dead one
  * took come back through inflight tracking, if it was asked for.
  *
- * A queue is started from where its used ring is (split), or from its last known base (packed).
+ * A queue is started from where its used ring is (split), or from its last known base (packed), which back ends that
+ * work in order need not believe.
  */
 int iol_frontend_reconnect(struct iol_frontend *fe);
 

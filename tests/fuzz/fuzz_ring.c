@@ -96,9 +96,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, size };
 	struct iol_chain chains[8], taken[TAKEN];
 	struct iol_ring_spec spec = { 0 };
-	unsigned int kind = next(&in), ntaken = 0, i, k;
+	unsigned int kind = next(&in), ntaken = 0, tail = 0, i, k;
 	struct iol_inflight *log;
 	struct iol_ring *r;
+	uint8_t how;
 	int n;
 
 	if (!mem)
@@ -114,8 +115,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	spec.base = spec.packed ? 0x80008000 : 0;
 	spec.mem = mem;
 	log = logs[spec.packed];
-	if (next(&in) & 1)
+	how = next(&in);
+	if (how & 1)
 		spec.inflight = log;
+	spec.resume_at_used = how & 2;
 	memset(part[0], 0, PART);
 	memset(part[1], 0, PART);
 	memset(log->queues, 0, log->stride);
@@ -134,21 +137,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			n = iol_ring_pop(r, chains, 1 + next(&in) % 8);
 			for (k = 0; n > 0 && k < (unsigned int)n; k++) {
 				check(&chains[k]);
+				/* What is not remembered stays, and so does what came before. */
+				tail = ntaken < TAKEN ? tail + 1 : 0;
 				if (ntaken < TAKEN)
 					taken[ntaken++] = chains[k];
 			}
 			break;
 		case 2:
 			if (ntaken) {
-				k = next(&in) % ntaken;
+				k = spec.resume_at_used ? 0 : next(&in) % ntaken;
 				iol_ring_push(r, taken[k].id, taken[k].ndesc, next(&in));
-				taken[k] = taken[--ntaken];
+				ntaken--;
+				memmove(taken + k, taken + k + 1, (ntaken - k) * sizeof(*taken));
+				tail = tail < ntaken - k ? tail : ntaken - k;
 			}
 			break;
 		case 3:
 			iol_ring_publish(r);
 			break;
 		case 4:
+			k = tail ? next(&in) % (tail + 1) : 0;
+			if (iol_ring_unpop(r, taken + ntaken - k, k))
+				abort();
+			ntaken -= k;
+			tail -= k;
 			iol_ring_arm(r);
 			iol_ring_disarm(r);
 			break;
@@ -160,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (next(&in) % 4 == 0) {
 				spec.base = iol_ring_base(r);
 				iol_ring_start(r, &spec);
-				ntaken = 0;
+				ntaken = tail = 0;
 			}
 			break;
 		default:

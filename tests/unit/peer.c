@@ -182,6 +182,18 @@ int peer_teardown(void **state)
 	return 0;
 }
 
+void peer_again(struct peer *p)
+{
+	int pair[2];
+
+	iol_session_close(&p->session);
+	close(p->session.sock);
+	close(p->sock);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	p->sock = pair[1];
+	iol_session_open(&p->session, p->dev, pair[0]);
+}
+
 int peer_post(struct peer *p, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 	      const int *fds, unsigned int nfds)
 {

@@ -55,6 +55,9 @@ extern const struct iol_device_ops peer_ops;
 int peer_setup(void **state);
 int peer_teardown(void **state);
 
+/* The front end has gone, and another connects. */
+void peer_again(struct peer *p);
+
 /* Send one message and let the session handle it; what its step returned. */
 int peer_post(struct peer *p, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 	      const int *fds, unsigned int nfds);

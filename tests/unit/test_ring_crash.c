@@ -34,6 +34,7 @@ struct script {
 	unsigned int made;   /* then available */
 	unsigned int nsegs;  /* segments in a chain */
 	unsigned int burst;  /* chains a pop */
+	bool resume;         /* without a log: the ring itself tells */
 };
 
 struct world {
@@ -84,8 +85,11 @@ static void build(struct world *w, const struct script *s)
 	memset(w, 0, sizeof(*w));
 	w->script = s;
 	env_init(&w->e, &s->conf);
-	assert_int_equal(iol_inflight_new(1, s->conf.size, s->conf.packed, &w->inflight), 0);
+	if (!s->resume)
+		assert_int_equal(iol_inflight_new(1, s->conf.size, s->conf.packed, &w->inflight),
+				 0);
 	w->e.spec.inflight = w->inflight;
+	w->e.spec.resume_at_used = s->resume;
 	env_start(&w->e);
 	/* Given back in the order taken, so that the next come from free lists turned round. */
 	for (i = 0; i < s->before; i++)
@@ -152,6 +156,29 @@ static void serve(struct world *w)
 	}
 }
 
+/* The same in the order of the pops. */
+static void serve_in_order(struct world *w)
+{
+	struct iol_chain *c = w->taken;
+	unsigned int n = w->ntaken, done = 0;
+	int got;
+
+	do {
+		got = iol_ring_pop(w->e.ring, c + n, w->script->burst);
+		if (got < 0)
+			_exit(1);
+		n += (unsigned int)got;
+		if (got > 1 && iol_ring_unpop(w->e.ring, c + --n, 1))
+			_exit(1);
+		while (n - done > 1)
+			push(&w->e, &c[done++]);
+		iol_ring_publish(w->e.ring);
+	} while (got);
+	while (done < n)
+		push(&w->e, &c[done++]);
+	iol_ring_publish(w->e.ring);
+}
+
 /* What the next child does: starts, and serves what is left. */
 static void recover(struct world *w)
 {
@@ -171,25 +198,27 @@ static void recover(struct world *w)
 /* The memory that a killed process leaves: the guest's, up to its buffers, and the log. */
 static size_t state_len(const struct world *w)
 {
-	return w->e.data + w->inflight->map_len;
+	return w->e.data + (w->inflight ? w->inflight->map_len : 0);
 }
 
 static bool same(const struct world *w, const uint8_t *state)
 {
 	return !memcmp(state, w->e.host, w->e.data) &&
-	       !memcmp(state + w->e.data, w->inflight->map, w->inflight->map_len);
+	       (!w->inflight || !memcmp(state + w->e.data, w->inflight->map, w->inflight->map_len));
 }
 
 static void save(const struct world *w, uint8_t *state)
 {
 	memcpy(state, w->e.host, w->e.data);
-	memcpy(state + w->e.data, w->inflight->map, w->inflight->map_len);
+	if (w->inflight)
+		memcpy(state + w->e.data, w->inflight->map, w->inflight->map_len);
 }
 
 static void load(struct world *w, const uint8_t *state)
 {
 	memcpy(w->e.host, state, w->e.data);
-	memcpy(w->inflight->map, state + w->e.data, w->inflight->map_len);
+	if (w->inflight)
+		memcpy(w->inflight->map, state + w->e.data, w->inflight->map_len);
 	/* What the front end says after a crash: where the ring was when it began. */
 	w->e.spec.base = env_ring_base(&w->e);
 }
@@ -291,9 +320,9 @@ static void run(const struct script *s)
 	struct world w;
 
 	build(&w, s);
-	states = step_through(&w, serve, RECOVER);
-	/* Each chain changes more than its used entry. */
-	assert_true(states > s->made * 4);
+	states = step_through(&w, s->resume ? serve_in_order : serve, RECOVER);
+	/* With a log, each chain changes more than its used entry. */
+	assert_true(states >= (s->resume ? s->made : s->made * 4 + 1));
 	tear_down(&w);
 }
 
@@ -328,10 +357,40 @@ static void packed(void **state)
 		run(&scripts[i]);
 }
 
-/* Real kills, whenever they hit, with a driver that goes on and uses the ring again and again. */
-static void killed(bool packed)
+/* No log: a driver that knows only where the ring began, and descriptors that tell the rest. */
+static void resumed(void **state)
 {
-	const struct script s = { .conf = { .size = 16, .packed = packed, .base = 0 }, .nsegs = 2 };
+	static const struct script scripts[] = {
+		{ { .size = 8 }, 3, 1, 3, 2, 3, .resume = true },
+		{ { .size = 16, .in_order = true }, 13, 3, 5, 1, 8, .resume = true },
+		{ { .size = 1, .packed = true }, 1, 0, 1, 1, 1, .resume = true },
+		{ { .size = 2, .packed = true }, 1, 0, 1, 2, 1, .resume = true },
+		{ { .size = 3, .packed = true }, 1, 0, 1, 3, 1, .resume = true },
+		{ { .size = 5, .packed = true }, 2, 1, 1, 2, 1, .resume = true },
+		{ { .size = 6, .packed = true }, 2, 1, 1, 3, 2, .resume = true },
+		{ { .size = 13, .packed = true, .event_idx = true },
+		  3,
+		  1,
+		  3,
+		  3,
+		  2,
+		  .resume = true },
+		{ { .size = 12, .packed = true, .in_order = true }, 3, 2, 2, 3, 3, .resume = true },
+		{ { .size = 8, .packed = true, .indirect = true }, 5, 3, 5, 3, 8, .resume = true },
+		{ { .size = 8, .packed = true, .in_order = true }, 7, 3, 5, 1, 8, .resume = true },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+		run(&scripts[i]);
+}
+
+/* Real kills, whenever they hit, with a driver that goes on and uses the ring again and again. */
+static void killed(bool packed, bool resume)
+{
+	const struct script s = { .conf = { .size = 16, .packed = packed, .base = 0 },
+				  .nsegs = 2,
+				  .resume = resume };
 	unsigned int made = 0, used = 0, kills, target = 0;
 	bool out[16] = { false };
 	struct world w;
@@ -346,13 +405,13 @@ static void killed(bool packed)
 		assert_true(pid >= 0);
 		if (!pid) {
 			struct iol_chain c[CHAINS_MAX];
-			int n;
+			int n, i;
 
 			if (iol_ring_start(w.e.ring, &w.e.spec))
 				_exit(1);
 			while ((n = iol_ring_pop(w.e.ring, c, CHAINS_MAX)) >= 0) {
-				while (n)
-					push(&w.e, &c[--n]);
+				for (i = 0; i < n; i++)
+					push(&w.e, &c[resume ? i : n - 1 - i]);
 				iol_ring_publish(w.e.ring);
 			}
 			_exit(1);
@@ -379,20 +438,21 @@ static void killed(bool packed)
 
 static void killed_split(void **state)
 {
-	killed(false);
+	killed(false, false);
+	killed(false, true);
 }
 
 static void killed_packed(void **state)
 {
-	killed(true);
+	killed(true, false);
+	killed(true, true);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(split),
-		cmocka_unit_test(packed),
-		cmocka_unit_test(killed_split),
+		cmocka_unit_test(split),         cmocka_unit_test(packed),
+		cmocka_unit_test(resumed),       cmocka_unit_test(killed_split),
 		cmocka_unit_test(killed_packed),
 	};
 

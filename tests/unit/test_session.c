@@ -273,6 +273,78 @@ static void the_base_comes_back(void **state)
 	iol_driver_destroy(&d);
 }
 
+/* ---- a device that works in order, and front ends that do not know where the last one was ---- */
+
+static void start_at(struct peer *p, uint32_t base, bool enable)
+{
+	peer_describe_ring(p, 0);
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_BASE, 0, base), 0);
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 0, enable), 0);
+	assert_int_equal(peer_set_fd(p, VHOST_USER_SET_VRING_KICK, 0), 0);
+}
+
+static void split_rings_go_on_after_the_last_used(void **state)
+{
+	struct peer *p = *state;
+	struct vring_used *used = (void *)(p->mem + 0x2000);
+	bool enable;
+
+	peer_negotiate(p, V1 | PROTO);
+	peer_share_memory(p);
+	used->idx = 77;
+	for (enable = true;; enable = false) {
+		p->dev->resume_at_used = true;
+		start_at(p, 5, enable);
+		assert_int_equal(peer_get_base(p, 0), 77);
+		/* And one that may not. */
+		p->dev->resume_at_used = false;
+		start_at(p, 5, enable);
+		assert_int_equal(peer_get_base(p, 0), 5);
+		if (!enable)
+			break;
+	}
+	assert_int_equal(p->queue_starts, 2);
+}
+
+static void packed_rings_go_on_after_the_last_used(void **state)
+{
+	const uint64_t features = V1 | PROTO | IOL_BIT(VIRTIO_F_RING_PACKED);
+	struct peer *p = *state;
+	struct vring_packed_desc *ring = (void *)p->mem;
+	struct vring_packed_desc_event *event = (void *)(p->mem + 0x2000);
+	unsigned int i;
+
+	p->dev->resume_at_used = true;
+	peer_negotiate(p, features);
+	peer_share_memory(p);
+	start_at(p, 0x80008000, true);
+	assert_int_equal(event->off_wrap, 0xffff);
+	/* One used, one available; then the front end loses sight of it. */
+	ring[0].flags = 1 << VRING_PACKED_DESC_F_AVAIL | 1 << VRING_PACKED_DESC_F_USED;
+	ring[1].flags = 1 << VRING_PACKED_DESC_F_AVAIL;
+	for (i = 0; i < 2; i++) {
+		shutdown(p->sock, SHUT_WR);
+		assert_int_equal(iol_session_step(&p->session), -ECONNRESET);
+		assert_int_equal(event->off_wrap, 0xffff);
+		peer_again(p);
+		peer_negotiate(p, features);
+		peer_share_memory(p);
+		/* The second time, not enabled. */
+		start_at(p, 0x80008000, !i);
+		assert_int_equal(event->off_wrap, 0xffff);
+	}
+	assert_int_equal(peer_get_base(p, 0), 0x80018001);
+	/* Left for good, it is not marked any more. */
+	assert_int_equal(event->off_wrap, 0);
+	start_at(p, 0x80018001, true);
+	assert_int_equal(event->off_wrap, 0xffff);
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 0, 0), 0);
+	assert_int_equal(event->off_wrap, 0xffff);
+	assert_int_equal(peer_ask_state(p, VHOST_USER_SET_VRING_ENABLE, 0, 1), 0);
+	assert_int_equal(peer_get_base(p, 0), 0x80018001);
+	assert_int_equal(event->off_wrap, 0);
+}
+
 /* ---- configuration ---- */
 
 static uint32_t read_config(struct peer *p, uint32_t offset, uint32_t size, uint8_t *data)
@@ -522,6 +594,8 @@ int main(void)
 		T(a_device_that_will_not_start),
 		T(a_ring_outside_memory),
 		T(the_base_comes_back),
+		T(split_rings_go_on_after_the_last_used),
+		T(packed_rings_go_on_after_the_last_used),
 		T(configuration),
 		T(configuration_changes),
 		T(an_mtu_is_set),
