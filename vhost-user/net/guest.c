@@ -291,8 +291,9 @@ int iol_guest_new(const struct iol_net_port_spec *spec, struct iol_net_port **ou
 		.num_queues = 2 * spec->pairs,
 		.features = offer(spec),
 		.protocol_add = IOL_PROTOCOL_RARP | IOL_PROTOCOL_MTU,
-		/* Chains are used in order, so that the used index alone says where to go on. */
+		/* Chains are used in order, so that rings alone say where to go on. */
 		.protocol_drop = IOL_PROTOCOL_INFLIGHT_SHMFD,
+		.resume_at_used = true,
 		.ops = &device_ops,
 	};
 	size_t size = sizeof(struct net_guest) + spec->pairs * sizeof(struct net_pair);
