@@ -3,6 +3,7 @@
 #include "blk.h"
 
 #include "base/own.h"
+#include "tools/common/opt.h"
 #include "vhost-user/memory.h"
 #include "vhost-user/ring.h"
 
@@ -134,7 +135,7 @@ static void cpu_lists(void **state)
 	char buf[64];
 	cpu_set_t set;
 
-	assert_int_equal(bench_parse_cpus("--cpu", "0,2-4,9", &set), 0);
+	assert_int_equal(opt_cpus("--cpu", "0,2-4,9", &set), 0);
 	assert_string_equal(bench_format_cpus(&set, buf, sizeof(buf)), "0,2-4,9");
 	assert_int_equal(bench_cpu_nth(&set, 0), 0);
 	assert_int_equal(bench_cpu_nth(&set, 4), 9);

@@ -177,12 +177,29 @@ static void near_words(void **state)
 	assert_null(opt_nearest("a-word-longer-than-any-that-is-type", words, n, sizeof(words[0])));
 }
 
+static void cpus(void **state)
+{
+	static const char *const bad[] = {
+		"",   "-",   "1-", "-1",    "3-2",  "1,",
+		",1", "1 2", "x",  "1-2-3", "1024", "0-99999999999999",
+	};
+	cpu_set_t set;
+	size_t i;
+
+	assert_int_equal(opt_cpus("--c", "0,2-4,9", &set), 0);
+	assert_int_equal(CPU_COUNT(&set), 5);
+	assert_true(CPU_ISSET(0, &set) && CPU_ISSET(2, &set) && CPU_ISSET(4, &set) &&
+		    CPU_ISSET(9, &set));
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(opt_cpus("--c", bad[i], &set), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(command_lines), cmocka_unit_test(key_value_lists),
 		cmocka_unit_test(times),         cmocka_unit_test(truth),
-		cmocka_unit_test(near_words),
+		cmocka_unit_test(near_words),    cmocka_unit_test(cpus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

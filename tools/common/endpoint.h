@@ -4,6 +4,7 @@
 #define TOOLS_COMMON_ENDPOINT_H
 
 #include <iolane/vhost_user.h>
+#include <stddef.h>
 
 /**
  * struct endpoint - A socket.

@@ -196,6 +196,40 @@ int opt_ms(const char *what, const char *text, unsigned int *out)
 	return 0;
 }
 
+/* A CPU's number, and what follows it; NULL for none. */
+static const char *read_cpu(const char *s, unsigned int *n)
+{
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return NULL;
+	*n = (unsigned int)strtoul(s, &end, 10);
+	return *n < CPU_SETSIZE ? end : NULL;
+}
+
+int opt_cpus(const char *what, const char *text, cpu_set_t *set)
+{
+	const char *s = text;
+
+	CPU_ZERO(set);
+	while (s) {
+		unsigned int from = 0, to, i;
+
+		s = read_cpu(s, &from);
+		to = from;
+		if (s && *s == '-')
+			s = read_cpu(s + 1, &to);
+		if (!s || to < from || (*s && *s != ','))
+			break;
+		for (i = from; i <= to; i++)
+			CPU_SET(i, set);
+		if (!*s)
+			return 0;
+		s++;
+	}
+	return iol_fail(EINVAL, "%s must be a list of CPUs such as 0,2-3, not \"%s\"", what, text);
+}
+
 #define WORD_MAX 32
 
 /* Edit distance where two swapped neighbours count once; words of at most WORD_MAX letters. */

@@ -3,6 +3,7 @@
 #ifndef TOOLS_COMMON_OPT_H
 #define TOOLS_COMMON_OPT_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -72,6 +73,9 @@ int opt_seconds(const char *what, const char *text, double *out);
 
 /** opt_ms() - A time such as "30", "30s" or "500ms", in milliseconds, from 1 ms to an hour. */
 int opt_ms(const char *what, const char *text, unsigned int *out);
+
+/** opt_cpus() - A list of CPUs such as "0,2-3". 0 or -EINVAL with the sentence set. */
+int opt_cpus(const char *what, const char *text, cpu_set_t *set);
 
 /**
  * opt_nearest() - The word of a table that @word may have meant, or NULL when none is near.

@@ -52,9 +52,7 @@ double bench_loss(const struct bench_result *r);
 
 /* ---- cpus.c ---- */
 
-/** bench_parse_cpus() - Read "0,2-3". Return: 0, or -EINVAL with the sentence set. */
-int bench_parse_cpus(const char *what, const char *text, cpu_set_t *set);
-/** bench_format_cpus() - The reverse, into @buf. */
+/** bench_format_cpus() - The reverse of opt_cpus(), into @buf. */
 const char *bench_format_cpus(const cpu_set_t *set, char *buf, size_t len);
 /** bench_cpu_nth() - The @n-th CPU of a set, counted round and round. */
 int bench_cpu_nth(const cpu_set_t *set, unsigned int n);

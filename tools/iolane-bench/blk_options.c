@@ -153,10 +153,10 @@ static int take_text(int option, const char *text, struct blk_options *o)
 		return rc;
 	case O_CPU:
 		o->have_cpus = true;
-		return bench_parse_cpus("--cpu", text, &o->cpus);
+		return opt_cpus("--cpu", text, &o->cpus);
 	case O_BACKEND_CPUS:
 		o->have_backend_cpus = true;
-		return bench_parse_cpus("--backend-cpus", text, &o->backend_cpus);
+		return opt_cpus("--backend-cpus", text, &o->backend_cpus);
 	default:
 		return iol_fail(EINVAL, "there is no such option");
 	}

@@ -1,44 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bench.h"
 
-#include "base/error.h"
-
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-static const char *number(const char *s, unsigned int *n)
-{
-	char *end;
-
-	if (*s < '0' || *s > '9')
-		return NULL;
-	*n = (unsigned int)strtoul(s, &end, 10);
-	return *n < CPU_SETSIZE ? end : NULL;
-}
-
-int bench_parse_cpus(const char *what, const char *text, cpu_set_t *set)
-{
-	const char *s = text;
-
-	CPU_ZERO(set);
-	while (s) {
-		unsigned int from = 0, to, i;
-
-		s = number(s, &from);
-		to = from;
-		if (s && *s == '-')
-			s = number(s + 1, &to);
-		if (!s || to < from || (*s && *s != ','))
-			break;
-		for (i = from; i <= to; i++)
-			CPU_SET(i, set);
-		if (!*s)
-			return 0;
-		s++;
-	}
-	return iol_fail(EINVAL, "%s must be a list of CPUs such as 0,2-3, not \"%s\"", what, text);
-}
 
 const char *bench_format_cpus(const cpu_set_t *set, char *buf, size_t len)
 {

@@ -189,7 +189,7 @@ static int take_value(int option, const char *text, struct net_options *o)
 		return rc;
 	case O_BACKEND_CPUS:
 		o->have_backend_cpus = true;
-		return bench_parse_cpus("--backend-cpus", text, &o->backend_cpus);
+		return opt_cpus("--backend-cpus", text, &o->backend_cpus);
 	default:
 		rc = opt_uint("--backend-pid", text, 1, PID_MAX, &n);
 		o->backend_pid = (pid_t)n;

@@ -131,26 +131,10 @@ static int set_poll_us(struct options *o, const char *value)
 /* Which of them there are is EAL's to know. */
 static int set_lcores(struct options *o, const char *value)
 {
-	const char *s = value;
+	cpu_set_t set;
 
-	for (;;) {
-		size_t from = strspn(s, "0123456789"), to = 1;
-
-		s += from;
-		if (from && *s == '-') {
-			to = strspn(++s, "0123456789");
-			s += to;
-		}
-		if (!from || !to || (*s && *s != ','))
-			return iol_fail(EINVAL,
-					"--lcores must be the CPUs of the poll threads, such as "
-					"2-4,7, not \"%s\"",
-					value);
-		if (!*s++)
-			break;
-	}
 	o->eal.cpus = value;
-	return 0;
+	return opt_cpus("--lcores", value, &set);
 }
 
 static int set_option(struct options *o, struct port_opts *single, int id, const char *value)
