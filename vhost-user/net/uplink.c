@@ -314,7 +314,7 @@ void iol_uplink_stop(struct iol_net_port *port)
 			iol_net_unpoll(&u->in[i].source, u->in[i].fd);
 	for (i = 0; i < u->queues; i++) {
 		pthread_spin_lock(&u->out[i].lock);
-		u->started = false;
+		__atomic_store_n(&u->started, false, __ATOMIC_RELAXED);
 		pthread_spin_unlock(&u->out[i].lock);
 	}
 	rte_eth_dev_stop(u->id);

@@ -20,7 +20,7 @@ struct net_uplink_in {
 
 /**
  * struct net_uplink - An uplink.
- * @id: the ethdev. @probed: by us, and to be removed again.
+ * @id: the ethdev. @probed: by us, and to be removed again. @started: atomic, as poll threads look at it.
  * @takes: what its device completes itself, as features of a virtio driver that did.
  */
 struct net_uplink {

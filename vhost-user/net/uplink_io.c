@@ -252,7 +252,7 @@ void iol_uplink_out(struct net_thread *th, struct iol_net_port *port, struct iol
 
 	o.q = &u->out[o.queue];
 	pthread_spin_lock(&o.q->lock);
-	if (__builtin_expect(!u->started, 0)) {
+	if (__builtin_expect(!__atomic_load_n(&u->started, __ATOMIC_ACQUIRE), 0)) {
 		drop(&o, IOL_NET_DROP_NOT_RUNNING, n);
 	} else {
 		for (i = 0; i < n; i++)
