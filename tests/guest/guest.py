@@ -272,6 +272,40 @@ class Guest:
         self.free_ports.append(disk.port)
         self.disks.remove(disk)
 
+    def add_nic(self, nic):
+        """Hot-plugs a NIC into a free port."""
+        nic.slot = self.free_ports.pop()
+        nic.folder = f"0000:00:1c.{nic.slot}/0000:*"
+        address = {"type": "unix", "data": {"path": nic.port.socket}}
+        backend = {"addr": address, "server": False, **self.reconnect(nic)}
+        self.qmp("chardev-add", id=f"c-{nic.name}", backend={"type": "socket", "data": backend})
+        self.qmp("netdev_add", type="vhost-user", **nic.netdev())
+        self.qmp("device_add", driver="virtio-net-pci", bus=f"port{nic.slot}", **nic.device())
+        self.nics.append(nic)
+
+    def remove_nic(self, nic):
+        self.unplug(f"d-{nic.name}")
+        # The chardev goes with it.
+        self.qmp("netdev_del", id=f"n-{nic.name}")
+        self.free_ports.append(nic.slot)
+        self.nics.remove(nic)
+
+    def migrate_to(self, target):
+        """Moves what runs here to a QEMU that was started to take it."""
+        uri = f"unix:{self.lab.path('migration')}"
+        limits = {"max-bandwidth": 1 << 30, "downtime-limit": 5000}
+        self.qmp("migrate-set-parameters", **limits)
+        target.qmp("migrate-incoming", uri=uri)
+        self.qmp("migrate", uri=uri)
+
+        def completed():
+            status = self.qmp("query-migrate")
+            check(status["status"] != "failed", f"migration failed: {status.get('error-desc')}")
+            return status["status"] == "completed"
+
+        wait_for("the migration to complete", completed, 120)
+        wait_for("the guest to run", lambda: target.qmp("query-status")["status"] == "running")
+
     def check_dmesg(self):
         """The kernel must have had nothing to say against any device."""
         status, output = self.run(f"dmesg | grep -E '{COMPLAINTS}'")

@@ -99,14 +99,18 @@ class Switch:
         self.call("del-port", port.name, *options)
         self.ports.remove(port)
 
+    def connected(self, port):
+        """Whether a front end has the port."""
+        ports = self.call("list")["ports"]
+        return next(entry["connected"] for entry in ports if entry["name"] == port.name)
+
     def stats(self, port):
         ports = self.call("stats", port.name)["ports"]
         return next(entry for entry in ports if entry["name"] == port.name)
 
     def addresses(self):
         """What the switch learned: which port each address is at, per VLAN."""
-        entries = self.call("addresses")["addresses"]
-        return {(entry["mac"], entry["vlan"]): entry["port"] for entry in entries}
+        return {(at["mac"], at["vlan"]): at["port"] for at in self.call("addresses")}
 
 
 class Nic:
@@ -128,7 +132,9 @@ class Nic:
         self.properties = properties
         # Queues of the device, with the control queue, which is QEMU's.
         self.num_queues = 2 * port.queues
+        # Where the guest's machine has it, set by the guest.
         self.folder = None
+        self.slot = None
 
     def moved(self, port):
         """The same NIC at another port, for the QEMU that a guest moves to."""
@@ -136,17 +142,22 @@ class Nic:
         nic.interface = self.interface
         return nic
 
+    def netdev(self):
+        return {"id": f"n-{self.name}", "chardev": f"c-{self.name}", "queues": self.port.queues}
+
+    def device(self):
+        device = {"id": f"d-{self.name}", "netdev": f"n-{self.name}", "mac": self.mac}
+        if self.port.queues > 1:
+            device |= {"mq": True, "vectors": 2 * self.port.queues + 2}
+        return {**device, "romfile": "", **self.properties}
+
     def arguments(self, slot, reconnect):
-        """What QEMU is told, as pairs of option and properties."""
+        """What QEMU is told, as option, kind and properties of each part."""
+        self.slot = slot
         self.folder = f"0000:00:{slot:02x}.0"
-        queues = {"queues": self.port.queues}
-        several = {"mq": True, "vectors": 2 * self.port.queues + 2}
+        chardev = {"id": f"c-{self.name}", "path": self.port.socket, **reconnect}
         return [
-            ("-chardev", "socket", {"id": f"c-{self.name}", "path": self.port.socket, **reconnect}),
-            ("-netdev", "vhost-user",
-             {"id": f"n-{self.name}", "chardev": f"c-{self.name}", **queues}),
-            ("-device", "virtio-net-pci",
-             {"id": f"d-{self.name}", "netdev": f"n-{self.name}", "mac": self.mac,
-              "addr": f"{slot:x}.0", "romfile": "", **(several if self.port.queues > 1 else {}),
-              **self.properties}),
+            ("-chardev", "socket", chardev),
+            ("-netdev", "vhost-user", self.netdev()),
+            ("-device", "virtio-net-pci", {**self.device(), "addr": f"{slot:x}.0"}),
         ]

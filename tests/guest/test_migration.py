@@ -7,7 +7,7 @@ import signal
 import checks
 import harness
 from backend import Backend, Disk
-from basis import check, wait_for
+from basis import check
 
 
 def other_processes(lab, name, disks):
@@ -34,22 +34,6 @@ def check_locked(lab, disk):
         check(lab.locked(disk.backend.image), f"nobody holds the lock of {disk.backend.image}")
 
 
-def migrate(lab, source, target):
-    uri = f"unix:{lab.path('migration')}"
-    limits = {"max-bandwidth": 1 << 30, "downtime-limit": 5000}
-    source.qmp("migrate-set-parameters", **limits)
-    target.qmp("migrate-incoming", uri=uri)
-    source.qmp("migrate", uri=uri)
-
-    def completed():
-        status = source.qmp("query-migrate")
-        check(status["status"] != "failed", f"the migration failed: {status.get('error-desc')}")
-        return status["status"] == "completed"
-
-    wait_for("the migration to complete", completed, 120)
-    wait_for("the guest to run", lambda: target.qmp("query-status")["status"] == "running")
-
-
 def test(lab):
     disks = [
         lab.disk("split"),
@@ -61,7 +45,7 @@ def test(lab):
     for name, others in (("second", other_processes), ("third", other_sockets)):
         disks = list(others(lab, name, disks))
         target = lab.guest(name, disks, incoming=True)
-        migrate(lab, guest, target)
+        guest.migrate_to(target)
         # The source is still there, its disks suspended: the images are the destination's now.
         for load in loads:
             load.guest = target

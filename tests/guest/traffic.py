@@ -43,8 +43,19 @@ def bring_up(guest, nic):
     wait_carrier(guest, nic)
 
 
+def rebind(guest, nic):
+    """The driver gives the device up, and takes it again from reset."""
+    guest.sh(
+        f"device=$(basename $(ls -d /sys/bus/pci/devices/{nic.folder}/virtio*))"
+        " && cd /sys/bus/virtio/drivers/virtio_net && echo $device > unbind && echo $device > bind"
+    )
+    bring_up(guest, nic)
+
+
 def serve(guest):
+    """The server of streams and datagrams that the other guests' programs talk to."""
     guest.sh("guestnet serve :: < /dev/null > /run/serve 2>&1 &")
+    wait_for("the server to listen", lambda: guest.run("netstat -tln | grep -q ':7 '")[0] == 0)
 
 
 def has_carrier(guest, nic):
