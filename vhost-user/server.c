@@ -134,6 +134,8 @@ static void *control_thread(void *arg)
 		serve_as_client(s);
 	else
 		serve(s, s->sock);
+	/* The front end sees that it was us who ended it. */
+	iol_close(&s->sock);
 	__atomic_store_n(&s->finished, true, __ATOMIC_RELEASE);
 	return NULL;
 }
