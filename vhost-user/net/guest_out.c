@@ -205,8 +205,13 @@ static inline void put(struct out *o, const struct iol_frame *f)
 	if (__builtin_expect(!n, 0))
 		return;
 	hdr.num_buffers = (uint16_t)n;
-	if (__builtin_expect(hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, 0))
-		hdr.csum_start = (uint16_t)(hdr.csum_start + p.shift);
+	if (__builtin_expect(hdr.flags, 0)) {
+		/* What an uplink's device found out is for drivers that know such words. */
+		if (!(o->q->features & 1ull << VIRTIO_NET_F_GUEST_CSUM))
+			hdr.flags = 0;
+		if (hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+			hdr.csum_start = (uint16_t)(hdr.csum_start + p.shift);
+	}
 	c = &o->th->window[o->used];
 	if (__builtin_expect(n == 1 && c->iov[c->nout].iov_len >= o->q->hdr_len + p.len, 1))
 		put_whole(o, &p, &hdr);
