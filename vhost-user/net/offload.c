@@ -50,8 +50,8 @@ bool iol_offload_check(struct virtio_net_hdr_v1 *hdr, uint32_t len, uint64_t fea
 	if (hdr->flags) {
 		if (!(features & FEATURE(VIRTIO_NET_F_CSUM)))
 			return false;
-		if (start < IOL_CSUM_START_MIN || offset < IOL_CSUM_OFFSET_MIN ||
-		    start + offset + 2 > len)
+		if (start < IOL_CSUM_START_MIN || start > IOL_CSUM_START_MAX ||
+		    offset < IOL_CSUM_OFFSET_MIN || start + offset + 2 > len)
 			return false;
 	} else {
 		hdr->csum_start = 0;

@@ -36,6 +36,9 @@
 #define IOL_CSUM_START_MIN  34
 #define IOL_CSUM_OFFSET_MIN 2
 
+/* A tag that is put in moves the place on, which has 16 bits. */
+#define IOL_CSUM_START_MAX (65535 - 4)
+
 /* Where TCP and UDP have their checksums. */
 #define IOL_TCP_CSUM_OFFSET 16
 #define IOL_UDP_CSUM_OFFSET 6
