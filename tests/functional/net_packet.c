@@ -302,7 +302,8 @@ bool packet_arrived(struct packet_seen *seen, const struct nrig_frame *f)
 	uint32_t was_at = l3_at(p->tci), payload, want, i;
 	bool large, last;
 
-	packet_make(p, &unused, original);
+	if (!seen->parts)
+		packet_make(p, &unused, original);
 	assert_true(f->len >= headers);
 	payload = f->len - headers;
 	large = check_header(seen, f, l4_at);

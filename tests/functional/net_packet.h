@@ -41,7 +41,7 @@ struct packet_seen {
 	uint32_t payload, parts;
 };
 
-/** packet_arrived() - Check a part of it. Return: whether that was the last. */
+/** packet_arrived() - Check a part of it, one packet at a time. Return: whether that was the last. */
 bool packet_arrived(struct packet_seen *seen, const struct nrig_frame *f);
 
 #endif
