@@ -105,16 +105,12 @@ def come_and_go(lab, switch, guests, busy):
 def forced(lab, switch, guests, nics):
     """A port in use is taken away; the guest's NIC is back when the port is."""
     port = nics[1].port
-    packed = nics[1].properties["packed"]
     switch.del_port(port, "--force")
     traffic.wait_carrier(guests[1], nics[1], up=False)
     traffic.no_ping(guests[0], nics[1].v4)
     switch.add_port(port.name, queues=port.queues, **port.settings)
     nics[1].port = switch.ports[-1]
     traffic.wait_carrier(guests[1], nics[1])
-    if packed:
-        # QEMU can't tell how far a packed ring was.
-        traffic.rebind(guests[1], nics[1])
     traffic.ping(guests[0], nics[1].v4)
     traffic.both_ways(guests[0], nics[1].v4, AMOUNT, threads=2)
 
