@@ -265,6 +265,11 @@ uint32_t iol_ring_base(const struct iol_ring *r)
 	       (uint32_t)r->used_wrap << 31;
 }
 
+bool iol_ring_logs(const struct iol_ring *r)
+{
+	return r->dirty;
+}
+
 uint16_t iol_ring_size(const struct iol_ring *r)
 {
 	return r->size;
@@ -481,18 +486,12 @@ static int translate(struct iol_ring *r, uint64_t addr, uint32_t len, uint8_t pe
 		     struct iovec *iov, size_t max)
 {
 	unsigned int n = max > RING_IOV_MAX ? RING_IOV_MAX : (unsigned int)max;
-	const struct iol_region *region;
 	int rc;
 
 	if (r->spec.access_platform) {
 		rc = iol_iotlb_iov(r->iotlb, r->mem, addr, len, perm, iov, n);
 	} else {
-		region = iol_mem_find_gpa(r->mem, addr);
-		if (region) {
-			r->near_gpa = region->gpa;
-			r->near_size = region->size;
-			r->near_host = region->host;
-		}
+		iol_ring_near(r, addr);
 		rc = iol_mem_iov(r->mem, addr, len, iov, n);
 	}
 	if (rc == -E2BIG)
@@ -502,6 +501,21 @@ static int translate(struct iol_ring *r, uint64_t addr, uint32_t len, uint8_t pe
 	return iol_fail(EPROTO,
 			"the driver gave a buffer outside guest memory (%u bytes at 0x%llx)", len,
 			(unsigned long long)addr);
+}
+
+bool iol_ring_near(struct iol_ring *r, uint64_t addr)
+{
+	const struct iol_region *region;
+
+	if (r->spec.access_platform)
+		return false;
+	region = iol_mem_find_gpa(r->mem, addr);
+	if (!region)
+		return false;
+	r->near_gpa = region->gpa;
+	r->near_size = region->size;
+	r->near_host = region->host;
+	return true;
 }
 
 int iol_ring_add_slow(struct iol_ring *r, struct ring_walk *w, const struct ring_desc *d)
@@ -636,6 +650,19 @@ static bool wants_call(const struct iol_ring *r, unsigned int entries)
 	return r->packed ? iol_packed_wants_call(r, entries) : iol_split_wants_call(r, entries);
 }
 
+/* @n used entries (packed: descriptors) were shown. Return: whether the driver is to be notified. */
+static inline bool published(struct iol_ring *r, unsigned int n)
+{
+	if (wants_call(r, n) || unlikely(r->notify)) {
+		r->notify = false;
+		r->uncalled = 0;
+		return true;
+	}
+	/* What lies a whole ring back the driver has taken. */
+	r->uncalled = r->uncalled + n < r->size ? r->uncalled + n : r->size;
+	return false;
+}
+
 bool iol_ring_publish(struct iol_ring *r)
 {
 	unsigned int n;
@@ -646,14 +673,34 @@ bool iol_ring_publish(struct iol_ring *r)
 		return false;
 	n = r->packed ? iol_packed_publish(r) : iol_split_publish(r);
 	r->nbatch = 0;
-	if (wants_call(r, n) || unlikely(r->notify)) {
-		r->notify = false;
-		r->uncalled = 0;
-		return true;
-	}
-	/* What lies a whole ring back the driver has taken. */
-	r->uncalled = r->uncalled + n < r->size ? r->uncalled + n : r->size;
-	return false;
+	return published(r, n);
+}
+
+/* The quick way is for rings of which nothing has to be remembered. */
+static inline bool is_quick(const struct iol_ring *r)
+{
+	return !(r->special | r->nbatch | r->inflight) && !r->spec.inflight && !r->dirty;
+}
+
+unsigned int iol_ring_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned int max,
+			   bool writable)
+{
+	if (unlikely(!is_quick(r)))
+		return 0;
+	return r->packed ? iol_packed_peek(r, bufs, max, writable)
+			 : iol_split_peek(r, bufs, max, writable);
+}
+
+bool iol_ring_consume(struct iol_ring *r, const struct iol_buf *bufs, const uint32_t *len,
+		      unsigned int n)
+{
+	if (!n)
+		return false;
+	if (r->packed)
+		iol_packed_consume(r, bufs, len, n);
+	else
+		iol_split_consume(r, bufs, len, n);
+	return published(r, n);
 }
 
 /* Whether there is nothing that a kick would be about. */

@@ -203,6 +203,55 @@ int iol_packed_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int ma
 	return (int)got;
 }
 
+unsigned int iol_packed_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned int max,
+			     bool writable)
+{
+	struct place p = { .pos = r->next, .wrap = r->avail_wrap };
+	uint16_t kind = writable ? VRING_DESC_F_WRITE : 0;
+	unsigned int i;
+
+	for (i = 0; i < max && i < r->size; i++) {
+		/* Acquire: as in find(). */
+		uint16_t flags = __atomic_load_n(&r->pdesc[p.pos].flags, __ATOMIC_ACQUIRE);
+		struct ring_desc d;
+
+		if (!is_available(flags, p.wrap))
+			break;
+		d = load(&r->pdesc[p.pos], flags);
+		if (!ring_single(r, &d, kind, &bufs[i]))
+			break;
+		bufs[i].id = d.id;
+		advance(&p, r->size, 1);
+	}
+	if (i == max)
+		for (max = 0; max < RING_BURST && p.pos + max < r->size;
+		     max += 64 / sizeof(*r->pdesc))
+			__builtin_prefetch(&r->pdesc[p.pos + max]);
+	return i;
+}
+
+void iol_packed_consume(struct iol_ring *r, const struct iol_buf *bufs, const uint32_t *len,
+			unsigned int n)
+{
+	struct place p = { .pos = r->used_next, .wrap = r->used_wrap };
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint32_t wrote = len ? len[i] : 0;
+		uint16_t flags = (p.wrap ? AVAIL | USED : 0) | (wrote ? VRING_DESC_F_WRITE : 0);
+
+		/* One store each and in order, as publish_resumable() has to. Release: what was written comes before. */
+		__atomic_store_n((uint64_t *)(void *)&r->pdesc[p.pos].len,
+				 wrote | (uint64_t)bufs[i].id << 32 | (uint64_t)flags << 48,
+				 __ATOMIC_RELEASE);
+		advance(&p, r->size, 1);
+	}
+	r->next = r->used_next = p.pos;
+	r->avail_wrap = r->used_wrap = p.wrap;
+	if (unlikely(r->resume && r->unmarked))
+		iol_resume_used(r, n);
+}
+
 /* A chain of the inflight log: the ring's descriptors may be overwritten, those in the log count. */
 int iol_packed_pop_saved(struct iol_ring *r, const struct iol_track_replay *saved,
 			 struct iol_chain *chain)

@@ -134,6 +134,7 @@ struct ring_walk {
 };
 
 /* In ring.c: what no chain on the straight way needs. */
+bool iol_ring_near(struct iol_ring *r, uint64_t addr);
 int iol_ring_add_slow(struct iol_ring *r, struct ring_walk *w, const struct ring_desc *d);
 const struct vring_desc *iol_ring_table_slow(struct iol_ring *r, const struct ring_desc *d,
 					     int *rc);
@@ -143,6 +144,10 @@ void iol_ring_log_write(struct iol_ring *r, const void *p, uint32_t len, uint64_
 int iol_split_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max);
 int iol_split_pop_head(struct iol_ring *r, uint16_t head, struct iol_chain *chain);
 unsigned int iol_split_publish(struct iol_ring *r);
+unsigned int iol_split_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned int max,
+			    bool writable);
+void iol_split_consume(struct iol_ring *r, const struct iol_buf *bufs, const uint32_t *len,
+		       unsigned int n);
 bool iol_split_wants_call(const struct iol_ring *r, unsigned int entries);
 bool iol_split_arm(struct iol_ring *r);
 void iol_split_disarm(struct iol_ring *r);
@@ -150,6 +155,10 @@ int iol_packed_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int ma
 int iol_packed_pop_saved(struct iol_ring *r, const struct iol_track_replay *saved,
 			 struct iol_chain *chain);
 unsigned int iol_packed_publish(struct iol_ring *r);
+unsigned int iol_packed_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned int max,
+			     bool writable);
+void iol_packed_consume(struct iol_ring *r, const struct iol_buf *bufs, const uint32_t *len,
+			unsigned int n);
 bool iol_packed_wants_call(const struct iol_ring *r, unsigned int entries);
 bool iol_packed_arm(struct iol_ring *r);
 void iol_packed_disarm(struct iol_ring *r);
@@ -282,6 +291,30 @@ ring_add_table(struct iol_ring *r, struct ring_walk *w, const struct ring_desc *
 static inline void ring_walk_start(const struct iol_ring *r, struct ring_walk *w, struct iovec *iov)
 {
 	*w = (struct ring_walk){ .iov = iov, .end = r->iov + r->iov_max };
+}
+
+/*
+ * The buffer of a descriptor that is a chain by itself, in one piece. Return: false when it is something
+ * else, which the long way has to look at.
+ */
+static inline bool ring_single(struct iol_ring *r, const struct ring_desc *d, unsigned int flags,
+			       struct iol_buf *buf)
+{
+	uint64_t off = d->addr - r->near_gpa;
+
+	if (unlikely((d->flags &
+		      (VRING_DESC_F_NEXT | VRING_DESC_F_WRITE | VRING_DESC_F_INDIRECT)) != flags))
+		return false;
+	if (unlikely(off >= r->near_size)) {
+		if (!iol_ring_near(r, d->addr))
+			return false;
+		off = d->addr - r->near_gpa;
+	}
+	if (unlikely((uint64_t)d->len - 1 >= r->near_size - off))
+		return false;
+	buf->base = r->near_host + off;
+	buf->len = d->len;
+	return true;
 }
 
 /* All of a chain was added, from @iov on. Virtio 1.3, 2.7.5.1: it holds less than 4 GiB, here. */

@@ -110,35 +110,44 @@ static int take_burst(struct iol_ring *r, struct iol_chain *chains, unsigned int
 	return i ? (int)i : rc;
 }
 
+/*
+ * How many chains are available, up to @max; looks at the driver's index when those it knows of don't do. -EPROTO
+ * for an index that cannot be, unless some were known before.
+ */
+static inline int available(struct iol_ring *r, unsigned int max)
+{
+	uint16_t known = (uint16_t)(r->avail_idx - r->next), idx;
+
+	if (known >= max)
+		return (int)max;
+	/* Likely written just before the index was: fetch both lines at once. */
+	__builtin_prefetch(&r->avail->ring[r->avail_idx & (r->size - 1)]);
+	/*
+	 * Acquire: ring entries, descriptors and buffers are read after the index that
+	 * makes them available; pairs with the driver's barrier before it stores idx.
+	 */
+	idx = __atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE);
+	if (likely((uint16_t)(idx - r->next) <= r->size)) {
+		r->avail_idx = idx;
+		known = (uint16_t)(idx - r->next);
+	} else if (!known) {
+		return iol_fail(EPROTO,
+				"the driver's available index jumped from %u to %u in a "
+				"queue of %u",
+				r->next, idx, r->size);
+	}
+	return known < max ? known : (int)max;
+}
+
 int iol_split_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max)
 {
-	uint16_t known = (uint16_t)(r->avail_idx - r->next);
 	struct iovec *iov = r->iov;
 	unsigned int n, got = 0;
-	int rc;
+	int rc = available(r, max);
 
-	if (known < max) {
-		uint16_t idx;
-
-		/* Likely written just before the index was: fetch both lines at once. */
-		__builtin_prefetch(&r->avail->ring[r->avail_idx & (r->size - 1)]);
-		/*
-		 * Acquire: ring entries, descriptors and buffers are read after the index that
-		 * makes them available; pairs with the driver's barrier before it stores idx.
-		 */
-		idx = __atomic_load_n(&r->avail->idx, __ATOMIC_ACQUIRE);
-		if (likely((uint16_t)(idx - r->next) <= r->size)) {
-			r->avail_idx = idx;
-			known = (uint16_t)(idx - r->next);
-		} else if (!known) {
-			return iol_fail(EPROTO,
-					"the driver's available index jumped from %u to %u in a "
-					"queue of %u",
-					r->next, idx, r->size);
-		}
-	}
-	if (known < max)
-		max = known;
+	if (unlikely(rc < 0))
+		return rc;
+	max = (unsigned int)rc;
 	while (got < max) {
 		n = max - got < RING_BURST ? max - got : RING_BURST;
 		rc = take_burst(r, chains + got, n, &iov);
@@ -150,6 +159,57 @@ int iol_split_pop(struct iol_ring *r, struct iol_chain *chains, unsigned int max
 		got += n;
 	}
 	return (int)got;
+}
+
+/* The driver's descriptors are fetched while the chains before them are worked on. */
+static inline void prefetch_next(const struct iol_ring *r, unsigned int from)
+{
+	unsigned int i, n = (uint16_t)(r->avail_idx - r->next);
+	uint16_t mask = r->size - 1;
+
+	for (i = from; i < n && i < from + RING_BURST; i++)
+		/* A hint: a head that can't be is found when its turn comes, and no fetch faults. */
+		__builtin_prefetch(&r->desc[__atomic_load_n(&r->avail->ring[(r->next + i) & mask],
+							    __ATOMIC_RELAXED)]);
+}
+
+unsigned int iol_split_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned int max,
+			    bool writable)
+{
+	uint16_t mask = r->size - 1, flags = writable ? VRING_DESC_F_WRITE : 0;
+	int n = available(r, max), i;
+
+	/* What is wrong, iol_ring_pop() says. */
+	for (i = 0; i < n; i++) {
+		uint16_t head = __atomic_load_n(&r->avail->ring[(r->next + (unsigned int)i) & mask],
+						__ATOMIC_RELAXED);
+		struct ring_desc d;
+
+		if (unlikely(head >= r->size))
+			break;
+		d = ring_load(&r->desc[head]);
+		if (!ring_single(r, &d, flags, &bufs[i]))
+			break;
+		bufs[i].id = head;
+	}
+	if (n > 0)
+		prefetch_next(r, (unsigned int)n);
+	return i > 0 ? (unsigned int)i : 0;
+}
+
+void iol_split_consume(struct iol_ring *r, const struct iol_buf *bufs, const uint32_t *len,
+		       unsigned int n)
+{
+	uint16_t mask = r->size - 1;
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		r->used->ring[(r->used_next + i) & mask] =
+			(struct vring_used_elem){ .id = bufs[i].id, .len = len ? len[i] : 0 };
+	r->next += (uint16_t)n;
+	r->used_next += (uint16_t)n;
+	/* Release: the entries, and what the device wrote to the buffers, come before the index. */
+	__atomic_store_n(&r->used->idx, r->used_next, __ATOMIC_RELEASE);
 }
 
 /* A chain of the inflight log: it is marked there already, and next has passed it. */

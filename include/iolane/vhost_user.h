@@ -100,6 +100,39 @@ void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len
 bool iol_ring_publish(struct iol_ring *r);
 
 /**
+ * struct iol_buf - A buffer that a driver made available: a chain of one descriptor.
+ */
+struct iol_buf {
+	uint8_t *base;
+	uint32_t len;
+	uint16_t id;
+};
+
+/**
+ * iol_ring_peek() - Look at up to @max available chains that are one buffer each, without taking them.
+ * @writable: those that the device writes; else those that it reads.
+ *
+ * With iol_ring_consume() this is a quick way for devices that work in order and are done with a chain
+ * before they look at another, as network devices are: nothing has to be remembered of it. All is checked
+ * as by iol_ring_pop(). It looks no further than the first chain that is of another kind, and sees none where
+ * chains are in flight or pushed and not published, or there is a log of any kind; iol_ring_pop() gives those.
+ *
+ * Return: the number of buffers, which may be 0 though chains are available.
+ */
+unsigned int iol_ring_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned int max,
+			   bool writable);
+
+/**
+ * iol_ring_consume() - Take the first @n of the buffers that the last iol_ring_peek() saw, and give them back
+ * at once, for the driver to see. No other call for this ring came between.
+ * @len: bytes written to each; NULL for none to any.
+ *
+ * Return: true when the driver wants to be notified (iol_queue_call()).
+ */
+bool iol_ring_consume(struct iol_ring *r, const struct iol_buf *bufs, const uint32_t *len,
+		      unsigned int n);
+
+/**
  * iol_ring_arm() - Ask the driver for kicks, before the thread sleeps.
  *
  * Return: true when chains became available meanwhile: don't sleep.
@@ -126,6 +159,9 @@ void iol_ring_disarm(struct iol_ring *r);
  * keeps a dirty log. Call it before the chain is pushed.
  */
 void iol_ring_dirty(struct iol_ring *r, const void *base, uint32_t len);
+
+/** iol_ring_logs() - Whether the front end keeps a dirty log, so that iol_ring_dirty() does anything. */
+bool iol_ring_logs(const struct iol_ring *r);
 
 /** iol_ring_size() - The number of descriptors. */
 uint16_t iol_ring_size(const struct iol_ring *r);

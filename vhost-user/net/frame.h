@@ -26,7 +26,7 @@
  * struct iol_frame - A frame.
  * @head: its first @head_len bytes, copied before they were looked at: a guest may change what lies in its memory, and
  *        what goes on must be what was checked.
- * @iov, @niov: the bytes behind those.
+ * @iov, @niov: the bytes behind those; @one: room for a single piece, which most have.
  * @len: of all.
  * @vlan: which it belongs to. @tagged: it has a tag, which may say 0. @tci: what an inserted tag has
  *        besides the VLAN.
@@ -41,6 +41,7 @@ struct iol_frame {
 	uint16_t vlan;
 	bool tagged;
 	struct virtio_net_hdr_v1 hdr;
+	struct iovec one;
 };
 
 /* Bits at the places of an address's bytes, in memory order. */

@@ -52,6 +52,19 @@ static inline uint32_t head_len(const struct iol_net_port *port, const uint8_t *
 	return want < len ? want : len;
 }
 
+static inline enum iol_net_drop check_header(const struct net_txq *q, struct iol_frame *f)
+{
+	f->hdr.num_buffers = 0;
+	/* All that a header can ask for begins with one of these. */
+	if (__builtin_expect(f->hdr.flags | f->hdr.gso_type, 0)) {
+		if (!iol_offload_check(&f->hdr, f->len, q->features))
+			return IOL_NET_DROP_BAD_HEADER;
+	} else {
+		memset(&f->hdr, 0, sizeof(f->hdr));
+	}
+	return IOL_NET_DROP_REASONS;
+}
+
 /*
  * Read a chain's header and the frame's head, once. The pieces in the ring's scratch are moved on past
  * them. Return: the reason to drop it, or IOL_NET_DROP_REASONS.
@@ -96,15 +109,39 @@ static inline enum iol_net_drop parse(const struct net_txq *q, struct iol_chain 
 	f->iov = iov;
 	f->niov = niov;
 	f->len = len;
-	f->hdr.num_buffers = 0;
-	/* All that a header can ask for begins with one of these. */
-	if (__builtin_expect(f->hdr.flags | f->hdr.gso_type, 0)) {
-		if (!iol_offload_check(&f->hdr, len, q->features))
-			return IOL_NET_DROP_BAD_HEADER;
-	} else {
-		memset(&f->hdr, 0, sizeof(f->hdr));
+	return check_header(q, f);
+}
+
+/* The same for a chain that is one buffer, of which most are: the header is followed by the frame. */
+static inline enum iol_net_drop parse_buf(const struct net_txq *q, const struct iol_buf *buf,
+					  struct iol_frame *f, uint8_t *head)
+{
+	const uint8_t *at = buf->base + sizeof(f->hdr);
+	uint32_t want = FRAME_HEAD;
+
+	if (__builtin_expect(buf->len < sizeof(f->hdr) + FRAME_HEAD_MAX, 0)) {
+		if (buf->len < sizeof(f->hdr) + FRAME_ETHER)
+			return IOL_NET_DROP_RUNT;
+		want = buf->len - sizeof(f->hdr) < FRAME_HEAD ? FRAME_ETHER : FRAME_HEAD;
 	}
-	return IOL_NET_DROP_REASONS;
+	if (__builtin_expect(buf->len > IOL_FRAME_MAX + sizeof(f->hdr), 0))
+		return IOL_NET_DROP_IN_TOO_BIG;
+	f->len = buf->len - (uint32_t)sizeof(f->hdr);
+	memcpy(&f->hdr, buf->base, sizeof(f->hdr));
+	memcpy(head, at, want == FRAME_HEAD ? FRAME_HEAD : FRAME_ETHER);
+	if (__builtin_expect(head_len(q->source.port, head, f->len) > want, 0)) {
+		uint32_t more = head_len(q->source.port, head, f->len);
+
+		memcpy(head + want, at + want, more - want);
+		want = more;
+	}
+	f->head = head;
+	f->head_len = (uint16_t)want;
+	f->one = (struct iovec){ .iov_base = (uint8_t *)(uintptr_t)at + want,
+				 .iov_len = f->len - want };
+	f->iov = &f->one;
+	f->niov = 1;
+	return check_header(q, f);
 }
 
 static void fail(struct net_txq *q)
@@ -113,24 +150,56 @@ static void fail(struct net_txq *q)
 	iol_queue_fail(q->queue);
 }
 
-bool iol_guest_in(struct net_thread *th, struct net_source *s)
+/* The frames that were good go on; those that weren't are counted. */
+static void pass_on(struct net_thread *th, struct net_txq *q, unsigned int good, uint64_t bytes)
 {
-	struct net_txq *q = (struct net_txq *)(void *)s;
+	IOL_STAT_ADD(q->source.packets, good);
+	IOL_STAT_ADD(q->source.bytes, bytes);
+	iol_switch(th, &q->source, th->frame, good);
+}
+
+/* Chains that are one buffer. Return: how many there were. */
+static unsigned int take_bufs(struct net_thread *th, struct net_txq *q)
+{
+	struct iol_buf bufs[NET_BURST];
+	unsigned int good = 0, i, n;
+	uint64_t bytes = 0;
+
+	if (__builtin_expect(q->hdr_len != sizeof(struct virtio_net_hdr_v1), 0))
+		return 0;
+	n = iol_ring_peek(q->ring, bufs, NET_BURST, false);
+	for (i = 0; i < n; i++) {
+		__builtin_prefetch(bufs[i].base);
+		__builtin_prefetch(bufs[i].base + 64);
+	}
+	for (i = 0; i < n; i++) {
+		enum iol_net_drop why = parse_buf(q, &bufs[i], &th->frame[good], th->head[good]);
+
+		if (__builtin_expect(why != IOL_NET_DROP_REASONS, 0)) {
+			iol_switch_drop(&q->source, why);
+			continue;
+		}
+		bytes += th->frame[good++].len;
+	}
+	if (!n)
+		return 0;
+	pass_on(th, q, good, bytes);
+	if (iol_ring_consume(q->ring, bufs, NULL, n))
+		iol_queue_call(q->queue);
+	return n;
+}
+
+/* Chains of any kind. */
+static bool take_chains(struct net_thread *th, struct net_txq *q)
+{
 	unsigned int good = 0;
 	uint64_t bytes = 0;
 	int i, n;
 
-	if (__builtin_expect(s->waiting, 0)) {
-		if (!__atomic_exchange_n(&q->woken, false, __ATOMIC_ACQUIRE))
-			return false;
-		s->waiting = false;
-		if (iol_ring_publish(q->ring))
-			iol_queue_call(q->queue);
-	}
 	n = iol_ring_pop(q->ring, th->chains, NET_BURST);
 	if (n <= 0) {
 		if (n == -EAGAIN)
-			s->waiting = true;
+			q->source.waiting = true;
 		else if (n < 0)
 			fail(q);
 		return false;
@@ -140,17 +209,29 @@ bool iol_guest_in(struct net_thread *th, struct net_source *s)
 		enum iol_net_drop why = parse(q, &th->chains[i], &th->frame[good], th->head[good]);
 
 		if (__builtin_expect(why != IOL_NET_DROP_REASONS, 0)) {
-			iol_switch_drop(s, why);
+			iol_switch_drop(&q->source, why);
 			continue;
 		}
 		bytes += th->frame[good++].len;
 	}
-	IOL_STAT_ADD(s->packets, good);
-	IOL_STAT_ADD(s->bytes, bytes);
-	iol_switch(th, s, th->frame, good);
+	pass_on(th, q, good, bytes);
 	for (i = 0; i < n; i++)
 		iol_ring_push(q->ring, th->chains[i].id, th->chains[i].ndesc, 0);
 	if (iol_ring_publish(q->ring))
 		iol_queue_call(q->queue);
 	return true;
+}
+
+bool iol_guest_in(struct net_thread *th, struct net_source *s)
+{
+	struct net_txq *q = (struct net_txq *)(void *)s;
+
+	if (__builtin_expect(s->waiting, 0)) {
+		if (!__atomic_exchange_n(&q->woken, false, __ATOMIC_ACQUIRE))
+			return false;
+		s->waiting = false;
+		if (iol_ring_publish(q->ring))
+			iol_queue_call(q->queue);
+	}
+	return take_bufs(th, q) || take_chains(th, q);
 }

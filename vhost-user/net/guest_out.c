@@ -17,10 +17,11 @@ struct out {
 	struct net_thread *th;
 	const struct iol_net_port *port;
 	struct net_rxq *q;
-	unsigned int used, num;
+	unsigned int used, num, pushed;
 	unsigned int left; /* frames still to come, with this one */
 	uint64_t packets, bytes;
-	bool dry;
+	bool dry, logs;
+	uint32_t wrote[NET_WINDOW]; /* to the window's buffers */
 };
 
 static inline void drop(struct out *o, enum iol_net_drop why)
@@ -34,15 +35,27 @@ static void fail(struct net_rxq *q)
 	iol_queue_fail(q->queue);
 }
 
-/* A new window of up to @max buffers; what is left of the old one goes back first. */
+/* Push the buffers that were used, and give back the others. */
+static void end_window(struct out *o)
+{
+	struct iol_chain *window = o->th->window;
+	unsigned int i;
+
+	for (i = 0; i < o->used; i++)
+		iol_ring_push(o->q->ring, window[i].id, window[i].ndesc, o->wrote[i]);
+	if (o->used < o->num)
+		iol_ring_unpop(o->q->ring, window + o->used, o->num - o->used);
+	o->pushed += o->used;
+	o->used = o->num = 0;
+}
+
+/* A new window of up to @max buffers. */
 static void refill(struct out *o, unsigned int max)
 {
 	struct iol_chain *window = o->th->window;
 	int n;
 
-	if (o->used < o->num)
-		iol_ring_unpop(o->q->ring, window + o->used, o->num - o->used);
-	o->used = o->num = 0;
+	end_window(o);
 	n = iol_ring_pop(o->q->ring, window, max);
 	if (n > 0)
 		o->num = (unsigned int)n;
@@ -134,7 +147,7 @@ static void write_out(struct cursor *c, const uint8_t *from, size_t len)
 	}
 }
 
-/* A frame over several buffers or pieces; what each buffer got is pushed, and logged. */
+/* A frame over several buffers or pieces. */
 static void put_scattered(struct out *o, const struct iol_pieces *p,
 			  const struct virtio_net_hdr_v1 *hdr, unsigned int n)
 {
@@ -153,13 +166,13 @@ static void put_scattered(struct out *o, const struct iol_pieces *p,
 		uint32_t wrote = left < window[i].in_len ? left : window[i].in_len, at = wrote;
 		const struct iovec *iov = window[i].iov + window[i].nout;
 
-		for (; at; iov++) {
+		for (; o->logs && at; iov++) {
 			uint32_t len = at < iov->iov_len ? at : (uint32_t)iov->iov_len;
 
 			iol_ring_dirty(o->q->ring, iov->iov_base, len);
 			at -= len;
 		}
-		iol_ring_push(o->q->ring, window[i].id, window[i].ndesc, wrote);
+		o->wrote[o->used + i] = wrote;
 		left -= wrote;
 	}
 }
@@ -172,7 +185,10 @@ static inline void put_whole(struct out *o, const struct iol_pieces *p,
 	uint8_t *base = c->iov[c->nout].iov_base, *to = base + o->q->hdr_len;
 	unsigned int i;
 
-	memcpy(base, hdr, o->q->hdr_len);
+	if (__builtin_expect(o->q->hdr_len == sizeof(*hdr), 1))
+		memcpy(base, hdr, sizeof(*hdr));
+	else
+		memcpy(base, hdr, sizeof(struct virtio_net_hdr));
 	if (__builtin_expect(p->nparts == 1 && p->part_len[0] == FRAME_HEAD, 1)) {
 		memcpy(to, p->part[0], FRAME_HEAD);
 		to += FRAME_HEAD;
@@ -182,8 +198,9 @@ static inline void put_whole(struct out *o, const struct iol_pieces *p,
 	}
 	for (i = 0; i < p->niov; to += p->iov[i++].iov_len)
 		iol_copy(to, p->iov[i].iov_base, p->iov[i].iov_len);
-	iol_ring_dirty(o->q->ring, base, o->q->hdr_len + p->len);
-	iol_ring_push(o->q->ring, c->id, c->ndesc, o->q->hdr_len + p->len);
+	if (__builtin_expect(o->logs, 0))
+		iol_ring_dirty(o->q->ring, base, o->q->hdr_len + p->len);
+	o->wrote[o->used] = o->q->hdr_len + p->len;
 }
 
 /* A frame that its receiver takes as it is. */
@@ -238,12 +255,102 @@ static inline void put_any(struct out *o, const struct iol_frame *f)
 	put(o, f);
 }
 
+/* Frames as they come, into chains as they come. */
+static void fill_chains(struct net_thread *th, const struct iol_net_port *port, struct net_rxq *q,
+			struct iol_frame **frames, unsigned int n)
+{
+	struct out o;
+	unsigned int i;
+
+	/* Not all of it: lengths are written before they are read. */
+	o.th = th;
+	o.port = port;
+	o.q = q;
+	o.left = n;
+	o.used = o.num = o.pushed = 0;
+	o.packets = o.bytes = 0;
+	o.dry = false;
+	o.logs = iol_ring_logs(q->ring);
+	refill(&o, n);
+	for (i = 0; i < o.num && i < n; i++)
+		__builtin_prefetch(th->window[i].iov[th->window[i].nout].iov_base, 1);
+	for (i = 0; i < n; i++, o.left--)
+		put_any(&o, frames[i]);
+	end_window(&o);
+	IOL_STAT_ADD(q->count.packets, o.packets);
+	IOL_STAT_ADD(q->count.bytes, o.bytes);
+	if (o.pushed && iol_ring_publish(q->ring))
+		iol_queue_call(q->queue);
+}
+
+/* Whether a frame goes into a buffer of @room bytes as it is. */
+static inline bool is_plain(const struct net_rxq *q, const struct iol_net_port *port,
+			    const struct iol_frame *f, uint32_t room, uint32_t mtu)
+{
+	if (f->tagged != (f->vlan != port->vlan && f->vlan) || f->head_len != FRAME_HEAD ||
+	    f->len + sizeof(f->hdr) > room || f->len - FRAME_ETHER > mtu)
+		return false;
+	return !(f->hdr.flags | f->hdr.gso_type) ||
+	       (q->features & 1ull << VIRTIO_NET_F_GUEST_CSUM &&
+		iol_offload_needs(&f->hdr, q->features) == IOL_OFFLOAD_NONE);
+}
+
+static inline void put_plain(uint8_t *to, const struct iol_frame *f)
+{
+	struct virtio_net_hdr_v1 hdr = f->hdr;
+	unsigned int i;
+
+	hdr.num_buffers = 1;
+	memcpy(to, &hdr, sizeof(hdr));
+	to += sizeof(hdr);
+	memcpy(to, f->head, FRAME_HEAD);
+	to += FRAME_HEAD;
+	if (__builtin_expect(f->niov == 1, 1)) {
+		iol_copy(to, f->iov->iov_base, f->iov->iov_len);
+		return;
+	}
+	for (i = 0; i < f->niov; to += f->iov[i++].iov_len)
+		iol_copy(to, f->iov[i].iov_base, f->iov[i].iov_len);
+}
+
+/*
+ * The quick way, for what most frames and buffers are: a frame goes as it is into one buffer. Return: how many went
+ * before the first frame or buffer that is different.
+ */
+static unsigned int fill_bufs(const struct iol_net_port *port, struct net_rxq *q,
+			      struct iol_frame **frames, unsigned int n)
+{
+	uint32_t mtu = __atomic_load_n(&port->mtu, __ATOMIC_RELAXED), wrote[NET_BURST];
+	struct iol_buf bufs[NET_BURST];
+	unsigned int i, num;
+	uint64_t bytes = 0;
+
+	if (__builtin_expect(q->hdr_len != sizeof(struct virtio_net_hdr_v1), 0))
+		return 0;
+	num = iol_ring_peek(q->ring, bufs, n, true);
+	for (i = 0; i < num; i++) {
+		__builtin_prefetch(bufs[i].base, 1);
+		__builtin_prefetch(bufs[i].base + 64, 1);
+	}
+	for (i = 0; i < num && is_plain(q, port, frames[i], bufs[i].len, mtu); i++) {
+		put_plain(bufs[i].base, frames[i]);
+		wrote[i] = frames[i]->len + (uint32_t)sizeof(struct virtio_net_hdr_v1);
+		bytes += frames[i]->len;
+	}
+	if (!i)
+		return 0;
+	IOL_STAT_ADD(q->count.packets, i);
+	IOL_STAT_ADD(q->count.bytes, bytes);
+	if (iol_ring_consume(q->ring, bufs, wrote, i))
+		iol_queue_call(q->queue);
+	return i;
+}
+
 /* Under the queue's lock. */
 static void fill(struct net_thread *th, struct iol_net_port *port, struct net_rxq *q,
 		 struct iol_frame **frames, unsigned int n)
 {
-	struct out o = { .th = th, .port = port, .q = q, .left = n };
-	unsigned int i;
+	unsigned int done;
 
 	if (__builtin_expect(!q->ring || q->failed, 0)) {
 		IOL_STAT_ADD(q->count.drops[IOL_NET_DROP_NOT_RUNNING], n);
@@ -253,17 +360,9 @@ static void fill(struct net_thread *th, struct iol_net_port *port, struct net_rx
 		IOL_STAT_ADD(q->count.drops[IOL_NET_DROP_NO_BUFFERS], n);
 		return;
 	}
-	refill(&o, n);
-	for (i = 0; i < o.num && i < n; i++)
-		__builtin_prefetch(th->window[i].iov[th->window[i].nout].iov_base, 1);
-	for (i = 0; i < n; i++, o.left--)
-		put_any(&o, frames[i]);
-	if (o.used < o.num && !q->failed)
-		iol_ring_unpop(q->ring, th->window + o.used, o.num - o.used);
-	IOL_STAT_ADD(q->count.packets, o.packets);
-	IOL_STAT_ADD(q->count.bytes, o.bytes);
-	if (o.packets && iol_ring_publish(q->ring))
-		iol_queue_call(q->queue);
+	done = fill_bufs(port, q, frames, n);
+	if (__builtin_expect(done < n, 0))
+		fill_chains(th, port, q, frames + done, n - done);
 }
 
 static void fill_locked(struct net_thread *th, struct iol_net_port *port, unsigned int pair,

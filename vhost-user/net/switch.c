@@ -197,30 +197,29 @@ static inline void learn(struct net_thread *th, struct net_source *s, const stru
 	s->last_learned = th->now_s;
 }
 
-static inline void forward(struct net_thread *th, struct net_source *s, struct iol_frame *f)
+/* The one port that a frame is for; NULL after it was dropped, or sent to all. */
+static struct iol_net_port *route(struct net_thread *th, struct net_source *s, struct iol_frame *f,
+				  uint64_t key)
 {
 	struct iol_net_port *to;
 	int index;
 
-	learn(th, s, f);
 	if (iol_frame_is_multicast(f)) {
 		flood(th, s, f);
-		return;
+		return NULL;
 	}
-	index = iol_fdb_lookup(th->net->fdb, iol_fdb_key(iol_fdb_mac(f->head), f->vlan));
+	index = iol_fdb_lookup(th->net->fdb, key);
 	to = index < 0 ? NULL : th->ports->by_index[index];
 	if (!to) {
 		flood(th, s, f);
-		return;
+		return NULL;
 	}
-	if (__builtin_expect(to == s->port, 0))
-		iol_switch_drop(s, IOL_NET_DROP_SAME_PORT);
-	else if (__builtin_expect(!may_reach(th->net, s->port, to) ||
-					  !iol_net_port_has_vlan(to, f->vlan),
-				  0))
-		iol_switch_drop(s, IOL_NET_DROP_NOWHERE);
-	else
-		send_to(th, to, f);
+	if (__builtin_expect(to != s->port && may_reach(th->net, s->port, to) &&
+				     iol_net_port_has_vlan(to, f->vlan),
+			     1))
+		return to;
+	iol_switch_drop(s, to == s->port ? IOL_NET_DROP_SAME_PORT : IOL_NET_DROP_NOWHERE);
+	return NULL;
 }
 
 /* The first port and the second, and so on: by what index they have. */
@@ -238,17 +237,31 @@ void iol_switch(struct net_thread *th, struct net_source *s, struct iol_frame *f
 		unsigned int n)
 {
 	bool patched = th->net->mode == IOL_NET_PATCH;
+	/* Frames come in trains, and a look-up does for all of one. */
+	struct iol_net_port *last = NULL;
+	uint64_t last_key = 0, key;
 	unsigned int i;
 
 	for (i = 0; i < n; i++) {
-		enum iol_net_drop why = check_in(th, s, &frames[i]);
+		struct iol_frame *f = &frames[i];
+		enum iol_net_drop why = check_in(th, s, f);
 
-		if (__builtin_expect(why != IOL_NET_DROP_REASONS, 0))
+		if (__builtin_expect(why != IOL_NET_DROP_REASONS, 0)) {
 			iol_switch_drop(s, why);
-		else if (patched)
-			patch(th, s, &frames[i]);
-		else
-			forward(th, s, &frames[i]);
+			continue;
+		}
+		if (patched) {
+			patch(th, s, f);
+			continue;
+		}
+		learn(th, s, f);
+		key = iol_fdb_key(iol_fdb_mac(f->head), f->vlan);
+		if (!last || key != last_key) {
+			last = route(th, s, f, key);
+			last_key = key;
+		}
+		if (last)
+			send_to(th, last, f);
 	}
 	send_groups(th);
 }
