@@ -149,7 +149,7 @@ static void udp(void **state)
 /* The longest that lengths of 16 bits can tell. */
 static void longest(void **state)
 {
-	struct frame_spec spec = { .payload = payload, .flags = TCP_ACK, .gso_size = 1 };
+	struct frame_spec spec = { .payload = payload, .flags = TCP_ACK, .gso_size = 48 };
 
 	spec.payload_len = 65535 - 20 - 20;
 	cut(&spec);
@@ -162,8 +162,26 @@ static void longest(void **state)
 	spec.udp = true;
 	spec.payload_len = 65535 - 8;
 	cut(&spec);
-	spec.gso_size = 1;
+	spec.gso_size = 48;
 	cut(&spec);
+}
+
+/* As many segments as a frame may become, and one more. */
+static void too_many(void **state)
+{
+	struct frame_spec spec = { .payload = payload,
+				   .flags = TCP_ACK,
+				   .gso_size = 3,
+				   .payload_len = 3 * IOL_SEGMENTS_MAX };
+	struct iol_segmenter cutter;
+	uint8_t *mem;
+
+	cut(&spec);
+	spec.payload_len += 3;
+	spec.partial = true;
+	frame_make(&whole, &spec);
+	assert_int_equal(start(&cutter, &whole, &mem), -EINVAL);
+	free(mem);
 }
 
 /* A payload whose checksum comes out as 0: UDP must not say so, TCP must. */
@@ -634,6 +652,7 @@ int main(void)
 		cmocka_unit_test(tcp),
 		cmocka_unit_test(udp),
 		cmocka_unit_test(longest),
+		cmocka_unit_test(too_many),
 		cmocka_unit_test(not_segmentable),
 		cmocka_unit_test(not_segmentable_ipv4),
 		cmocka_unit_test(not_segmentable_ipv6),

@@ -80,6 +80,12 @@ enum iol_offload_need iol_offload_needs(const struct virtio_net_hdr_v1 *hdr, uin
  */
 void iol_offload_checksum(uint8_t *frame, uint32_t len, struct virtio_net_hdr_v1 *hdr);
 
+/*
+ * A frame is cut into no more than this: 64 KiB by the smallest TCP segments that Linux makes, of 48 bytes. One byte
+ * each would keep a poll thread from its other ports for too long.
+ */
+#define IOL_SEGMENTS_MAX 1366
+
 /** struct iol_segment - One segment: headers of its own, and a piece of the frame behind them. */
 struct iol_segment {
 	uint8_t headers[IOL_SEGMENT_HEADERS_MAX];

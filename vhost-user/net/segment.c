@@ -150,6 +150,8 @@ int iol_segmenter_start(struct iol_segmenter *s, const uint8_t *frame, uint32_t 
 	if (le16toh(hdr->csum_start) != s->l4 ||
 	    le16toh(hdr->csum_offset) != (udp ? IOL_UDP_CSUM_OFFSET : IOL_TCP_CSUM_OFFSET))
 		return -EINVAL;
+	if ((len - s->headers_len - 1) / s->gso_size >= IOL_SEGMENTS_MAX && len > s->headers_len)
+		return -EINVAL;
 	return 0;
 }
 
