@@ -204,7 +204,6 @@ void iol_device_disconnect(struct iol_device *dev)
 	iol_dirty_destroy(&dev->dirty);
 	iol_mem_unref(&dev->mem);
 	dev->mem = iol_mem_ref(dev->no_mem);
-	dev->owned = false;
 	dev->has_protocol = false;
 	dev->protocol = 0;
 	iol_device_set_backend_fd(dev, -1);

@@ -59,7 +59,6 @@ struct iol_device {
 
 	/* One connection's; see iol_device_disconnect(). */
 	pid_t peer; /* the front end's process, 0 when unknown */
-	bool owned;
 	bool has_features;
 	bool has_protocol; /* SET_PROTOCOL_FEATURES came */
 	bool live;         /* ops->start was called and ops->stop was not */

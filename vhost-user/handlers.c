@@ -56,9 +56,9 @@ int iol_on_set_features(struct iol_device *dev, struct iol_msg *msg)
 	return 0;
 }
 
+/* It begins a session, as connecting did already. */
 int iol_on_set_owner(struct iol_device *dev, struct iol_msg *msg)
 {
-	dev->owned = true;
 	return 0;
 }
 

@@ -50,26 +50,27 @@ static uint64_t queue_index(const struct iol_msg *msg, enum iol_wire_payload pay
 	}
 }
 
+/*
+ * Whether a protocol feature may be used. Who comes back to a new process may go on as it agreed on with the old
+ * one: DPDK's virtio-user stops its rings and sets the status before it negotiates again.
+ */
+static bool agreed(const struct iol_device *dev, int feature)
+{
+	return (dev->has_protocol ? dev->protocol : dev->protocol_features) & IOL_BIT(feature);
+}
+
 /* Whether a good message may come now. */
 static int check_state(const struct iol_device *dev, const struct iol_msg *msg,
 		       const struct iol_wire_row *row)
 {
-	const char *first = NULL;
 	uint64_t index;
 	unsigned int i;
 
-	if (row->feature >= 0 && !iol_device_has_protocol(dev, row->feature))
+	if (row->feature >= 0 && !agreed(dev, row->feature))
 		return iol_fail(EINVAL, "the protocol feature %s was not negotiated",
 				protocol_names[row->feature]);
-	if ((row->needs & IOL_NEED_OWNER) && !dev->owned)
-		first = "SET_OWNER";
-	else if ((row->needs & IOL_NEED_FEATURES) && !dev->has_features)
-		first = "SET_FEATURES";
-	else if ((row->needs & IOL_NEED_PROTOCOL) && !dev->has_protocol &&
-		 !iol_device_has(dev, VHOST_USER_F_PROTOCOL_FEATURES))
-		first = "SET_PROTOCOL_FEATURES";
-	if (first)
-		return iol_fail(EINVAL, "%s must come first", first);
+	if ((row->needs & IOL_NEED_FEATURES) && !dev->has_features)
+		return iol_fail(EINVAL, "SET_FEATURES must come first");
 	if ((row->needs & IOL_NEED_IOMMU) && !iol_device_has(dev, VIRTIO_F_ACCESS_PLATFORM))
 		return iol_fail(EINVAL, "the feature ACCESS_PLATFORM was not negotiated");
 	if (row->needs & (IOL_NEED_RING | IOL_NEED_STOPPED_RING)) {
@@ -103,7 +104,7 @@ static int reply_status(struct iol_session *s, struct iol_msg *msg, uint64_t sta
 static bool wants_status(const struct iol_session *s, const struct iol_msg *msg)
 {
 	return (msg->hdr.flags & VHOST_USER_NEED_REPLY_MASK) &&
-	       iol_device_has_protocol(s->dev, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+	       agreed(s->dev, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 }
 
 /*

@@ -167,45 +167,46 @@ union vhost_user_payload {
  * payload: IOL_PAYLOAD_…
  * fds: NONE; ONE; STRAY (one may come, and is closed unused); VRING (one, unless the payload's
  *      NOFD flag says none); REGIONS (one a region of the payload)
- * feature: the protocol feature (VHOST_USER_PROTOCOL_F_…) that must have been negotiated, or ANY
+ * feature: the protocol feature (VHOST_USER_PROTOCOL_F_…) that must not have been left out, or ANY
  * reply: ACK (a status, where REPLY_ACK was negotiated and the message asks for it); STATUS (a
  *        status always); else the payload of the reply, always
- * needs: the state it may come in: IOL_NEED_… (enum iol_wire_need), 0 for any
+ * needs: the state it may come in: IOL_NEED_… (enum iol_wire_need), 0 for any. SET_OWNER need not have come:
+ *        DPDK's virtio-user does not send it again to a new process.
  * handler: the back end's function, in vhost-user/handlers*.c
  */
 #define IOL_WIRE_MESSAGES(M)                                                                                                                        \
 	M(1,  GET_FEATURES,          NONE,     NONE,    ANY,                 U64,      0,                                           get_features)           \
-	M(2,  SET_FEATURES,          U64,      NONE,    ANY,                 ACK,      IOL_NEED_OWNER,                              set_features)           \
+	M(2,  SET_FEATURES,          U64,      NONE,    ANY,                 ACK,      0,                                           set_features)           \
 	M(3,  SET_OWNER,             NONE,     NONE,    ANY,                 ACK,      0,                                           set_owner)              \
 	M(4,  RESET_OWNER,           NONE,     NONE,    ANY,                 ACK,      0,                                           reset_owner)            \
-	M(5,  SET_MEM_TABLE,         MEMORY,   REGIONS, ANY,                 ACK,      IOL_NEED_OWNER,                              set_mem_table)          \
-	M(6,  SET_LOG_BASE,          LOG,      ONE,     LOG_SHMFD,           STATUS,   IOL_NEED_OWNER,                              set_log_base)           \
-	M(7,  SET_LOG_FD,            NONE,     ONE,     ANY,                 ACK,      IOL_NEED_OWNER,                              set_log_fd)             \
+	M(5,  SET_MEM_TABLE,         MEMORY,   REGIONS, ANY,                 ACK,      0,                                           set_mem_table)          \
+	M(6,  SET_LOG_BASE,          LOG,      ONE,     LOG_SHMFD,           STATUS,   0,                                           set_log_base)           \
+	M(7,  SET_LOG_FD,            NONE,     ONE,     ANY,                 ACK,      0,                                           set_log_fd)             \
 	M(8,  SET_VRING_NUM,         STATE,    NONE,    ANY,                 ACK,      IOL_NEED_FEATURES | IOL_NEED_STOPPED_RING,   set_vring_num)          \
 	M(9,  SET_VRING_ADDR,        ADDR,     NONE,    ANY,                 ACK,      IOL_NEED_FEATURES | IOL_NEED_RING,           set_vring_addr)         \
 	M(10, SET_VRING_BASE,        STATE,    NONE,    ANY,                 ACK,      IOL_NEED_FEATURES | IOL_NEED_STOPPED_RING,   set_vring_base)         \
-	M(11, GET_VRING_BASE,        STATE,    NONE,    ANY,                 STATE,    IOL_NEED_OWNER | IOL_NEED_RING,              get_vring_base)         \
+	M(11, GET_VRING_BASE,        STATE,    NONE,    ANY,                 STATE,    IOL_NEED_RING,                               get_vring_base)         \
 	M(12, SET_VRING_KICK,        U64,      VRING,   ANY,                 ACK,      IOL_NEED_FEATURES | IOL_NEED_RING,           set_vring_kick)         \
-	M(13, SET_VRING_CALL,        U64,      VRING,   ANY,                 ACK,      IOL_NEED_OWNER | IOL_NEED_RING,              set_vring_call)         \
-	M(14, SET_VRING_ERR,         U64,      VRING,   ANY,                 ACK,      IOL_NEED_OWNER | IOL_NEED_RING,              set_vring_err)          \
+	M(13, SET_VRING_CALL,        U64,      VRING,   ANY,                 ACK,      IOL_NEED_RING,                               set_vring_call)         \
+	M(14, SET_VRING_ERR,         U64,      VRING,   ANY,                 ACK,      IOL_NEED_RING,                               set_vring_err)          \
 	M(15, GET_PROTOCOL_FEATURES, NONE,     NONE,    ANY,                 U64,      0,                                           get_protocol_features)  \
 	M(16, SET_PROTOCOL_FEATURES, U64,      NONE,    ANY,                 ACK,      0,                                           set_protocol_features)  \
 	M(17, GET_QUEUE_NUM,         NONE,     NONE,    MQ,                  U64,      0,                                           get_queue_num)          \
-	M(18, SET_VRING_ENABLE,      STATE,    NONE,    ANY,                 ACK,      IOL_NEED_OWNER | IOL_NEED_PROTOCOL | IOL_NEED_RING, set_vring_enable) \
-	M(19, SEND_RARP,             U64,      NONE,    RARP,                ACK,      IOL_NEED_OWNER,                              send_rarp)              \
-	M(20, NET_SET_MTU,           U64,      NONE,    MTU,                 ACK,      IOL_NEED_OWNER,                              net_set_mtu)            \
+	M(18, SET_VRING_ENABLE,      STATE,    NONE,    ANY,                 ACK,      IOL_NEED_RING,                               set_vring_enable)       \
+	M(19, SEND_RARP,             U64,      NONE,    RARP,                ACK,      0,                                           send_rarp)              \
+	M(20, NET_SET_MTU,           U64,      NONE,    MTU,                 ACK,      0,                                           net_set_mtu)            \
 	M(21, SET_BACKEND_REQ_FD,    NONE,     ONE,     BACKEND_REQ,         ACK,      0,                                           set_backend_req_fd)     \
 	M(22, IOTLB_MSG,             IOTLB,    NONE,    BACKEND_REQ,         STATUS,   IOL_NEED_FEATURES | IOL_NEED_IOMMU,          iotlb_msg)              \
 	M(24, GET_CONFIG,            CONFIG,   NONE,    CONFIG,              CONFIG,   0,                                           get_config)             \
-	M(25, SET_CONFIG,            CONFIG,   NONE,    CONFIG,              ACK,      IOL_NEED_OWNER,                              set_config)             \
+	M(25, SET_CONFIG,            CONFIG,   NONE,    CONFIG,              ACK,      0,                                           set_config)             \
 	M(31, GET_INFLIGHT_FD,       INFLIGHT, NONE,    INFLIGHT_SHMFD,      INFLIGHT, IOL_NEED_FEATURES,                           get_inflight_fd)        \
 	M(32, SET_INFLIGHT_FD,       INFLIGHT, ONE,     INFLIGHT_SHMFD,      ACK,      IOL_NEED_FEATURES | IOL_NEED_SUSPENDED,      set_inflight_fd)        \
-	M(34, RESET_DEVICE,          NONE,     NONE,    RESET_DEVICE,        ACK,      IOL_NEED_OWNER,                              reset_device)           \
+	M(34, RESET_DEVICE,          NONE,     NONE,    RESET_DEVICE,        ACK,      0,                                           reset_device)           \
 	M(36, GET_MAX_MEM_SLOTS,     NONE,     NONE,    CONFIGURE_MEM_SLOTS, U64,      0,                                           get_max_mem_slots)      \
-	M(37, ADD_MEM_REG,           REGION,   ONE,     CONFIGURE_MEM_SLOTS, ACK,      IOL_NEED_OWNER,                              add_mem_reg)            \
-	M(38, REM_MEM_REG,           REGION,   STRAY,   CONFIGURE_MEM_SLOTS, ACK,      IOL_NEED_OWNER,                              rem_mem_reg)            \
-	M(39, SET_STATUS,            U64,      NONE,    STATUS,              ACK,      IOL_NEED_OWNER,                              set_status)             \
-	M(40, GET_STATUS,            NONE,     NONE,    STATUS,              U64,      IOL_NEED_OWNER,                              get_status)
+	M(37, ADD_MEM_REG,           REGION,   ONE,     CONFIGURE_MEM_SLOTS, ACK,      0,                                           add_mem_reg)            \
+	M(38, REM_MEM_REG,           REGION,   STRAY,   CONFIGURE_MEM_SLOTS, ACK,      0,                                           rem_mem_reg)            \
+	M(39, SET_STATUS,            U64,      NONE,    STATUS,              ACK,      0,                                           set_status)             \
+	M(40, GET_STATUS,            NONE,     NONE,    STATUS,              U64,      0,                                           get_status)
 
 /* The messages of the back end: id, NAME (after VHOST_USER_BACKEND_), payload, protocol feature. */
 #define IOL_WIRE_BACKEND_MESSAGES(M)                       \
@@ -249,13 +250,11 @@ enum iol_wire_reply {
 };
 
 enum iol_wire_need {
-	IOL_NEED_OWNER = 1 << 0,        /* after SET_OWNER */
-	IOL_NEED_FEATURES = 1 << 1,     /* after SET_FEATURES */
-	IOL_NEED_PROTOCOL = 1 << 2,     /* protocol features were negotiated */
-	IOL_NEED_IOMMU = 1 << 3,        /* ACCESS_PLATFORM was negotiated */
-	IOL_NEED_RING = 1 << 4,         /* the payload names a queue that there is */
-	IOL_NEED_STOPPED_RING = 1 << 5, /* and it does not run */
-	IOL_NEED_SUSPENDED = 1 << 6,    /* no queue runs */
+	IOL_NEED_FEATURES = 1 << 0,     /* after SET_FEATURES */
+	IOL_NEED_IOMMU = 1 << 1,        /* ACCESS_PLATFORM was negotiated */
+	IOL_NEED_RING = 1 << 2,         /* the payload names a queue that there is */
+	IOL_NEED_STOPPED_RING = 1 << 3, /* and it does not run */
+	IOL_NEED_SUSPENDED = 1 << 4,    /* no queue runs */
 };
 
 #define VHOST_USER_PROTOCOL_F_ANY (-1)

@@ -4,6 +4,7 @@
 testpmd answers pings, which come from a file and whose answers go to another, so that every byte is looked at."""
 
 import itertools
+import signal
 import sys
 import time
 
@@ -217,6 +218,30 @@ class Foreign(Steering):
 
     def test_four_queue_pairs_packed(self):
         self.answer(queues=4, packed_vq=1)
+
+    # ---- the other way round ----
+
+    def come_back(self, **settings):
+        """The front end listens; the back end is killed, and another goes on with the same rings."""
+        guest = self.front_end("guest", [self.device(server=1, **settings)],
+                               "--forward-mode=icmpecho", f"--rxd={RING}", f"--txd={RING}")
+        with guest:
+            for turn in range(3):
+                with self.box.net(f"--control={self.path}",
+                                  f"--port=socket={self.socket},name=guest,client=on") as server:
+                    server.wait_connect(self.path)
+                    if not turn:
+                        guest.command("start")
+                    self.wait_link()
+                    self.check_pings(guest, (56, 600, 1472))
+                    server.stop(signal.SIGKILL)
+            self.assertEqual(guest.quit(), 0)
+
+    def test_killed_split(self):
+        self.come_back(packed_vq=0)
+
+    def test_killed_packed(self):
+        self.come_back(packed_vq=1)
 
     # ---- guest to guest ----
 

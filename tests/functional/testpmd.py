@@ -51,25 +51,30 @@ class Testpmd:
         with open(self.path, encoding="utf-8", errors="replace") as log:
             return log.read()
 
-    def wait_prompt(self, known=0):
-        """Wait until it says more than is known and asks for a command; what it said."""
-        def asks():
+    def wait_said(self, text, known=0):
+        """Wait until it says something after what is known; where that begins, and all it said."""
+        def says():
             said = self.said()
-            if len(said) > known and said.endswith(PROMPT):
-                return said[known:]
+            if text in said[known:]:
+                return said.index(text, known), said
             if self.process.poll() is not None:
                 raise AssertionError(f"{self.name} ended with {self.process.returncode}: {said}")
             return None
-        return until(f"{self.name} to take commands", asks)
+        return until(f"{self.name} to say {text!r}", says)
+
+    def send(self, command):
+        """Have a command begin; where it begins in what it says, as it repeats the command."""
+        self.wait_said(PROMPT)
+        known = len(self.said())
+        self.process.stdin.write(command.encode() + b"\n")
+        self.process.stdin.flush()
+        return known
 
     def command(self, text):
-        """Do something, and return what it said to that."""
-        self.wait_prompt()
-        known = len(self.said())
-        self.process.stdin.write(text.encode() + b"\n")
-        self.process.stdin.flush()
-        # It repeats the command and may print a prompt before it is done.
-        return self.wait_prompt(known + len(text) + 1)
+        """Do something, and return what it said to that; events may be told anywhere."""
+        begin, _ = self.wait_said(text, self.send(text))
+        end, said = self.wait_said(PROMPT, begin)
+        return said[begin:end]
 
     def stats(self, port=0):
         """Its own counters of a port, such as RX-packets."""
@@ -82,7 +87,5 @@ class Testpmd:
         return {name: int(n) for name, n in re.findall(r"^(\w+): (\d+)$", said, re.MULTILINE)}
 
     def quit(self):
-        self.wait_prompt()
-        self.process.stdin.write(b"quit\n")
-        self.process.stdin.flush()
+        self.send("quit")
         return self.process.wait(timeout=SOON)

@@ -83,10 +83,13 @@ static const struct row rows[] = {
 	{ "many of them",                 NEW, M(GET_FEATURES), 0, 0, FDS_MAX, MEMFD, ENDS },
 
 	/* order */
-	{ "SET_FEATURES before SET_OWNER", NEW, M(SET_FEATURES), 0, U64, .outcome = ENDS },
-	{ "SET_MEM_TABLE before it",      NEW, M(SET_MEM_TABLE), 0, MEM(0), .outcome = ENDS },
-	{ "GET_STATUS before it",         NEW, M(GET_STATUS), 0, 0, .outcome = ENDS },
-	{ "GET_QUEUE_NUM without MQ",     NEW, M(GET_QUEUE_NUM), 0, 0, .outcome = ENDS },
+	{ "SET_VRING_NUM before SET_FEATURES", NEW, M(SET_VRING_NUM), 0, STATE, .outcome = ENDS, .payload.state = { 0, 64 } },
+	{ "the addresses before it",      NEW, M(SET_VRING_ADDR), ACK, ADDR, .outcome = REFUSED },
+	{ "a kick before it",             NEW, M(SET_VRING_KICK), ACK, U64, 1, EVENTFD, REFUSED },
+	{ "the log before it",            NEW, M(GET_INFLIGHT_FD), 0, INFLIGHT, .outcome = ENDS, .payload.inflight = { 0, 0, 1, 64 } },
+	{ "a stop before anything",       NEW, M(GET_VRING_BASE), 0, STATE, .outcome = FINE },
+	{ "GET_STATUS without STATUS",    AGREED, M(GET_STATUS), 0, 0, .outcome = ENDS, .protocol_off = PROTO(STATUS) },
+	{ "GET_QUEUE_NUM without MQ",     AGREED, M(GET_QUEUE_NUM), 0, 0, .outcome = ENDS, .protocol_off = PROTO(MQ) },
 	{ "GET_CONFIG without CONFIG",    AGREED, M(GET_CONFIG), 0, CONFIG(8), .outcome = EMPTY, .protocol_off = PROTO(CONFIG), .payload.config.size = 8 },
 	{ "ADD_MEM_REG without slots",    AGREED, M(ADD_MEM_REG), ACK, REGION, 1, MEMFD, REFUSED, .protocol_off = PROTO(CONFIGURE_MEM_SLOTS), .payload.region.region = { 0, 4096, 4096, 0 } },
 	{ "SET_LOG_BASE without it",      AGREED, M(SET_LOG_BASE), 0, LOG, 1, MEMFD, ENDS, .protocol_off = PROTO(LOG_SHMFD), .payload.log = { 4096, 0 } },

@@ -53,12 +53,29 @@ static void features_are_frozen_while_rings_run(void **state)
 	assert_int_equal(peer_ask_u64(p, VHOST_USER_SET_FEATURES, V1), 0);
 }
 
+/* As DPDK's virtio-user does when its back end is a new process. */
+static void who_comes_back_goes_on_as_agreed(void **state)
+{
+	struct peer *p = *state;
+	struct vhost_vring_state off = { .index = 0, .num = 0 };
+	uint64_t none = 0;
+
+	assert_int_equal(peer_post(p, VHOST_USER_SET_VRING_ENABLE, 0, &off, 8, NULL, 0), 0);
+	peer_get_base(p, 0);
+	assert_int_equal(peer_ask_u64(p, VHOST_USER_SET_STATUS, 0), 0);
+	assert_int_equal(peer_post(p, VHOST_USER_SET_PROTOCOL_FEATURES, 0, &none, 8, NULL, 0), 0);
+	assert_true(peer_post(p, VHOST_USER_SET_STATUS, 0, &none, 8, NULL, 0) < 0);
+	assert_non_null(strstr(iol_error(), "STATUS was not negotiated"));
+}
+
 static void without_reply_ack_nothing_is_answered(void **state)
 {
 	struct peer *p = *state;
 	struct iol_wire_rx rx;
-	uint64_t features = V1;
+	uint64_t features = V1, protocol = 0;
 
+	assert_int_equal(peer_post(p, VHOST_USER_SET_PROTOCOL_FEATURES, 0, &protocol, 8, NULL, 0),
+			 0);
 	assert_int_equal(peer_post(p, VHOST_USER_SET_OWNER, VHOST_USER_NEED_REPLY_MASK, NULL, 0,
 				   NULL, 0),
 			 0);
@@ -585,6 +602,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(offers),
 		T(features_are_frozen_while_rings_run),
+		T(who_comes_back_goes_on_as_agreed),
 		T(without_reply_ack_nothing_is_answered),
 		T(a_ring_lives),
 		T(without_protocol_features_a_ring_is_enabled),
