@@ -404,7 +404,9 @@ static const struct header {
 	{ "TCP of no length", NEEDS, TCP4, 500, 34, 16, 0, 46, 0, UNCUT, PASSES },
 	{ "a SYN", NEEDS, TCP4, 500, 34, 16, 0, 47, 2, UNCUT, PASSES },
 	{ "no IP", NEEDS, TCP4, 500, 34, 16, 0, 12, 0, UNCUT, PASSES },
-	{ "segments of a byte", NEEDS, TCP4, 1, 34, 16, 0, 0, 0, PASSES, PASSES },
+	{ "segments of a byte", NEEDS, TCP4, 1, 34, 16, 0, 0, 0, UNCUT, PASSES },
+	{ "1500 segments", NEEDS, TCP4, 2, 34, 16, 0, 0, 0, UNCUT, PASSES },
+	{ "1000 segments", NEEDS, TCP4, 3, 34, 16, 0, 0, 0, PASSES, PASSES },
 };
 /* clang-format on */
 
