@@ -87,8 +87,8 @@ struct out {
 	struct net_uplink *u;
 	struct net_uplink_out *q;
 	uint16_t queue;
-	unsigned int num;
-	struct rte_mbuf *mbuf[NET_BURST];
+	unsigned int num, num_spare;
+	struct rte_mbuf *mbuf[NET_BURST], *spare[NET_BURST];
 };
 
 static inline void drop(struct out *o, enum iol_net_drop why, unsigned int n)
@@ -150,9 +150,17 @@ static bool append(struct rte_mbuf *m, struct rte_mbuf **last, struct rte_mempoo
 	return true;
 }
 
-static struct rte_mbuf *copy(struct rte_mempool *pool, const struct iol_pieces *p)
+static inline struct rte_mbuf *new_packet(struct out *o)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(pool), *last = m;
+	if (__builtin_expect(o->num_spare, 1))
+		return o->spare[--o->num_spare];
+	return rte_pktmbuf_alloc(o->th->net->pool);
+}
+
+static struct rte_mbuf *copy_long(struct out *o, const struct iol_pieces *p)
+{
+	struct rte_mempool *pool = o->th->net->pool;
+	struct rte_mbuf *m = new_packet(o), *last = m;
 	bool good = m;
 	unsigned int i;
 
@@ -164,6 +172,28 @@ static struct rte_mbuf *copy(struct rte_mempool *pool, const struct iol_pieces *
 		return m;
 	rte_pktmbuf_free(m);
 	return NULL;
+}
+
+static inline struct rte_mbuf *copy(struct out *o, const struct iol_pieces *p)
+{
+	struct rte_mbuf *m;
+	unsigned int i;
+	uint8_t *to;
+
+	/* All buffers of the pool have this much. */
+	if (__builtin_expect(p->len > RTE_MBUF_DEFAULT_DATAROOM, 0))
+		return copy_long(o, p);
+	m = new_packet(o);
+	if (__builtin_expect(!m, 0))
+		return NULL;
+	to = rte_pktmbuf_mtod(m, uint8_t *);
+	for (i = 0; i < p->nparts; to += p->part_len[i++])
+		iol_copy(to, p->part[i], p->part_len[i]);
+	for (i = 0; i < p->niov; to += p->iov[i++].iov_len)
+		iol_copy(to, p->iov[i].iov_base, p->iov[i].iov_len);
+	m->data_len = (uint16_t)p->len;
+	m->pkt_len = p->len;
+	return m;
 }
 
 /*
@@ -213,7 +243,8 @@ static void put(struct out *o, const struct iol_frame *f, uint64_t takes)
 	struct iol_pieces p;
 	struct rte_mbuf *m;
 
-	if (iol_offload_needs(&f->hdr, takes) != IOL_OFFLOAD_NONE) {
+	if (__builtin_expect(f->hdr.flags | f->hdr.gso_type, 0) &&
+	    iol_offload_needs(&f->hdr, takes) != IOL_OFFLOAD_NONE) {
 		if (!iol_transform(o->th, f, takes, &o->q->count, put_transformed, o))
 			drop(o, IOL_NET_DROP_NOT_SEGMENTABLE, 1);
 		return;
@@ -223,7 +254,7 @@ static void put(struct out *o, const struct iol_frame *f, uint64_t takes)
 		drop(o, IOL_NET_DROP_OUT_TOO_BIG, 1);
 		return;
 	}
-	m = copy(o->th->net->pool, &p);
+	m = copy(o, &p);
 	if (!m) {
 		drop(o, IOL_NET_DROP_NO_MEMORY, 1);
 		return;
@@ -255,9 +286,14 @@ void iol_uplink_out(struct net_thread *th, struct iol_net_port *port, struct iol
 	if (__builtin_expect(!__atomic_load_n(&u->started, __ATOMIC_ACQUIRE), 0)) {
 		drop(&o, IOL_NET_DROP_NOT_RUNNING, n);
 	} else {
+		/* All at once costs hardly more than one; where there are too few, they are asked for one by one. */
+		if (!rte_pktmbuf_alloc_bulk(th->net->pool, o.spare, n))
+			o.num_spare = n;
 		for (i = 0; i < n; i++)
 			put(&o, frames[i], u->takes);
 		flush(&o);
+		if (o.num_spare)
+			rte_pktmbuf_free_bulk(o.spare, o.num_spare);
 	}
 	pthread_spin_unlock(&o.q->lock);
 }
