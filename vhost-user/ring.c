@@ -676,10 +676,13 @@ bool iol_ring_publish(struct iol_ring *r)
 	return published(r, n);
 }
 
-/* The quick way is for rings of which nothing has to be remembered. */
+/*
+ * The quick way is for rings of which nothing has to be remembered. The base of a packed ring may leave out slots that
+ * are in flight no more.
+ */
 static inline bool is_quick(const struct iol_ring *r)
 {
-	return !(r->special | r->nbatch | r->inflight) && !r->spec.inflight && !r->dirty;
+	return !(r->special | r->nbatch | r->inflight | r->slots) && !r->spec.inflight && !r->dirty;
 }
 
 unsigned int iol_ring_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned int max,

@@ -114,8 +114,9 @@ struct iol_buf {
  *
  * With iol_ring_consume() this is a quick way for devices that work in order and are done with a chain
  * before they look at another, as network devices are: nothing has to be remembered of it. All is checked
- * as by iol_ring_pop(). It looks no further than the first chain that is of another kind, and sees none where
- * chains are in flight or pushed and not published, or there is a log of any kind; iol_ring_pop() gives those.
+ * as by iol_ring_pop(), but for the same chain made available twice: it is seen twice. It looks no further than
+ * the first chain that is of another kind or wrong, and sees none where chains are in flight or pushed and not
+ * published, or there is a log of any kind, or an IOMMU; iol_ring_pop() gives those, and says what is wrong.
  *
  * Return: the number of buffers, which may be 0 though chains are available.
  */
@@ -124,7 +125,8 @@ unsigned int iol_ring_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned in
 
 /**
  * iol_ring_consume() - Take the first @n of the buffers that the last iol_ring_peek() saw, and give them back
- * at once, for the driver to see. No other call for this ring came between.
+ * at once, for the driver to see. No other call for this ring came between, nor what iol_device_ops.queue_call runs:
+ * the memory may be another after that.
  * @len: bytes written to each; NULL for none to any.
  *
  * Return: true when the driver wants to be notified (iol_queue_call()).
