@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import unittest
 
 import programs
 from programs import BENCH, SOON, Outcomes, Sandbox, run, until
@@ -176,6 +177,18 @@ class Compared(Outcomes):
         self.bad(bench("--against=ovs"), FAILED, "testpmd only")
 
 
+    @unittest.skipUnless(programs.NET, "iolane-net is not built")
+    def test_against(self):
+        for words in ([], ["--packed", "--queues=2", "--size=1518"], ["--to-null"], ["--from-null", "--size=1514"]):
+            report = json.loads(self.good(bench("--against=testpmd", "--rounds=1", "--json", *words, *SHORT)))
+            self.assertEqual([run["name"] for run in report["runs"]], ["iolane-net", "dpdk-testpmd"])
+            for measured in report["runs"]:
+                self.assertGreater(measured["pps"], 0)
+                self.assertGreater(measured["cycles"], 0)
+                self.assertEqual("loss" in measured, "--to-null" not in words and "--from-null" not in words)
+            a, b = (measured["pps"] for measured in report["runs"])
+            self.assertAlmostEqual(report["ratio"]["median"] / (a / b), 1, delta=0.01)
+
     def test_null_uplinks(self):
         command = (f"{TESTPMD} --lcores=0@0-1,1@0-1 --no-huge --no-shconf --no-pci -m 128 --log-level=error"
                    " --vdev=net_vhost0,iface={%s} --vdev=net_null0,%s -- --nb-cores=1 --forward-mode=io"
@@ -197,7 +210,7 @@ class LoadOnly(Outcomes):
         for load in (["--size=64"], ["--packed", "--burst=7"], ["--queues=3"],
                      ["--queues=2", "--packed", "--size=1518", "--burst=256"],
                      ["--size=9000", "--no-event-idx"], ["--rate=20k"]):
-            report = json.loads(self.good(bench("--load-only", "--json", *load, *SHORT)))
+            report = json.loads(self.good(bench("--load-only", "--json", *load, "--runtime=1")))
             measured, = report["runs"]
             self.assertGreater(measured["pps"], 0)
             # A thread that is kept from its CPU may keep a burst for longer than is waited for it.
@@ -235,7 +248,8 @@ class Bad(Outcomes):
             (["--against=testpmd", "--to-null", "--from-null"], "exclude"),
             (["--against=testpmd", "--to-null", "--zero-loss"], "both ends"),
             (["--against=testpmd", "--from-null", "--rate=1k"], "--rate"),
-            (["--against=testpmd", "--from-null", "--size=1519"], "one size"),
+            (["--against=testpmd", "--from-null", "--size=1515"], "at most"),
+            (["--against=testpmd", "--to-null", "--size=9000"], "at most"),
             (["--against=testpmd", "--from-null", "--size=imix"], "one size"),
             (["--tx=/x", "--to-null"], "only --tx"),
             (["--tx=/x", "--max-loss=1"], "both ends"),

@@ -7,6 +7,7 @@
 
 #include "vmm-glue/guest_queue.h"
 
+#include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
 
@@ -17,8 +18,8 @@ struct json_object;
 #define NET_BURST_MAX 256
 
 #define NET_PAIRS_MAX 64
-/* The longest frame that a null uplink makes: one that fits a packet buffer of DPDK's usual size. */
-#define NET_NULL_SIZE_MAX 1518
+/* The longest frame, without a tag, that an uplink of the usual MTU takes and gives. */
+#define NET_NULL_SIZE_MAX ETH_FRAME_LEN
 
 #define NET_COMPARE_MAX BENCH_ENTRANTS_MAX
 

@@ -17,6 +17,8 @@
 #define LOOKED 32
 /* After the last frame that arrived, another does within this, or none. */
 #define DRAIN_NS (100 * IOL_NS_PER_MS)
+/* The first arrives within this, or none. */
+#define FIRST_NS (5 * IOL_NS_PER_S)
 
 struct load {
 	const struct net_options *o;
@@ -256,6 +258,24 @@ static int phase(struct load *l, uint64_t from, uint64_t *until)
 	return 0;
 }
 
+/* A back end may listen before it forwards (testpmd does). It is judged later if nothing comes. */
+static int wait_first(struct load *l)
+{
+	uint64_t from = iol_now(), now = from, until;
+	int rc = 0;
+
+	while (!(l->rx ? l->received : l->taken) && now - from < FIRST_NS && !bench_interrupted &&
+	       rc >= 0) {
+		until = now + 10 * IOL_NS_PER_MS;
+		rc = phase(l, from, &until);
+		now = until;
+		if (rc >= 0)
+			rc = look(l, 0);
+	}
+	l->sent = 0;
+	return rc;
+}
+
 /* Take what is under way, so that what was sent and did not arrive is known to be lost. */
 static int drain(struct load *l)
 {
@@ -291,11 +311,15 @@ static uint64_t under_way(const struct load *l)
 
 static int run(struct load *l, struct bench_result *r, pid_t pid)
 {
-	uint64_t from = iol_now(), until = from + (uint64_t)(l->o->ramp * 1e9), stuck;
 	struct bench_usage first, last;
+	uint64_t from, until, stuck;
 	int rc;
 
-	rc = phase(l, from, &until);
+	rc = wait_first(l);
+	from = iol_now();
+	until = from + (uint64_t)(l->o->ramp * 1e9);
+	if (!rc)
+		rc = phase(l, from, &until);
 	if (!rc)
 		rc = drain(l);
 	if (rc < 0)

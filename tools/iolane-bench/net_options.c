@@ -240,8 +240,12 @@ static int check(const struct net_options *o)
 			"to be lost");
 	if (o->rate > 0 && !net_sends(o))
 		return iol_fail(EINVAL, "--rate is of what is sent, and nothing is");
-	if (o->from_null && (!o->size || o->size > NET_NULL_SIZE_MAX))
-		return iol_fail(EINVAL, "--from-null has frames of one size, up to %d",
+	if (o->from_null && !o->size)
+		return iol_fail(EINVAL, "--from-null has frames of one size");
+	if ((o->to_null || o->from_null) && o->size > NET_NULL_SIZE_MAX)
+		return iol_fail(EINVAL,
+				"--to-null and --from-null have frames of %d bytes at most, as "
+				"uplinks have",
 				NET_NULL_SIZE_MAX);
 	if (o->load_only && (!o->size || o->mrg))
 		return iol_fail(EINVAL,
