@@ -33,12 +33,13 @@ def check_vlans(lab, switch, guests, trunk, limited, ten, twenty):
     subinterface(one, trunk, 30, "10.9.30.1/24", "fd09:30::1/64")
     for address in ("10.9.10.2/24", "fd09:10::2/64"):
         add_address(other, ten.interface, address)
-    # The second address is in the network of the other VLAN.
-    for address in ("10.9.20.2/24", "10.9.10.3/24"):
-        add_address(other, twenty.interface, address)
+    add_address(other, twenty.interface, "10.9.20.2/24")
     subinterface(other, limited, 30, "10.9.30.2/24", "fd09:30::2/64")
+    # These would be heard if the switch let them; on the first, untagged.
+    add_address(other, twenty.interface, "10.9.10.3/24")
     subinterface(other, limited, 10, "10.9.10.4/24")
     subinterface(other, ten, 20, "10.9.20.3/24")
+    subinterface(other, twenty, 10, "10.9.10.5/24")
     for address in ("10.9.10.2", "fd09:10::2", "10.9.20.2", "10.9.30.2", "fd09:30::2"):
         traffic.ping(one, address)
         traffic.both_ways(one, address, AMOUNT)
@@ -47,11 +48,14 @@ def check_vlans(lab, switch, guests, trunk, limited, ten, twenty):
     traffic.ping(one, limited.v4)
     lab.step("VLANs reach trunk and access ports")
     before = switch.stats(ten.port)["drops"]["in_vlan"]
-    for address in ("10.9.10.3", "10.9.10.4", "10.9.20.3", ten.v4, twenty.v4):
+    for address in ("10.9.10.3", "10.9.10.4", "10.9.10.5", "10.9.20.3", ten.v4, twenty.v4):
         traffic.no_ping(one, address)
     traffic.no_ping(other, "-I 10.9.20.3 10.9.20.1")
     after = switch.stats(ten.port)["drops"]["in_vlan"]
     check(after > before, f"tagged frames into an access port: {before} drops before, {after} now")
+    for name in (f"{limited.interface}.10", f"{ten.interface}.20", f"{twenty.interface}.10"):
+        heard = other.sh(f"cat /sys/class/net/{name}/statistics/rx_packets")
+        check(heard == "0", f"{name} received {heard} frames of a VLAN that its port is not in")
     lab.step("VLANs are kept apart")
 
 
