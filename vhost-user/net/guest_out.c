@@ -273,7 +273,8 @@ static void fill_chains(struct net_thread *th, const struct iol_net_port *port, 
 	o.logs = iol_ring_logs(q->ring);
 	refill(&o, n);
 	for (i = 0; i < o.num && i < n; i++)
-		__builtin_prefetch(th->window[i].iov[th->window[i].nout].iov_base, 1);
+		if (th->window[i].nin)
+			__builtin_prefetch(th->window[i].iov[th->window[i].nout].iov_base, 1);
 	for (i = 0; i < n; i++, o.left--)
 		put_any(&o, frames[i]);
 	end_window(&o);
