@@ -282,6 +282,44 @@ static void buffers_of_one_byte(void **state)
 	town_down(&t);
 }
 
+/* Four chains that fill the ring's room for pieces to the last, and nothing in them can be written to. */
+static void thousands_of_pieces_to_read(void **state)
+{
+	struct nrig_spec spec = { .features = NRIG_BASIC | NRIG_BIT(VIRTIO_RING_F_INDIRECT_DESC),
+				  .no_rx = true,
+				  .rx_len = 20000,
+				  .memory = MEMORY };
+	struct small_frame f = small_frame(BROADCAST, 0x11, UNTAGGED, 60);
+	const unsigned int pieces = 1024, chains = 4;
+	struct vring_avail *avail;
+	struct vring_desc *desc, *table;
+	struct nrig_slot *s;
+	struct town t;
+	unsigned int i, k;
+
+	town_up(&t, &spec);
+	desc = t.evil->rx[0].q->area[0];
+	avail = t.evil->rx[0].q->area[1];
+	for (i = 0; i < chains; i++) {
+		s = &t.evil->rx[0].slot[i];
+		table = (void *)s->host;
+		for (k = 0; k < pieces; k++)
+			table[k] = (struct vring_desc){ s->gpa, 1,
+							k + 1 < pieces ? VRING_DESC_F_NEXT : 0,
+							(uint16_t)(k + 1) };
+		desc[i] = (struct vring_desc){ s->gpa, pieces * 16, VRING_DESC_F_INDIRECT, 0 };
+		avail->ring[i] = (uint16_t)i;
+	}
+	__atomic_store_n(&avail->idx, chains, __ATOMIC_RELEASE);
+	for (i = 0; i < 2 * chains; i++)
+		assert_true(nrig_queue_frame(t.one, 0, NULL, f.b, f.len, NULL));
+	nrig_publish(t.one, 0);
+	nrig_flush(t.one);
+	assert_int_equal(nrig_drops(t.evil, IOL_NET_DROP_NO_BUFFERS), 2 * chains);
+	undisturbed(&t);
+	town_down(&t);
+}
+
 static void rings_as_buffers(void **state)
 {
 	unsigned int k, area;
@@ -626,10 +664,15 @@ static void truncated_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chains_that_are_sent),   cmocka_unit_test(chains_to_receive_in),
-		cmocka_unit_test(buffers_of_one_byte),    cmocka_unit_test(rings_as_buffers),
-		cmocka_unit_test(available_indices),      cmocka_unit_test(lies_in_headers),
-		cmocka_unit_test(a_tag_moves_a_checksum), cmocka_unit_test(frames_that_change),
+		cmocka_unit_test(chains_that_are_sent),
+		cmocka_unit_test(chains_to_receive_in),
+		cmocka_unit_test(buffers_of_one_byte),
+		cmocka_unit_test(thousands_of_pieces_to_read),
+		cmocka_unit_test(rings_as_buffers),
+		cmocka_unit_test(available_indices),
+		cmocka_unit_test(lies_in_headers),
+		cmocka_unit_test(a_tag_moves_a_checksum),
+		cmocka_unit_test(frames_that_change),
 		cmocka_unit_test(truncated_memory),
 	};
 
