@@ -46,7 +46,7 @@ static void start_eal(void)
 	static char *args[] = { (char *)"--no-huge", (char *)"-m", (char *)"256",
 				(char *)"--no-shconf" };
 	struct iol_net_eal_spec spec = { .args = args, .num_args = 4 };
-	int cpu, cpus[2], n = 0;
+	int cpu, cpus[2] = { 0 }, n = 0;
 	char list[32];
 	cpu_set_t set;
 
@@ -54,6 +54,7 @@ static void start_eal(void)
 	for (cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
 		if (CPU_ISSET(cpu, &set))
 			cpus[n++] = cpu;
+	assert_true(n > 0);
 	snprintf(list, sizeof(list), "%d,%d", cpus[0], cpus[n - 1]);
 	if (n == 2)
 		spec.cpus = list;
@@ -356,7 +357,7 @@ void nrig_send(struct nrig_port *p, const void *frame, uint32_t len)
 static void untouched(const uint8_t *from, const uint8_t *end)
 {
 	/* Each byte is as the one before it. */
-	if (from < end && (*from != EMPTY || memcmp(from, from + 1, (size_t)(end - from) - 1)))
+	if (from < end && (*from != EMPTY || memcmp(from, from + 1, (size_t)(end - from) - 1) != 0))
 		fail_msg("a receive buffer was written to behind what it was used for");
 }
 

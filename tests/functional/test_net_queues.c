@@ -319,7 +319,7 @@ static void flows(struct nrig_port *a, struct nrig_port *b, unsigned int pairs)
 	for (i = 0; i < EACH; i++) {
 		for (k = 0; k < FLOWS; k++) {
 			struct packet p = { .tci = -1, .udp = true, .payload = 40, .seed = k };
-			uint32_t len, at = packet_headers(&p);
+			uint32_t len, at;
 
 			p.ipv6 = k % 2;
 			at = packet_headers(&p);
