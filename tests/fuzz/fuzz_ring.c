@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A ring in memory that a hostile guest writes at will, with an inflight log that a hostile front end
- * writes, too. The input's first byte says which kind of ring; then comes what the ring's areas hold;
- * the rest are steps of either side. Whatever happens, chains lie inside guest memory and stay within
+ * writes, too. The input's first bytes say which kind of ring; then comes what the ring's areas hold, unless it
+ * begins full; the rest are steps of either side. Whatever happens, chains lie inside guest memory and stay within
  * their bounds.
  */
 #include "vhost-user/ring.h"
@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <linux/virtio_ring.h>
 
 /* Low addresses, so that few bytes make a good one; two parts that are no neighbours here. */
 #define PART  8192
@@ -90,6 +92,57 @@ static void scribble(struct input *in, struct iol_inflight *log)
 	}
 }
 
+/* Some chains the quick way, of which the guest may make others meanwhile. */
+static void consume(struct input *in, struct iol_ring *r, struct iol_inflight *log)
+{
+	unsigned int how = next(in), max = 1 + how / 2 % 20, n, i;
+	uint32_t len[20], base = iol_ring_base(r);
+	bool idle = !iol_ring_inflight(r);
+	struct iol_buf bufs[20];
+
+	n = iol_ring_peek(r, bufs, max, how & 1);
+	if (n > max || n > iol_ring_size(r) || (n && !idle))
+		abort();
+	if (how & 0x80)
+		scribble(in, log);
+	if (how & 0x40)
+		n /= 2;
+	for (i = 0; i < n; i++) {
+		if (!bufs[i].len || !inside(bufs[i].base, bufs[i].len))
+			abort();
+		len[i] = next(in);
+	}
+	iol_ring_consume(r, bufs, how & 1 ? len : NULL, n);
+	if (n ? iol_ring_base(r) == base && n < iol_ring_size(r) : iol_ring_base(r) != base)
+		abort();
+}
+
+/* A ring full of good buffers to begin with, in either part. */
+static void fill(const struct iol_ring_spec *spec, bool writable)
+{
+	struct vring_packed_desc *packed = (void *)(part[0] + DESC);
+	uint16_t flags = writable ? VRING_DESC_F_WRITE : 0, i;
+	struct vring_desc *desc = (void *)(part[0] + DESC);
+	struct vring_avail *avail = (void *)(part[0] + AVAIL);
+
+	for (i = 0; i < spec->size; i++) {
+		uint64_t addr = i % 2 * PART + PART / 2 + i * 64u;
+
+		if (spec->packed) {
+			packed[i] = (struct vring_packed_desc){
+				.addr = addr,
+				.len = 64,
+				.id = i,
+				.flags = flags | 1 << VRING_PACKED_DESC_F_AVAIL,
+			};
+		} else {
+			desc[i] = (struct vring_desc){ .addr = addr, .len = 64, .flags = flags };
+			avail->ring[i] = i;
+			avail->idx = i + 1;
+		}
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -122,9 +175,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(part[0], 0, PART);
 	memset(part[1], 0, PART);
 	memset(log->queues, 0, log->stride);
-	for (i = 0; i < spec.size * 16u && in.left; i++)
+	if (how & 4)
+		fill(&spec, how & 8);
+	for (i = 0; !(how & 4) && i < spec.size * 16u && in.left; i++)
 		part[0][DESC + i] = next(&in);
-	for (i = 0; i < 6 + 2u * spec.size && in.left; i++)
+	for (i = 0; !(how & 4) && i < 6 + 2u * spec.size && in.left; i++)
 		part[0][AVAIL + i] = next(&in);
 
 	if (iol_ring_new(&r))
@@ -168,12 +223,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			iol_ring_set_mem(r, mem);
 			break;
 		case 6:
-			/* As after a crash: what was taken is known from the log alone. */
-			if (next(&in) % 4 == 0) {
-				spec.base = iol_ring_base(r);
-				iol_ring_start(r, &spec);
-				ntaken = tail = 0;
+			if (next(&in) % 4) {
+				consume(&in, r, log);
+				break;
 			}
+			/* As after a crash: what was taken is known from the log alone. */
+			spec.base = iol_ring_base(r);
+			iol_ring_start(r, &spec);
+			ntaken = tail = 0;
 			break;
 		default:
 			scribble(&in, log);

@@ -35,6 +35,7 @@ struct script {
 	unsigned int nsegs;  /* segments in a chain */
 	unsigned int burst;  /* chains a pop */
 	bool resume;         /* without a log: the ring itself tells */
+	bool quick;          /* single buffers, consumed */
 };
 
 struct world {
@@ -179,6 +180,23 @@ static void serve_in_order(struct world *w)
 	iol_ring_publish(w->e.ring);
 }
 
+/* The quick way: what was taken is done with first. */
+static void serve_quick(struct world *w)
+{
+	struct iol_buf bufs[CHAINS_MAX];
+	uint32_t len[CHAINS_MAX] = { 0 };
+	unsigned int i, n;
+
+	for (i = 0; i < w->ntaken; i++)
+		push(&w->e, &w->taken[i]);
+	iol_ring_publish(w->e.ring);
+	while ((n = iol_ring_peek(w->e.ring, bufs, w->script->burst, false)) != 0) {
+		if (n > 1)
+			n--;
+		iol_ring_consume(w->e.ring, bufs, len, n);
+	}
+}
+
 /* What the next child does: starts, and serves what is left. */
 static void recover(struct world *w)
 {
@@ -316,11 +334,14 @@ static unsigned int step_through(struct world *w, void (*work)(struct world *), 
 
 static void run(const struct script *s)
 {
+	void (*work)(struct world * w) = s->quick    ? serve_quick
+					 : s->resume ? serve_in_order
+						     : serve;
 	unsigned int states;
 	struct world w;
 
 	build(&w, s);
-	states = step_through(&w, s->resume ? serve_in_order : serve, RECOVER);
+	states = step_through(&w, work, RECOVER);
 	/* With a log, each chain changes more than its used entry. */
 	assert_true(states >= (s->resume ? s->made : s->made * 4 + 1));
 	tear_down(&w);
@@ -385,12 +406,39 @@ static void resumed(void **state)
 		run(&scripts[i]);
 }
 
+/* The same where nothing is remembered of a chain but its used entry. */
+static void consumed(void **state)
+{
+	static const struct script scripts[] = {
+		{ { .size = 1 }, 1, 0, 1, 1, 1, .resume = true, .quick = true },
+		{ { .size = 8 }, 3, 0, 5, 1, 8, .resume = true, .quick = true },
+		{ { .size = 16, .in_order = true }, 13, 3, 7, 1, 4, .resume = true, .quick = true },
+		{ { .size = 1, .packed = true }, 1, 0, 1, 1, 1, .resume = true, .quick = true },
+		{ { .size = 2, .packed = true }, 1, 0, 2, 1, 2, .resume = true, .quick = true },
+		{ { .size = 3, .packed = true }, 2, 1, 2, 1, 2, .resume = true, .quick = true },
+		{ { .size = 7, .packed = true }, 5, 0, 7, 1, 7, .resume = true, .quick = true },
+		{ { .size = 8, .packed = true, .in_order = true, .event_idx = true },
+		  7,
+		  3,
+		  5,
+		  1,
+		  3,
+		  .resume = true,
+		  .quick = true },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+		run(&scripts[i]);
+}
+
 /* Real kills, whenever they hit, with a driver that goes on and uses the ring again and again. */
-static void killed(bool packed, bool resume)
+static void killed(bool packed, bool resume, bool quick)
 {
 	const struct script s = { .conf = { .size = 16, .packed = packed, .base = 0 },
-				  .nsegs = 2,
-				  .resume = resume };
+				  .nsegs = quick ? 1 : 2,
+				  .resume = resume,
+				  .quick = quick };
 	unsigned int made = 0, used = 0, kills, target = 0;
 	bool out[16] = { false };
 	struct world w;
@@ -405,10 +453,14 @@ static void killed(bool packed, bool resume)
 		assert_true(pid >= 0);
 		if (!pid) {
 			struct iol_chain c[CHAINS_MAX];
+			struct iol_buf bufs[CHAINS_MAX];
 			int n, i;
 
 			if (iol_ring_start(w.e.ring, &w.e.spec))
 				_exit(1);
+			while (quick)
+				iol_ring_consume(w.e.ring, bufs, NULL,
+						 iol_ring_peek(w.e.ring, bufs, CHAINS_MAX, false));
 			while ((n = iol_ring_pop(w.e.ring, c, CHAINS_MAX)) >= 0) {
 				for (i = 0; i < n; i++)
 					push(&w.e, &c[resume ? i : n - 1 - i]);
@@ -438,22 +490,24 @@ static void killed(bool packed, bool resume)
 
 static void killed_split(void **state)
 {
-	killed(false, false);
-	killed(false, true);
+	killed(false, false, false);
+	killed(false, true, false);
+	killed(false, true, true);
 }
 
 static void killed_packed(void **state)
 {
-	killed(true, false);
-	killed(true, true);
+	killed(true, false, false);
+	killed(true, true, false);
+	killed(true, true, true);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(split),         cmocka_unit_test(packed),
-		cmocka_unit_test(resumed),       cmocka_unit_test(killed_split),
-		cmocka_unit_test(killed_packed),
+		cmocka_unit_test(split),        cmocka_unit_test(packed),
+		cmocka_unit_test(resumed),      cmocka_unit_test(consumed),
+		cmocka_unit_test(killed_split), cmocka_unit_test(killed_packed),
 	};
 
 	/* Fresh pages for large tables: clearing used ones takes an instruction a word, each stepped. */
