@@ -209,6 +209,8 @@ void iol_device_disconnect(struct iol_device *dev)
 	iol_device_set_backend_fd(dev, -1);
 	__atomic_store_n(&dev->broken, false, __ATOMIC_RELEASE);
 	__atomic_store_n(&dev->config_changed, false, __ATOMIC_RELEASE);
+	if (dev->ops->gone)
+		dev->ops->gone(dev->ctx);
 }
 
 uint64_t *iol_device_note(struct iol_device *dev)

@@ -211,6 +211,7 @@ void iol_queue_fail(struct iol_queue *q);
  *                told so after @start and before @queue_start, after @queue_stop, and before @stop; while the
  *                queue runs, its ring knows better. One whose ring can't start is told to have none. May be NULL.
  * @reset: the driver or front end reset the device; every queue is stopped already.
+ * @gone: the front end has gone; every queue is stopped already. May be NULL.
  * @set_mtu: the front end set the MTU, 68 to 65535 (NET_SET_MTU); negative errno if refused. With the protocol
  *           feature MTU only.
  * @send_rarp: the guest with the address @mac came here by migration and cannot say so itself: announce
@@ -228,6 +229,7 @@ struct iol_device_ops {
 	void (*queue_wake)(void *ctx, struct iol_queue *q);
 	void (*queue_replay)(void *ctx, struct iol_queue *q, uint64_t oldest);
 	void (*reset)(void *ctx);
+	void (*gone)(void *ctx);
 	int (*set_mtu)(void *ctx, uint64_t mtu);
 	void (*send_rarp)(void *ctx, const uint8_t mac[6]);
 };

@@ -334,6 +334,22 @@ static void storms(void **state)
 	assert_int_equal(got + nrig_drops(a, IOL_NET_DROP_STORM), 200);
 	assert_int_equal(nrig_stats(a).in_multicast, 200);
 	nrig_port_down(&a);
+	/* The limit is the port's, however many queues it has. */
+	spec.port.pairs = 4;
+	spec.features = NRIG_BASIC | NRIG_BIT(VIRTIO_NET_F_MQ);
+	a = nrig_port_up(net, &spec);
+	begin = iol_now();
+	for (i = got = 0; i < 200; i++) {
+		f = small_frame(BROADCAST, 1, UNTAGGED, 60);
+		nrig_queue_frame(a, i % 4, &(struct virtio_net_hdr_v1){ 0 }, f.b, f.len, NULL);
+		nrig_publish(a, i % 4);
+		nrig_flush(a);
+		got += nrig_take(b, 0, &any);
+	}
+	earned = (iol_now() - begin) * 50 / IOL_NS_PER_S;
+	assert_in_range(got, 5, 5 + earned + 1);
+	nrig_port_down(&a);
+	spec = (struct nrig_spec){ { 0 } };
 	/* However few may pass, some do. */
 	spec.port.storm_pps = 2;
 	a = nrig_port_up(net, &spec);
@@ -488,6 +504,10 @@ static void the_front_end_sets_the_mtu(void **state)
 	nrig_silent(b);
 	assert_int_equal(nrig_drops(a, IOL_NET_DROP_IN_TOO_BIG), 1);
 	assert_int_equal(nrig_drops(a, IOL_NET_DROP_OUT_TOO_BIG), 1);
+	/* The next front end has not said so. */
+	nrig_disconnect(a);
+	nrig_connect(a);
+	assert_int_equal(iol_net_port_mtu(a->port), 2000);
 	nrig_port_down(&a);
 	nrig_port_down(&b);
 	nrig_net_down(&net);

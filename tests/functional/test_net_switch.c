@@ -138,6 +138,15 @@ static void an_address_moves(void **state)
 	send(p[1], &f);
 	gets(p[2], &f);
 	nrig_silent(p[0]);
+	/* And back, at once: a port's last address is no excuse not to look. */
+	for (i = 0; i < 20; i++) {
+		struct nrig_port *here = p[i % 2 ? 2 : 0];
+
+		f = untagged(2, 1);
+		send(here, &f);
+		gets(p[1], &f);
+		assert_string_equal(where(net, 1, 0), here->name);
+	}
 	for (i = 0; i < 3; i++)
 		nrig_port_down(&p[i]);
 	nrig_net_down(&net);

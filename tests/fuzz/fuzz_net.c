@@ -176,6 +176,7 @@ static void up(struct guest *t, unsigned int n, struct input *in)
 	g->port.mac_key = iol_fdb_mac(g->port.mac);
 	g->port.ip = 0x0100000a;
 	g->port.storm_pps = how & 16 ? 1000 : 0;
+	pthread_spin_init(&g->port.storm_lock, PTHREAD_PROCESS_PRIVATE);
 	g->port.mtu = how & 32 ? 200 : IOL_NET_MTU_MAX;
 	pthread_spin_init(&rx->lock, PTHREAD_PROCESS_PRIVATE);
 	rx->queue = &t->queue[0];

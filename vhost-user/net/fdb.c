@@ -17,10 +17,12 @@ static uint64_t load(const uint64_t *entry)
 }
 
 /* By who holds the lock. @seen first: an entry that can be found is not older than it is. */
-static void store(struct iol_fdb_bucket *b, unsigned int i, uint64_t entry, uint32_t seen)
+static void store(struct iol_fdb *fdb, struct iol_fdb_bucket *b, unsigned int i, uint64_t entry,
+		  uint32_t seen)
 {
 	__atomic_store_n(&b->seen[i], seen, __ATOMIC_RELAXED);
 	__atomic_store_n(&b->entry[i], entry, __ATOMIC_RELEASE);
+	__atomic_store_n(&fdb->changes, fdb->changes + 1, __ATOMIC_RELAXED);
 }
 
 static unsigned int port_of(uint64_t entry)
@@ -127,7 +129,7 @@ void iol_fdb_insert(struct iol_fdb *fdb, uint64_t key, unsigned int port, uint32
 	}
 	if (at == IOL_FDB_WAYS)
 		at = victim(b, port, now);
-	store(b, at, word + port + 1, now);
+	store(fdb, b, at, word + port + 1, now);
 	pthread_mutex_unlock(&fdb->lock);
 }
 
@@ -143,7 +145,7 @@ void iol_fdb_forget_port(struct iol_fdb *fdb, unsigned int port)
 				continue;
 			pthread_mutex_lock(&fdb->lock);
 			if (port_of(load(&b->entry[i])) == port)
-				store(b, i, 0, 0);
+				store(fdb, b, i, 0, 0);
 			pthread_mutex_unlock(&fdb->lock);
 		}
 	}
@@ -160,7 +162,7 @@ unsigned int iol_fdb_age(struct iol_fdb *fdb, uint32_t now, uint32_t max_age)
 				continue;
 			pthread_mutex_lock(&fdb->lock);
 			if (load(&b->entry[i]) && silent(b, i, now) > max_age) {
-				store(b, i, 0, 0);
+				store(fdb, b, i, 0, 0);
 				n++;
 			}
 			pthread_mutex_unlock(&fdb->lock);

@@ -38,6 +38,7 @@ struct iol_fdb {
 	uint64_t mask; /* number of buckets - 1, at least 255 */
 	uint64_t flip, factor[2];
 	pthread_mutex_t lock __attribute__((aligned(64))); /* whoever stores an entry holds it */
+	uint32_t changes;
 };
 
 /** iol_fdb_key() - An address within a VLAN. Never 0 for one that can be learned. */
@@ -85,6 +86,12 @@ static inline uint64_t iol_fdb_mix(const struct iol_fdb *fdb, uint64_t key)
 static inline uint64_t iol_fdb_word(uint64_t mixed)
 {
 	return (mixed & ~0xffull) << 4;
+}
+
+/** iol_fdb_changes() - A number that is another one after an address was learned, moved or forgotten. */
+static inline uint32_t iol_fdb_changes(const struct iol_fdb *fdb)
+{
+	return __atomic_load_n(&fdb->changes, __ATOMIC_RELAXED);
 }
 
 /** iol_fdb_lookup() - The port of an address, or -1. */

@@ -50,6 +50,23 @@ static inline bool iol_frame_is_multicast(const struct iol_frame *f)
 	return f->head[0] & 1;
 }
 
+/**
+ * iol_frame_exceeds() - Whether the frame's payload is longer than an MTU; of one that is to be cut, what its segments
+ * have, with the least headers that they can have.
+ */
+static inline bool iol_frame_exceeds(const struct iol_frame *f, uint32_t mtu)
+{
+	uint32_t ether = FRAME_ETHER + (f->tagged ? FRAME_TAG : 0);
+
+	if (__builtin_expect(f->len - ether <= mtu, 1))
+		return false;
+	if (!f->hdr.gso_type)
+		return true;
+	/* The checksum's place tells which transport it is, and where that begins. */
+	return f->hdr.csum_start + (f->hdr.csum_offset == 6 ? 8u : 20u) + f->hdr.gso_size >
+	       mtu + ether;
+}
+
 static inline uint16_t iol_frame_u16(const uint8_t *p)
 {
 	return (uint16_t)(p[0] << 8 | p[1]);

@@ -66,14 +66,19 @@ static int get_config(void *ctx, void *config)
 	return (int)CONFIG_SIZE;
 }
 
+/* What SET_MTU said holds no longer. */
+static void restore_mtu(struct net_guest *g)
+{
+	__atomic_store_n(&g->port.mtu, g->mtu ? g->mtu : IOL_NET_MTU_MAX, __ATOMIC_RELAXED);
+}
+
 static void features(void *ctx, uint64_t features)
 {
 	struct net_guest *g = ctx;
 
 	g->features = features;
-	/* What SET_MTU said holds for a driver that negotiated it. */
 	if (!(features & BIT(VIRTIO_NET_F_MTU)))
-		__atomic_store_n(&g->port.mtu, g->mtu ? g->mtu : IOL_NET_MTU_MAX, __ATOMIC_RELAXED);
+		restore_mtu(g);
 }
 
 /* ---- queues ---- */
@@ -270,6 +275,12 @@ static void reset(void *ctx)
 	g->features = 0;
 }
 
+/* Front ends tell the MTU before the features, so it can't be forgotten when the next one does that. */
+static void gone(void *ctx)
+{
+	restore_mtu(ctx);
+}
+
 static const struct iol_device_ops device_ops = {
 	.get_config = get_config,
 	.features = features,
@@ -278,6 +289,7 @@ static const struct iol_device_ops device_ops = {
 	.queue_call = queue_call,
 	.queue_wake = queue_wake,
 	.reset = reset,
+	.gone = gone,
 	.set_mtu = set_mtu,
 	.send_rarp = send_rarp,
 };

@@ -212,8 +212,7 @@ static inline void put(struct out *o, const struct iol_frame *f)
 	struct iol_pieces p;
 	unsigned int n;
 
-	if (__builtin_expect(f->len - FRAME_ETHER - (f->tagged ? FRAME_TAG : 0) > mtu, 0) &&
-	    (!f->hdr.gso_type || f->hdr.gso_size > mtu)) {
+	if (__builtin_expect(iol_frame_exceeds(f, mtu), 0)) {
 		drop(o, IOL_NET_DROP_OUT_TOO_BIG);
 		return;
 	}

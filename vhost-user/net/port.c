@@ -59,6 +59,7 @@ static int fill_in(struct iol_net_port *port, struct iol_net *net,
 	port->spoof = spec->spoof;
 	port->ip = htonl(spec->ip);
 	port->storm_pps = spec->storm_pps;
+	pthread_spin_init(&port->storm_lock, PTHREAD_PROCESS_PRIVATE);
 	if (!port->mtu)
 		port->mtu = spec->mtu ? spec->mtu : IOL_NET_MTU_MAX;
 	port->name = strdup(spec->name);

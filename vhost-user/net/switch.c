@@ -37,16 +37,6 @@ static inline bool classify(const struct iol_net_port *port, struct iol_frame *f
 	return true;
 }
 
-static inline bool is_too_big(const struct iol_net_port *port, const struct iol_frame *f)
-{
-	uint32_t mtu = __atomic_load_n(&port->mtu, __ATOMIC_RELAXED);
-	uint32_t payload = f->len - FRAME_ETHER - (f->tagged ? FRAME_TAG : 0);
-
-	if (__builtin_expect(payload <= mtu, 1))
-		return false;
-	return !f->hdr.gso_type || f->hdr.gso_size > mtu;
-}
-
 /* ARP (RFC 826) and IPv4 senders; other protocols have no IPv4 address to lie about. */
 static bool is_ip_spoofed(const struct iol_net_port *port, const struct iol_frame *f)
 {
@@ -73,44 +63,52 @@ static bool is_ip_spoofed(const struct iol_net_port *port, const struct iol_fram
 	return ip && ip != port->ip;
 }
 
-/* A bucket that fills at the limit's rate. Each queue of a port has one, as queues share nothing. */
-static bool is_storm(struct net_thread *th, struct net_source *s)
+/* A bucket that fills at the limit's rate; all queues of the port take from it, under its lock. */
+static bool take_from_bucket(struct iol_net_port *port, uint64_t now)
 {
-	uint64_t pps = s->port->storm_pps, passed, earned;
+	/* A limit below STORM_BURSTS allows one at once. */
+	uint64_t pps = port->storm_pps, most = pps / STORM_BURSTS ? pps / STORM_BURSTS : 1;
+	uint64_t passed, earned;
 
-	if (!pps)
-		return false;
-	if (!s->storm_left) {
-		/* A limit below STORM_BURSTS allows one at once. */
-		uint64_t most = pps / STORM_BURSTS ? pps / STORM_BURSTS : 1;
-
-		th->now = iol_now();
-		passed = th->now - s->storm_at;
+	if (!port->storm_left) {
+		passed = now > port->storm_at ? now - port->storm_at : 0;
 		if (passed > IOL_NS_PER_S)
 			passed = IOL_NS_PER_S;
 		earned = passed * pps / IOL_NS_PER_S;
 		if (!earned)
-			return true;
+			return false;
 		/* Time that earned less than a whole frame goes on counting, unless the bucket is full. */
 		if (earned >= most)
-			s->storm_at = th->now;
+			port->storm_at = now;
 		else
-			s->storm_at = th->now - passed + earned * IOL_NS_PER_S / pps;
-		s->storm_left = earned < most ? earned : most;
+			port->storm_at = now - passed + earned * IOL_NS_PER_S / pps;
+		port->storm_left = earned < most ? earned : most;
 	}
-	s->storm_left--;
-	return false;
+	port->storm_left--;
+	return true;
+}
+
+static bool is_storm(struct iol_net_port *port)
+{
+	bool allowed;
+
+	if (!port->storm_pps)
+		return false;
+	pthread_spin_lock(&port->storm_lock);
+	allowed = take_from_bucket(port, iol_now());
+	pthread_spin_unlock(&port->storm_lock);
+	return !allowed;
 }
 
 /* Return: the reason to drop the frame, or IOL_NET_DROP_REASONS. */
-static inline enum iol_net_drop check_in(struct net_thread *th, struct net_source *s,
-					 struct iol_frame *f)
+static inline enum iol_net_drop check_in(struct net_source *s, struct iol_frame *f)
 {
 	const struct iol_net_port *port = s->port;
 
 	if (__builtin_expect(!classify(port, f), 0))
 		return IOL_NET_DROP_IN_VLAN;
-	if (__builtin_expect(is_too_big(port, f), 0))
+	if (__builtin_expect(iol_frame_exceeds(f, __atomic_load_n(&port->mtu, __ATOMIC_RELAXED)),
+			     0))
 		return IOL_NET_DROP_IN_TOO_BIG;
 	if (__builtin_expect(port->spoof != IOL_NET_SPOOF_ALLOW, 0)) {
 		if (iol_fdb_mac(f->head + 6) != port->mac_key)
@@ -120,7 +118,7 @@ static inline enum iol_net_drop check_in(struct net_thread *th, struct net_sourc
 	}
 	if (__builtin_expect(iol_frame_is_multicast(f), 0)) {
 		IOL_STAT_ADD(s->multicast, 1);
-		if (is_storm(th, s))
+		if (is_storm(s->port))
 			return IOL_NET_DROP_STORM;
 	}
 	return IOL_NET_DROP_REASONS;
@@ -190,11 +188,14 @@ static inline void learn(struct net_thread *th, struct net_source *s, const stru
 {
 	uint64_t key = iol_fdb_key(iol_fdb_mac(f->head + 6), f->vlan);
 
-	if (key == s->last_source && th->now_s == s->last_learned)
+	/* Its sender's other frames, as long as nobody's place changed. */
+	if (key == s->last_source && th->now_s == s->last_learned &&
+	    iol_fdb_changes(th->net->fdb) == s->last_changes)
 		return;
 	iol_fdb_learn(th->net->fdb, key, s->port->index, th->now_s);
 	s->last_source = key;
 	s->last_learned = th->now_s;
+	s->last_changes = iol_fdb_changes(th->net->fdb);
 }
 
 /* The one port that a frame is for; NULL after it was dropped, or sent to all. */
@@ -244,7 +245,7 @@ void iol_switch(struct net_thread *th, struct net_source *s, struct iol_frame *f
 
 	for (i = 0; i < n; i++) {
 		struct iol_frame *f = &frames[i];
-		enum iol_net_drop why = check_in(th, s, f);
+		enum iol_net_drop why = check_in(s, f);
 
 		if (__builtin_expect(why != IOL_NET_DROP_REASONS, 0)) {
 			iol_switch_drop(s, why);

@@ -52,8 +52,7 @@ struct net_source {
 	struct net_thread *thread; /* NULL while it is not polled */
 	bool blind, paused, failed, waiting;
 	uint64_t last_source; /* the key that was learned last, and when */
-	uint32_t last_learned;
-	uint64_t storm_left, storm_at;
+	uint32_t last_learned, last_changes;
 	uint64_t packets, bytes, multicast;
 	uint64_t drops[IOL_NET_DROP_REASONS];
 };
@@ -152,6 +151,9 @@ struct iol_net_port {
 	uint64_t mac_key;
 	uint32_t ip; /* as in a frame */
 	unsigned int storm_pps;
+	pthread_spinlock_t
+		storm_lock; /* of the two that follow: broadcasts that may still pass, since when */
+	uint64_t storm_left, storm_at;
 	unsigned int mtu; /* atomic */
 };
 

@@ -250,7 +250,7 @@ static void put(struct out *o, const struct iol_frame *f, uint64_t takes)
 		return;
 	}
 	iol_pieces_set(&p, f, f->vlan != o->u->port.vlan && f->vlan);
-	if (f->len - FRAME_ETHER - (f->tagged ? FRAME_TAG : 0) > mtu && !f->hdr.gso_type) {
+	if (iol_frame_exceeds(f, mtu)) {
 		drop(o, IOL_NET_DROP_OUT_TOO_BIG, 1);
 		return;
 	}
