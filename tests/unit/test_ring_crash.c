@@ -10,6 +10,7 @@
 
 #include <malloc.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -456,7 +457,8 @@ static void killed(bool packed, bool resume, bool quick)
 			struct iol_buf bufs[CHAINS_MAX];
 			int n, i;
 
-			if (iol_ring_start(w.e.ring, &w.e.spec))
+			/* It would go on for ever if this test were killed. */
+			if (prctl(PR_SET_PDEATHSIG, SIGKILL) || iol_ring_start(w.e.ring, &w.e.spec))
 				_exit(1);
 			while (quick)
 				iol_ring_consume(w.e.ring, bufs, NULL,
