@@ -123,7 +123,7 @@ static void disarm(const struct net_sources *all)
 			all->source[i]->disarm(all->source[i]);
 }
 
-/* Return: false when nothing came in the time that a first sleep has. */
+/* Return: false when the time that a first sleep has went by. */
 static bool wait_for_work(struct net_thread *th, bool blind, uint64_t quiet_ns)
 {
 	struct timespec shortly = { 0 };
@@ -153,14 +153,20 @@ static void look_at_clock(struct net_thread *th)
 static void sleep_now(struct net_thread *th, const struct net_sources *all, uint64_t idle_since)
 {
 	struct rte_rcu_qsbr *rcu = th->net->rcu;
-	bool blind, busy = arm(all, &blind);
+	/* What came before interrupts were on tells of itself by none, so look once more. */
+	bool blind, busy = arm(all, &blind) || turn(th, all);
 	uint64_t gap;
 
-	if (!busy) {
+	if (busy) {
+		th->looked_again = false;
+	} else {
 		/* Control need not wait for who sleeps; what is in @all may be gone afterwards. */
 		rte_rcu_qsbr_thread_offline(rcu, th->index);
-		if (!wait_for_work(th, blind, th->now - idle_since))
-			th->looked_again = true;
+		/*
+		 * Who was woken and finds nothing looks again, too: net_tap reads only after a signal that
+		 * another thread may still be handling.
+		 */
+		th->looked_again = !wait_for_work(th, blind, th->now - idle_since);
 		rte_rcu_qsbr_thread_online(rcu, th->index);
 		all = __atomic_load_n(&th->sources, __ATOMIC_ACQUIRE);
 	}

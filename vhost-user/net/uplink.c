@@ -13,10 +13,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_devargs.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_pci.h>
 
 #define BIT(n) (1ull << (n))
 
@@ -27,24 +29,38 @@
 
 /* ---- finding the device ---- */
 
+/* Whether DPDK can have a device that this kernel driver has. NVIDIA's it shares with them. */
+static bool is_for_us(const char *driver)
+{
+	static const char *const good[] = { "vfio-pci", "uio_pci_generic", "igb_uio", "mlx4_core",
+					    "mlx5_core" };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (!strcmp(driver, good[i]))
+			return true;
+	return false;
+}
+
 /* For a PCI address: what is wrong with its driver, if anything. */
 static int explain_pci(const char *devargs)
 {
-	char name[64], path[128], target[256], *driver;
+	char name[PCI_PRI_STR_SIZE + 1], path[128], target[256], *driver;
+	struct rte_pci_addr addr;
 	ssize_t n;
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(devargs, ","), devargs);
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s%s",
-		 strchr(name, ':') == strrchr(name, ':') ? "0000:" : "", name);
-	if (!strchr(name, ':'))
+	if (rte_pci_addr_parse(name, &addr) < 0)
 		return 0;
+	rte_pci_device_name(&addr, name, sizeof(name));
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", name);
 	if (access(path, F_OK) < 0)
 		return iol_fail(ENODEV, "there is no PCI device %s here", name);
 	strncat(path, "/driver", sizeof(path) - strlen(path) - 1);
 	n = readlink(path, target, sizeof(target) - 1);
 	target[n < 0 ? 0 : n] = '\0';
 	driver = strrchr(target, '/');
-	if (n >= 0 && driver && !strcmp(driver + 1, "vfio-pci"))
+	if (n >= 0 && driver && is_for_us(driver + 1))
 		return 0;
 	return iol_fail(EBUSY,
 			"PCI device %s has %s%s: bind it to vfio-pci first (driverctl set-override "
@@ -66,7 +82,36 @@ static int find(const char *devargs, uint16_t *id)
 	return n ? 0 : -ENODEV;
 }
 
-static int probe(struct net_uplink *u)
+/* A device that is there and no ethdev goes again. */
+static int refuse(const struct net_uplink *u)
+{
+	struct rte_devargs da = { 0 };
+
+	if (!rte_devargs_parse(&da, u->devargs)) {
+		rte_eal_hotplug_remove(rte_bus_name(da.bus), da.name);
+		free(da.data);
+	}
+	return iol_fail(ENODEV, "uplink \"%s\" is no network device", u->devargs);
+}
+
+/* The same device can't be had twice, and a name is one device whatever its other arguments are. */
+static int check_unused(const struct net_uplink *u, const struct iol_net *net)
+{
+	unsigned int i;
+
+	for (i = 0; i < net->ports->num; i++) {
+		struct iol_net_port *p = net->ports->list[i];
+
+		if (p->uplink && iol_uplink_of(p)->id == u->id)
+			return iol_fail(EEXIST,
+					"port %s has the device of uplink \"%s\" already: name "
+					"another, as in net_tap0, net_tap1",
+					p->name, u->devargs);
+	}
+	return 0;
+}
+
+static int probe(struct net_uplink *u, const struct iol_net *net)
 {
 	char name[RTE_ETH_NAME_MAX_LEN];
 	const char *hint = "";
@@ -78,14 +123,13 @@ static int probe(struct net_uplink *u)
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(u->devargs, ","), u->devargs);
 	/* By an option of EAL's it may be there already. */
 	if (!rte_eth_dev_get_port_by_name(name, &u->id))
-		return 0;
+		return check_unused(u, net);
 	iol_eal_listen();
 	rc = rte_dev_probe(u->devargs);
 	if (!rc) {
-		u->probed = true;
-		if (!rte_eth_dev_get_port_by_name(name, &u->id) || !find(u->devargs, &u->id))
-			return 0;
-		return iol_fail(ENODEV, "uplink \"%s\" is no network device", u->devargs);
+		u->probed = !rte_eth_dev_get_port_by_name(name, &u->id) ||
+			    !find(u->devargs, &u->id);
+		return u->probed ? 0 : refuse(u);
 	}
 	if (geteuid() && !strncmp(name, "net_", strlen("net_")))
 		hint = "; it may need root, or CAP_NET_ADMIN and CAP_NET_RAW";
@@ -116,22 +160,48 @@ static void choose_offloads(struct net_uplink *u, const struct rte_eth_dev_info 
 	const uint64_t sums = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 	const uint64_t tso = RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
 			     RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
-	const uint64_t rx = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
-			    RTE_ETH_RX_OFFLOAD_SCATTER;
+	const uint64_t rx = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
 	uint64_t capa = info->tx_offload_capa;
 
+	conf->rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	conf->txmode.offloads = capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	/* net_pcap does, and doesn't say so. */
+	u->pieces = conf->txmode.offloads || !strcmp(info->driver_name, "net_pcap");
 	if (spec->no_offloads)
 		return;
-	conf->rxmode.offloads = info->rx_offload_capa & rx;
+	conf->rxmode.offloads |= info->rx_offload_capa & rx;
 	if ((capa & sums) != sums)
 		return;
 	conf->txmode.offloads |= sums;
 	u->takes = BIT(VIRTIO_NET_F_GUEST_CSUM);
-	if ((capa & tso) != tso)
+	/* net_tap cuts in software as we do, but no IPv6, and refuses segments that fill the MTU. */
+	if ((capa & tso) != tso || !strcmp(info->driver_name, "net_tap"))
 		return;
 	conf->txmode.offloads |= tso;
 	u->takes |= BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6);
+}
+
+/* The largest MTU of a device, as DPDK checks it; drivers tell one of two limits, or both. */
+static unsigned int mtu_max(const struct rte_eth_dev_info *info)
+{
+	uint32_t around = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+
+	if (info->max_mtu != UINT16_MAX && info->max_rx_pktlen > info->max_mtu)
+		around = info->max_rx_pktlen - info->max_mtu;
+	if (info->max_rx_pktlen <= around || info->max_rx_pktlen - around > info->max_mtu)
+		return info->max_mtu;
+	return info->max_rx_pktlen - around;
+}
+
+static int check_mtu(const struct net_uplink *u, const struct iol_net_port_spec *spec)
+{
+	struct rte_eth_dev_info info;
+
+	if (rte_eth_dev_info_get(u->id, &info) < 0 || spec->mtu <= mtu_max(&info))
+		return 0;
+	return iol_fail(EINVAL,
+			"uplink \"%s\" can't have an MTU of %u: its driver takes at most %u",
+			u->devargs, spec->mtu, mtu_max(&info));
 }
 
 static int set_mtu(struct net_uplink *u, const struct iol_net_port_spec *spec)
@@ -173,6 +243,7 @@ static int configure(struct net_uplink *u, struct iol_net *net,
 	rc = rte_eth_dev_info_get(u->id, &info);
 	if (rc < 0)
 		return rc;
+	conf.rxmode.mtu = spec->mtu;
 	u->queues = net->num_threads;
 	if (u->queues > info.max_rx_queues)
 		u->queues = info.max_rx_queues;
@@ -204,9 +275,8 @@ static bool arm(struct net_source *s)
 	const struct net_uplink_in *in = (const struct net_uplink_in *)(const void *)s;
 	uint16_t id = iol_uplink_of(s->port)->id;
 
-	if (in->fd < 0)
-		return false;
-	rte_eth_dev_rx_intr_enable(id, in->queue);
+	if (in->fd >= 0)
+		rte_eth_dev_rx_intr_enable(id, in->queue);
 	return false;
 }
 
@@ -256,7 +326,9 @@ int iol_uplink_new(struct iol_net *net, const struct iol_net_port_spec *spec,
 	u->devargs = strdup(spec->uplink);
 	rc = u->devargs ? make_pool(net) : iol_fail(ENOMEM, "no memory for an uplink");
 	if (!rc)
-		rc = probe(u);
+		rc = probe(u, net);
+	if (!rc)
+		rc = check_mtu(u, spec);
 	if (rc < 0)
 		goto fail;
 	iol_eal_listen();

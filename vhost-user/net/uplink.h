@@ -21,13 +21,14 @@ struct net_uplink_in {
 /**
  * struct net_uplink - An uplink.
  * @id: the ethdev. @probed: by us, and to be removed again. @started: atomic, as poll threads look at it.
+ * @pieces: its device sends a frame from several buffers.
  * @takes: what its device completes itself, as features of a virtio driver that did.
  */
 struct net_uplink {
 	struct iol_net_port port;
 	char *devargs;
 	uint16_t id;
-	bool probed, configured, started;
+	bool probed, configured, started, pieces;
 	unsigned int queues;
 	uint64_t takes;
 	struct net_uplink_in *in;

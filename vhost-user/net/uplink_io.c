@@ -28,7 +28,7 @@ static inline enum iol_net_drop parse(struct rte_mbuf *m, struct iol_frame *f, s
 				     (m->nb_segs > 1 && m->data_len < FRAME_HEAD + FRAME_TAG),
 			     0) &&
 	    rte_pktmbuf_linearize(m) < 0)
-		return IOL_NET_DROP_NO_MEMORY;
+		return IOL_NET_DROP_IN_TOO_BIG;
 	data = rte_pktmbuf_mtod(m, uint8_t *);
 	f->head = data;
 	f->head_len = FRAME_HEAD;
@@ -96,31 +96,41 @@ static inline void drop(struct out *o, enum iol_net_drop why, unsigned int n)
 	IOL_STAT_ADD(o->q->count.drops[why], n);
 }
 
+/* The driver looks at what the device is to complete; those that it can't are dropped, and no others. */
+static void prepare(struct out *o)
+{
+	unsigned int good = 0;
+
+	while ((good += rte_eth_tx_prepare(o->u->id, o->queue, o->mbuf + good,
+					   (uint16_t)(o->num - good))) < o->num) {
+		drop(o, IOL_NET_DROP_NOT_SEGMENTABLE, 1);
+		rte_pktmbuf_free(o->mbuf[good]);
+		o->num--;
+		memmove(o->mbuf + good, o->mbuf + good + 1, (o->num - good) * sizeof(o->mbuf[0]));
+	}
+}
+
 static void flush(struct out *o)
 {
-	uint64_t bytes = 0, total = 0;
-	unsigned int i, ready, sent;
+	uint64_t bytes = 0;
+	unsigned int i, sent;
 
+	if (o->u->takes)
+		prepare(o);
 	if (!o->num)
 		return;
 	for (i = 0; i < o->num; i++)
-		total += o->mbuf[i]->pkt_len;
-	ready = o->u->takes ? rte_eth_tx_prepare(o->u->id, o->queue, o->mbuf, (uint16_t)o->num)
-			    : o->num;
-	for (i = ready; i < o->num; i++)
 		bytes += o->mbuf[i]->pkt_len;
-	if (ready < o->num)
-		drop(o, IOL_NET_DROP_NOT_SEGMENTABLE, o->num - ready);
-	/* Those that were sent are not ours any more, so the lengths of the others are counted before and after. */
-	sent = rte_eth_tx_burst(o->u->id, o->queue, o->mbuf, (uint16_t)ready);
-	for (i = sent; i < ready; i++)
-		bytes += o->mbuf[i]->pkt_len;
-	if (sent < ready)
-		drop(o, IOL_NET_DROP_UPLINK_FULL, ready - sent);
-	if (sent < o->num)
+	/* Those that were sent are not ours any more, so the lengths of the others are taken off. */
+	sent = rte_eth_tx_burst(o->u->id, o->queue, o->mbuf, (uint16_t)o->num);
+	for (i = sent; i < o->num; i++)
+		bytes -= o->mbuf[i]->pkt_len;
+	if (sent < o->num) {
+		drop(o, IOL_NET_DROP_UPLINK_FULL, o->num - sent);
 		rte_pktmbuf_free_bulk(o->mbuf + sent, o->num - sent);
+	}
 	IOL_STAT_ADD(o->q->count.packets, sent);
-	IOL_STAT_ADD(o->q->count.bytes, total - bytes);
+	IOL_STAT_ADD(o->q->count.bytes, bytes);
 	o->num = 0;
 }
 
@@ -196,6 +206,9 @@ static inline struct rte_mbuf *copy(struct out *o, const struct iol_pieces *p)
 	return m;
 }
 
+/* What an mbuf can say of the length of IP's headers. */
+#define L3_MAX ((1u << RTE_MBUF_L3_LEN_BITS) - 1)
+
 /*
  * Ask the device for what the header wants. Everything is read in our copy. Return: false when the frame is
  * not what devices know.
@@ -211,7 +224,7 @@ static bool mark(struct rte_mbuf *m, const struct virtio_net_hdr_v1 *hdr, int sh
 		l2 += FRAME_TAG;
 		type = iol_frame_u16(data + FRAME_TAG_AT + FRAME_TAG);
 	}
-	if ((!tcp && !udp) || l4 < l2 + 20 || l4 + 20 > m->data_len)
+	if ((!tcp && !udp) || l4 < l2 + 20 || l4 - l2 > L3_MAX || l4 + 20 > m->data_len)
 		return false;
 	if (type == ETH_P_IP && data[l2 + 9] == (tcp ? IPPROTO_TCP : IPPROTO_UDP))
 		m->ol_flags |= RTE_MBUF_F_TX_IPV4;
@@ -221,12 +234,13 @@ static bool mark(struct rte_mbuf *m, const struct virtio_net_hdr_v1 *hdr, int sh
 		return false;
 	m->l2_len = l2;
 	m->l3_len = l4 - l2;
+	/* Drivers before DPDK 22.11.4 want the last for checksums, too. */
+	m->l4_len = tcp ? (data[l4 + 12] >> 4) * 4u : 8;
 	if (!hdr->gso_type) {
 		m->ol_flags |= tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM;
 		return true;
 	}
 	m->tso_segsz = hdr->gso_size;
-	m->l4_len = tcp ? (data[l4 + 12] >> 4) * 4u : 8;
 	m->ol_flags |= tcp ? RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_TCP_CKSUM
 			   : RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_UDP_CKSUM;
 	if (m->ol_flags & RTE_MBUF_F_TX_IPV4)
@@ -262,6 +276,12 @@ static void put(struct out *o, const struct iol_frame *f, uint64_t takes)
 	if (f->hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !mark(m, &f->hdr, p.shift)) {
 		rte_pktmbuf_free(m);
 		put(o, f, 0);
+		return;
+	}
+	if ((m->tso_segsz && (uint32_t)m->tso_segsz + m->l3_len + m->l4_len > mtu) ||
+	    (m->nb_segs > 1 && !o->u->pieces)) {
+		rte_pktmbuf_free(m);
+		drop(o, IOL_NET_DROP_OUT_TOO_BIG, 1);
 		return;
 	}
 	o->mbuf[o->num++] = m;
