@@ -12,6 +12,8 @@ from programs import SOON, until
 
 TESTPMD = "dpdk-testpmd"
 PROMPT = "testpmd> "
+# Kernel drivers whose PCI devices DPDK can have.
+OURS = {"vfio-pci", "uio_pci_generic", "igb_uio", "mlx4_core", "mlx5_core"}
 
 
 def missing():
