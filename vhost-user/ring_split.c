@@ -176,18 +176,19 @@ static inline void prefetch_next(const struct iol_ring *r, unsigned int from)
 unsigned int iol_split_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned int max,
 			    bool writable)
 {
-	uint16_t mask = r->size - 1, flags = writable ? VRING_DESC_F_WRITE : 0;
+	uint16_t size = r->size, at = r->next, flags = writable ? VRING_DESC_F_WRITE : 0;
+	const uint16_t *heads = r->avail->ring;
+	const struct vring_desc *desc = r->desc;
 	int n = available(r, max), i;
 
 	/* What is wrong, iol_ring_pop() says. */
-	for (i = 0; i < n; i++) {
-		uint16_t head = __atomic_load_n(&r->avail->ring[(r->next + (unsigned int)i) & mask],
-						__ATOMIC_RELAXED);
+	for (i = 0; i < n; i++, at++) {
+		uint16_t head = __atomic_load_n(&heads[at & (size - 1)], __ATOMIC_RELAXED);
 		struct ring_desc d;
 
-		if (unlikely(head >= r->size))
+		if (unlikely(head >= size))
 			break;
-		d = ring_load(&r->desc[head]);
+		d = ring_load(&desc[head]);
 		if (!ring_single(r, &d, flags, &bufs[i]))
 			break;
 		bufs[i].id = head;
@@ -200,14 +201,15 @@ unsigned int iol_split_peek(struct iol_ring *r, struct iol_buf *bufs, unsigned i
 void iol_split_consume(struct iol_ring *r, const struct iol_buf *bufs, const uint32_t *len,
 		       unsigned int n)
 {
-	uint16_t mask = r->size - 1;
+	struct vring_used_elem *used = r->used->ring;
+	uint16_t mask = r->size - 1, at = r->used_next;
 	unsigned int i;
 
-	for (i = 0; i < n; i++)
-		r->used->ring[(r->used_next + i) & mask] =
+	for (i = 0; i < n; i++, at++)
+		used[at & mask] =
 			(struct vring_used_elem){ .id = bufs[i].id, .len = len ? len[i] : 0 };
 	r->next += (uint16_t)n;
-	r->used_next += (uint16_t)n;
+	r->used_next = at;
 	/* Release: the entries, and what the device wrote to the buffers, come before the index. */
 	__atomic_store_n(&r->used->idx, r->used_next, __ATOMIC_RELEASE);
 }

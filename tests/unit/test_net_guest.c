@@ -257,12 +257,16 @@ static void lengths_and_layouts(void **state)
 {
 	static const struct virtio_net_hdr_v1 one = { .num_buffers = 1 };
 	struct got *got = zeroed(sizeof(*got));
-	unsigned int packed, from, to;
+	unsigned int kind, from, to;
 	uint8_t frame[1600];
 	uint32_t len;
 
-	for (packed = 0; packed < 2; packed++) {
-		struct rig *r = rig_new(packed, 0);
+	for (kind = 0; kind < 4; kind++) {
+		struct rig *r = rig_new(kind & 1, 0);
+
+		/* More of the frame is looked at then. */
+		r->guest[0].g->port.spoof = kind & 2 ? IOL_NET_SPOOF_IP : IOL_NET_SPOOF_ALLOW;
+		r->guest[0].g->port.mac_key = iol_fdb_mac((uint8_t[6]){ 2 });
 
 		for (len = 14; len < 1600; len += len == 90 ? 1424 : 1) {
 			for (from = 0; from < LAYOUTS; from++) {

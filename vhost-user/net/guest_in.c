@@ -54,7 +54,6 @@ static inline uint32_t head_len(const struct iol_net_port *port, const uint8_t *
 
 static inline enum iol_net_drop check_header(const struct net_txq *q, struct iol_frame *f)
 {
-	f->hdr.num_buffers = 0;
 	/* All that a header can ask for begins with one of these. */
 	if (__builtin_expect(f->hdr.flags | f->hdr.gso_type, 0)) {
 		if (!iol_offload_check(&f->hdr, f->len, q->features))
@@ -119,16 +118,18 @@ static inline enum iol_net_drop parse_buf(const struct net_txq *q, const struct 
 	const uint8_t *at = buf->base + sizeof(f->hdr);
 	uint32_t want = FRAME_HEAD;
 
-	if (__builtin_expect(buf->len < sizeof(f->hdr) + FRAME_HEAD_MAX, 0)) {
-		if (buf->len < sizeof(f->hdr) + FRAME_ETHER)
-			return IOL_NET_DROP_RUNT;
-		want = buf->len - sizeof(f->hdr) < FRAME_HEAD ? FRAME_ETHER : FRAME_HEAD;
-	}
 	if (__builtin_expect(buf->len > IOL_FRAME_MAX + sizeof(f->hdr), 0))
 		return IOL_NET_DROP_IN_TOO_BIG;
 	f->len = buf->len - (uint32_t)sizeof(f->hdr);
+	if (__builtin_expect(buf->len >= sizeof(f->hdr) + FRAME_HEAD, 1)) {
+		memcpy(head, at, FRAME_HEAD);
+	} else {
+		if (buf->len < sizeof(f->hdr) + FRAME_ETHER)
+			return IOL_NET_DROP_RUNT;
+		want = FRAME_ETHER;
+		memcpy(head, at, FRAME_ETHER);
+	}
 	memcpy(&f->hdr, buf->base, sizeof(f->hdr));
-	memcpy(head, at, want == FRAME_HEAD ? FRAME_HEAD : FRAME_ETHER);
 	if (__builtin_expect(head_len(q->source.port, head, f->len) > want, 0)) {
 		uint32_t more = head_len(q->source.port, head, f->len);
 

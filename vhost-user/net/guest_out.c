@@ -287,8 +287,8 @@ static void fill_chains(struct net_thread *th, const struct iol_net_port *port, 
 static inline bool is_plain(const struct net_rxq *q, const struct iol_net_port *port,
 			    const struct iol_frame *f, uint32_t room, uint32_t mtu)
 {
-	if (f->tagged != (f->vlan != port->vlan && f->vlan) || f->head_len != FRAME_HEAD ||
-	    f->len + sizeof(f->hdr) > room || f->len - FRAME_ETHER > mtu)
+	if (f->tagged != (f->vlan != port->vlan && f->vlan) || f->len + sizeof(f->hdr) > room ||
+	    f->len - FRAME_ETHER > mtu)
 		return false;
 	return !(f->hdr.flags | f->hdr.gso_type) ||
 	       (q->features & 1ull << VIRTIO_NET_F_GUEST_CSUM &&
@@ -303,8 +303,11 @@ static inline void put_plain(uint8_t *to, const struct iol_frame *f)
 	hdr.num_buffers = 1;
 	memcpy(to, &hdr, sizeof(hdr));
 	to += sizeof(hdr);
-	memcpy(to, f->head, FRAME_HEAD);
-	to += FRAME_HEAD;
+	if (__builtin_expect(f->head_len == FRAME_HEAD, 1))
+		memcpy(to, f->head, FRAME_HEAD);
+	else
+		memcpy(to, f->head, f->head_len);
+	to += f->head_len;
 	if (__builtin_expect(f->niov == 1, 1)) {
 		iol_copy(to, f->iov->iov_base, f->iov->iov_len);
 		return;
