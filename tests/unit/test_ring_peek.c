@@ -401,11 +401,10 @@ static void twice(void **state)
 	}
 }
 
-/* Never more than the ring has, though all of it looks available for ever. */
+/* Never more than the ring has, whatever was asked for, and round its end. */
 static void small_rings(void **state)
 {
 	static const uint16_t sizes[] = { 1, 2, 3, 4, 7 };
-	struct vring_packed_desc *d;
 	struct iol_buf bufs[40];
 	unsigned int i, k, round;
 	struct env e;
@@ -417,7 +416,6 @@ static void small_rings(void **state)
 			continue;
 		env_init(&e, &conf);
 		env_start(&e);
-		d = (void *)(e.host + e.desc);
 		for (round = 0; round < 5; round++) {
 			for (k = 0; k < conf.size; k++)
 				add(&e, true, k);
@@ -429,12 +427,6 @@ static void small_rings(void **state)
 			for (k = 0; k < conf.size; k++)
 				expect_used(&e, k, 0);
 			assert_int_equal(iol_ring_base(e.ring), iol_driver_base(e.driver));
-		}
-		if (conf.packed) {
-			/* Of both rounds at once no slot can be. */
-			for (k = 0; k < conf.size; k++)
-				d[k].flags ^= 1u << VRING_PACKED_DESC_F_AVAIL;
-			assert_in_range(iol_ring_peek(e.ring, bufs, 40, false), 0, conf.size);
 		}
 		env_fini(&e);
 	}
