@@ -7,6 +7,7 @@ the kernels' TCP and UDP talk through the switch."""
 import itertools
 import os
 import shutil
+import socket
 import sys
 
 import packets
@@ -88,9 +89,9 @@ class Uplinks(Steering):
         # Names of interfaces are everybody's, until they are moved.
         self.interface = f"il{os.getpid()}u"
 
-    def serve(self, *ports, options=()):
+    def serve(self, *ports, options=(), **more):
         server = self.box.net(f"--control={self.path}", *options,
-                              *(f"--port={port}" for port in ports))
+                              *(f"--port={port}" for port in ports), **more)
         self.steer(server)
         return server
 
@@ -206,6 +207,46 @@ class Uplinks(Steering):
                 after = self.port("up")
                 self.assertGreater(after["segmented"], before["segmented"] + 1000)
 
+    def test_tap_large_segments(self):
+        """Segments as large as the uplink's MTU allows, of a frame that is larger."""
+        self.serve(f"socket={self.socket},name=guest")
+        self.add_tap()
+        content = bytes(i % 251 for i in range(8000))
+        ends = packets.mac("02:00:00:00:00:0b"), packets.mac("02:00:00:00:00:01")
+        hosts = [[socket.inet_pton(family, address) for address in (GUEST, HOST, GUEST6, HOST6)
+                  if (family == socket.AF_INET6) == (":" in address)]
+                 for family in (socket.AF_INET, socket.AF_INET6)]
+        for kind, headers, most, packet in (
+            (packets.IPV4, 54, 1460, packets.ipv4(*hosts[0], 6, packets.tcp(content))),
+            (packets.IPV6, 74, 1440, packets.ipv6(*hosts[1], 6, packets.tcp(content))),
+        ):
+            with self.subTest(kind=hex(kind)):
+                packets.write_pcap(f"{self.box.path}/in", [packets.ethernet(*ends, kind, packet)])
+                server = started([*self.host.prefix(), sys.executable, PEER, "segments",
+                                  self.interface, "6"])
+                self.addCleanup(server.stdout.close)
+                self.addCleanup(server.kill)
+                self.assertEqual(server.stdout.readline(), "ready\n")
+                # What the guest sends is in a file.
+                with Testpmd(self.box, f"guest{kind}", [
+                    f"net_virtio_user0,path={self.socket},queue_size=1024",
+                    f"net_pcap1,rx_pcap={self.box.path}/in,tx_pcap={self.box.path}/out",
+                ], "--forward-mode=csum") as guest:
+                    for command in (
+                        "port stop all", "port config 0 tx_offload tcp_cksum on",
+                        "port config 0 tx_offload tcp_tso on",
+                        "port config 0 tx_offload multi_segs on", "csum set tcp hw 0",
+                        f"tso set {most} 0", "csum mac-swap off 0", "csum mac-swap off 1",
+                        "port start all", "start",
+                    ):
+                        guest.command(command)
+                    frames = [bytes.fromhex(server.stdout.readline()) for _ in range(6)]
+                self.assertEqual(server.wait(), 0)
+                self.assertEqual([len(frame) - headers for frame in frames],
+                                 [most] * 5 + [len(content) - 5 * most])
+                self.assertEqual(b"".join(frame[headers:] for frame in frames), content)
+        self.assertEqual(self.port("up")["segmented"], 2)
+
     def test_tap_comes_and_goes(self):
         """What the guest sends is answered whenever there is an uplink, and nothing is left of those that went."""
         self.serve(f"socket={self.socket},name=guest")
@@ -277,7 +318,11 @@ class Uplinks(Steering):
         self.peer(self.guest, "tagged", "eth0", 0, HOST)
 
     def test_af_xdp(self):
-        self.serve(f"socket={self.socket},name=guest")
+        # The driver keeps what it got of libxdp.
+        with open(f"{self.box.path}/leaks", "w", encoding="utf-8") as file:
+            file.write("leak:xsk_umem__create\n")
+        self.serve(f"socket={self.socket},name=guest", env=os.environ | {
+            "LSAN_OPTIONS": f"suppressions={self.box.path}/leaks:print_suppressions=0"})
         self.start_guest()
         self.veth()
         result = run([programs.IOLANE, "net", "add-port", f"--control={self.path}",

@@ -5,6 +5,7 @@ by TCP, or datagrams there and back with pauses between them. It ends with 0 whe
     netns_peer.py serve ADDRESS
     netns_peer.py stream ADDRESS BYTES
     netns_peer.py datagrams ADDRESS NUMBER PAUSE_MS
+    netns_peer.py segments INTERFACE NUMBER         print so many TCP segments that come, checked, in hexadecimal
     netns_peer.py checksums INTERFACE               write all that goes out, rather than to leave them to it
     netns_peer.py tagged INTERFACE VLAN ADDRESS     somebody in the VLAN answers an ARP request
     netns_peer.py untagged INTERFACE VLAN ADDRESS   nobody does
@@ -98,6 +99,28 @@ def datagrams(address, number, pause_ms):
             sys.exit(f"datagram {i} came back changed")
 
 
+def segments(interface, number):
+    """Their checksums are the sender's business; whoever had to complete them did."""
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+    raw.bind((interface, 0))
+    raw.settimeout(PATIENCE)
+    print("ready", flush=True)
+    left = int(number)
+    while left:
+        frame = raw.recv(65536)
+        kind = int.from_bytes(frame[12:14], "big")
+        if kind == packets.IPV4 and frame[23] == socket.IPPROTO_TCP:
+            ends, text = frame[26:34], frame[34:]
+        elif kind == packets.IPV6 and frame[20] == socket.IPPROTO_TCP:
+            ends, text = frame[22:54], frame[54:]
+        else:
+            continue
+        if packets.checksum(ends + struct.pack(">HH", socket.IPPROTO_TCP, len(text)) + text):
+            sys.exit(f"a wrong checksum: {frame.hex()}")
+        print(frame.hex(), flush=True)
+        left -= 1
+
+
 def checksums(interface):
     """ethtool -K INTERFACE tx off, without ethtool."""
     command = ctypes.create_string_buffer(struct.pack("<II", ETHTOOL_STXCSUM, 0))
@@ -143,5 +166,5 @@ def untagged(interface, vlan, address):
 if __name__ == "__main__":
     {
         "serve": serve, "stream": stream, "datagrams": datagrams, "tagged": tagged,
-        "untagged": untagged, "checksums": checksums,
+        "untagged": untagged, "checksums": checksums, "segments": segments,
     }[sys.argv[1]](*sys.argv[2:])

@@ -3,7 +3,7 @@
 
 import struct
 
-ARP, IPV4, VLAN = 0x0806, 0x0800, 0x8100
+ARP, IPV4, IPV6, VLAN = 0x0806, 0x0800, 0x86dd, 0x8100
 ECHO_REPLY, ECHO_REQUEST = 0, 8
 
 
@@ -29,6 +29,15 @@ def ipv4(sender, to, protocol, payload):
     header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0x4000, 64, protocol, 0,
                          sender, to)
     return header[:10] + struct.pack(">H", checksum(header)) + header[12:] + payload
+
+
+def ipv6(sender, to, protocol, payload):
+    return struct.pack(">IHBB", 0x60000000, len(payload), protocol, 64) + sender + to + payload
+
+
+def tcp(payload):
+    """A TCP segment whose checksum somebody else completes."""
+    return struct.pack(">HHIIBBHHH", 1000, 2000, 1, 1, 5 << 4, 0x18, 1000, 0, 0) + payload
 
 
 def echo(kind, ident, sequence, payload):
