@@ -182,6 +182,16 @@ static void unmap(void *arg)
 		iol_ring_unmap(u->q->ring);
 }
 
+/* Those that wait for an entry try again. */
+static void wake_queues(struct iol_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->num_queues; i++)
+		if (dev->queue[i].running)
+			dev->ops->queue_wake(dev->ctx, &dev->queue[i]);
+}
+
 /*
  * After the answer nothing of ours may touch what was mapped there. Requests in flight may, so their
  * queues finish them first; that takes as long as storage does, and no message.
@@ -189,6 +199,7 @@ static void unmap(void *arg)
 static int invalidate(struct iol_device *dev, uint64_t iova, uint64_t size)
 {
 	unsigned int i;
+	int rc;
 
 	iol_iotlb_invalidate(dev->iotlb, iova, size);
 	for (i = 0; i < dev->num_queues; i++) {
@@ -200,22 +211,21 @@ static int invalidate(struct iol_device *dev, uint64_t iova, uint64_t size)
 		if (u.busy)
 			iol_queue_park(u.q);
 	}
-	return iol_device_unpark(dev);
+	rc = iol_device_unpark(dev);
+	/* The front end may know now what it could not answer before, and says nothing by itself. */
+	wake_queues(dev);
+	return rc;
 }
 
 int iol_on_iotlb_msg(struct iol_device *dev, struct iol_msg *msg)
 {
 	const struct vhost_iotlb_msg *m = &msg->payload.iotlb;
-	unsigned int i;
 	int rc;
 
 	switch (m->type) {
 	case VHOST_IOTLB_UPDATE:
 		rc = iol_iotlb_update(dev->iotlb, m->iova, m->size, m->uaddr, m->perm);
-		for (i = 0; i < dev->num_queues; i++) {
-			if (dev->queue[i].running)
-				dev->ops->queue_wake(dev->ctx, &dev->queue[i]);
-		}
+		wake_queues(dev);
 		return rc;
 	case VHOST_IOTLB_INVALIDATE:
 		return invalidate(dev, m->iova, m->size);

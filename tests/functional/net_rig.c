@@ -84,6 +84,50 @@ void nrig_net_down(struct iol_net **net)
 	iol_net_destroy(net);
 }
 
+/* ---- the IOMMU ---- */
+
+#define PAGE NRIG_PAGE
+
+static bool has_iommu(const struct nrig_port *p)
+{
+	return p->spec.features & NRIG_BIT(VIRTIO_F_ACCESS_PLATFORM);
+}
+
+/* What is added to guest physical addresses. */
+static uint64_t iova(const struct nrig_port *p)
+{
+	return has_iommu(p) ? NRIG_IOVA : 0;
+}
+
+void nrig_map(struct nrig_port *p, uint64_t addr)
+{
+	good(iol_frontend_iommu_map(p->fe, addr, PAGE, addr - NRIG_IOVA,
+				    IOL_IOMMU_READ | IOL_IOMMU_WRITE),
+	     "mapping a page");
+}
+
+/* Each page is a mapping of its own, which is asked for. */
+static void map_all(struct nrig_port *p)
+{
+	uint64_t at;
+
+	for (at = 0; has_iommu(p) && at < p->spec.memory; at += PAGE)
+		nrig_map(p, NRIG_IOVA + at);
+}
+
+bool nrig_serve(void)
+{
+	bool any = false;
+	unsigned int i;
+
+	for (i = 0; i < NRIG_PORTS; i++)
+		if (ports[i] && has_iommu(ports[i])) {
+			any = true;
+			assert_true(iol_frontend_poll(ports[i]->fe, 0) >= 0);
+		}
+	return any;
+}
+
 /* ---- buffers ---- */
 
 /* Cut @len bytes of a slot up, as @pieces say. */
@@ -97,7 +141,7 @@ static void cut(struct nrig_slot *s, uint32_t len, const uint32_t *pieces, bool 
 		if (n > len)
 			n = len;
 		assert_true(s->n < NRIG_PIECES && at + n <= s->room);
-		s->seg[s->n] = (struct iol_driver_seg){ s->gpa + at, n, write };
+		s->seg[s->n] = (struct iol_driver_seg){ s->addr + at, n, write };
 		at += n + GAP;
 		len -= n;
 	}
@@ -105,7 +149,7 @@ static void cut(struct nrig_slot *s, uint32_t len, const uint32_t *pieces, bool 
 
 static uint8_t *host(const struct nrig_slot *s, unsigned int piece)
 {
-	return s->host + (s->seg[piece].addr - s->gpa);
+	return s->host + (s->seg[piece].addr - s->addr);
 }
 
 static void make_slots(struct nrig_port *p, struct nrig_queue *q, unsigned int num, uint32_t len)
@@ -118,10 +162,13 @@ static void make_slots(struct nrig_port *p, struct nrig_queue *q, unsigned int n
 	assert_true(q->slot && q->free);
 	for (i = 0; i < num; i++) {
 		struct nrig_slot *s = &q->slot[i];
+		uint64_t gpa;
 
 		s->room = len + NRIG_PIECES * GAP;
-		good(iol_guest_memory_alloc(p->mem, s->room, 64, &s->gpa), "a buffer");
-		s->host = iol_guest_memory_host(p->mem, s->gpa, s->room);
+		good(iol_guest_memory_alloc(p->mem, s->room, has_iommu(p) ? PAGE : 64, &gpa),
+		     "a buffer");
+		s->host = iol_guest_memory_host(p->mem, gpa, s->room);
+		s->addr = gpa + iova(p);
 		q->free[q->nfree++] = i;
 	}
 }
@@ -159,7 +206,8 @@ static void make_pair(struct nrig_port *p, unsigned int i)
 {
 	struct iol_guest_queue_spec spec = { .size = p->spec.ring,
 					     .features = p->spec.features,
-					     .segs_max = NRIG_PIECES };
+					     .segs_max = NRIG_PIECES,
+					     .iova_offset = iova(p) };
 	struct nrig_queue *rx = &p->rx[i], *tx = &p->tx[i];
 	unsigned int k;
 
@@ -197,6 +245,7 @@ void nrig_connect(struct nrig_port *p)
 	for (i = 0; i < p->spec.port.pairs; i++)
 		make_pair(p, i);
 	good(iol_frontend_set_memory(p->fe, p->mem), "sharing memory");
+	map_all(p);
 	for (i = 0; i < 2 * p->spec.port.pairs && !p->spec.no_start; i++)
 		nrig_start(p, i);
 }
@@ -249,7 +298,7 @@ struct nrig_port *nrig_port_up(struct iol_net *net, const struct nrig_spec *spec
 	if (!p->spec.rx_len)
 		p->spec.rx_len = 2048;
 	if (!p->spec.memory)
-		p->spec.memory = 64 * MIB;
+		p->spec.memory = (has_iommu(p) ? 8 : 64) * MIB;
 	p->hdr_len = p->spec.features & NRIG_BASIC ? sizeof(struct virtio_net_hdr_v1)
 						   : sizeof(struct virtio_net_hdr);
 	good(iol_net_port_new(net, &p->spec.port, &p->port), "a port");
@@ -334,7 +383,7 @@ void nrig_flush(struct nrig_port *p)
 		for (reap(q); iol_driver_inflight(q->q->driver); reap(q)) {
 			assert_true(iol_now() < end);
 			if (!iol_driver_arm(q->q->driver))
-				iol_guest_queue_wait(q->q, 100);
+				iol_guest_queue_wait(q->q, nrig_serve() ? 1 : 100);
 		}
 	}
 }
@@ -370,7 +419,7 @@ static void take_bytes(const struct nrig_slot *s, uint32_t len, uint8_t *to)
 	for (i = 0; i < s->n; i++) {
 		uint32_t n = s->seg[i].len < len ? s->seg[i].len : len;
 
-		at = (uint32_t)(s->seg[i].addr - s->gpa);
+		at = (uint32_t)(s->seg[i].addr - s->addr);
 		memcpy(to, s->host + at, n);
 		to += n;
 		len -= n;
@@ -463,7 +512,7 @@ void nrig_wait(struct nrig_port *p, unsigned int pair, struct nrig_frame *f)
 			more |= iol_driver_arm(p->rx[i].q->driver);
 		}
 		if (!more)
-			poll(fds, i, 100);
+			poll(fds, i, nrig_serve() ? 1 : 100);
 	}
 }
 

@@ -53,6 +53,9 @@ unsigned int nrig_threads(void);
  *                       leave is one more.
  * @no_rx: leave the receive queues empty; @no_start: start no queue.
  * @memory: bytes of guest memory, 64 MiB if 0. @unsealed: they can be truncated.
+ *
+ * With VIRTIO_F_ACCESS_PLATFORM the device is told addresses that are NRIG_IOVA beyond the guest's, each page of 8 MiB
+ * is a mapping of its own, and each buffer begins with a page.
  */
 struct nrig_spec {
 	struct iol_net_port_spec port;
@@ -65,8 +68,9 @@ struct nrig_spec {
 	uint64_t memory;
 };
 
+/* @addr: what the device is told. */
 struct nrig_slot {
-	uint64_t gpa;
+	uint64_t addr;
 	uint8_t *host;
 	uint32_t room;
 	unsigned int n;
@@ -102,6 +106,20 @@ void nrig_disconnect(struct nrig_port *p);
 /** nrig_start(), nrig_stop() - A queue by its number in the device. */
 void nrig_start(struct nrig_port *p, unsigned int index);
 void nrig_stop(struct nrig_port *p, unsigned int index);
+
+/* ---- the IOMMU ---- */
+
+#define NRIG_IOVA (1ull << 40)
+#define NRIG_PAGE 4096ull
+
+/** nrig_map() - Map a page at @addr, beyond NRIG_IOVA, to where it was at first. */
+void nrig_map(struct nrig_port *p, uint64_t addr);
+
+/**
+ * nrig_serve() - Answer misses of all ports behind an IOMMU; nrig_flush() and nrig_wait() do that.
+ * Return: whether there are such ports.
+ */
+bool nrig_serve(void);
 
 /* ---- frames ---- */
 

@@ -155,7 +155,7 @@ static void offer(struct nrig_queue *q, const struct chain *c)
 	for (i = 0; i < c->n; i++)
 		seg[i] = (struct iol_driver_seg){ c->piece[i].at == OUTSIDE
 							  ? OUTSIDE
-							  : q->slot[slot].gpa + c->piece[i].at,
+							  : q->slot[slot].addr + c->piece[i].at,
 						  c->piece[i].len, c->piece[i].write };
 	if (iol_driver_add(q->q->driver, seg, c->n, slot) < 0)
 		fail_msg("%s: %s", c->what, iol_error());
@@ -304,10 +304,10 @@ static void thousands_of_pieces_to_read(void **state)
 		s = &t.evil->rx[0].slot[i];
 		table = (void *)s->host;
 		for (k = 0; k < pieces; k++)
-			table[k] = (struct vring_desc){ s->gpa, 1,
+			table[k] = (struct vring_desc){ s->addr, 1,
 							k + 1 < pieces ? VRING_DESC_F_NEXT : 0,
 							(uint16_t)(k + 1) };
-		desc[i] = (struct vring_desc){ s->gpa, pieces * 16, VRING_DESC_F_INDIRECT, 0 };
+		desc[i] = (struct vring_desc){ s->addr, pieces * 16, VRING_DESC_F_INDIRECT, 0 };
 		avail->ring[i] = (uint16_t)i;
 	}
 	__atomic_store_n(&avail->idx, chains, __ATOMIC_RELEASE);
