@@ -122,8 +122,12 @@ static void start_rx(struct net_guest *g, struct net_rxq *q, struct iol_queue *q
 	q->features = g->features;
 	q->hdr_len = hdr_len(g);
 	q->mrg = g->features & BIT(VIRTIO_NET_F_MRG_RXBUF);
+	q->iommu = g->features & BIT(VIRTIO_F_ACCESS_PLATFORM);
+	q->ahead = 0;
 	/* That buffers came is seen when a frame wants one. */
 	iol_ring_disarm(q->ring);
+	if (q->iommu)
+		iol_guest_look_ahead(q);
 	pthread_spin_unlock(&q->lock);
 	map_rx(g);
 }
@@ -209,8 +213,9 @@ static void queue_wake(void *ctx, struct iol_queue *queue)
 	}
 	pthread_spin_lock(&pair->rx.lock);
 	pair->rx.waiting = false;
-	if (pair->rx.ring && iol_ring_publish(pair->rx.ring))
-		iol_queue_call(queue);
+	/* Nothing waits to be published: a ring is mapped from a pop to the publish after it. */
+	if (pair->rx.iommu)
+		iol_guest_look_ahead(&pair->rx);
 	pthread_spin_unlock(&pair->rx.lock);
 }
 

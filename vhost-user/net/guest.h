@@ -8,14 +8,16 @@
 
 /**
  * struct net_rxq - A receive queue of the guest's: what goes out of the switch. All is under @lock.
- * @ring: NULL while it is not running.
+ * @ring: NULL while it is not running. @iommu: its addresses are translated. @ahead: buffers, from the next on, that
+ *        were found translated.
  */
 struct net_rxq {
 	pthread_spinlock_t lock;
 	struct iol_queue *queue;
 	struct iol_ring *ring;
-	bool failed, waiting, mrg;
+	bool failed, waiting, mrg, iommu;
 	uint8_t hdr_len;
+	unsigned int ahead;
 	uint64_t features;
 	struct net_sink count;
 } __attribute__((aligned(64)));
@@ -57,5 +59,8 @@ bool iol_guest_in(struct net_thread *th, struct net_source *s);
 /** iol_guest_out() - Put frames into a receive queue. */
 void iol_guest_out(struct net_thread *th, struct iol_net_port *port, struct iol_frame **frames,
 		   unsigned int n);
+
+/** iol_guest_look_ahead() - Have translations asked for that frames will need soon. Under the queue's lock. */
+void iol_guest_look_ahead(struct net_rxq *q);
 
 #endif

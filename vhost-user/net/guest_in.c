@@ -231,8 +231,6 @@ bool iol_guest_in(struct net_thread *th, struct net_source *s)
 		if (!__atomic_exchange_n(&q->woken, false, __ATOMIC_ACQUIRE))
 			return false;
 		s->waiting = false;
-		if (iol_ring_publish(q->ring))
-			iol_queue_call(q->queue);
 	}
 	return take_bufs(th, q) || take_chains(th, q);
 }

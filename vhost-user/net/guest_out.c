@@ -35,6 +35,17 @@ static void fail(struct net_rxq *q)
 	iol_queue_fail(q->queue);
 }
 
+/* Why there are no buffers. */
+static void none(struct net_rxq *q, int rc)
+{
+	if (rc == -EAGAIN) {
+		q->waiting = true;
+		q->ahead = 0;
+	} else if (rc < 0) {
+		fail(q);
+	}
+}
+
 /* Push the buffers that were used, and give back the others. */
 static void end_window(struct out *o)
 {
@@ -59,10 +70,8 @@ static void refill(struct out *o, unsigned int max)
 	n = iol_ring_pop(o->q->ring, window, max);
 	if (n > 0)
 		o->num = (unsigned int)n;
-	else if (n == -EAGAIN)
-		o->q->waiting = true;
-	else if (n < 0)
-		fail(o->q);
+	else
+		none(o->q, n);
 }
 
 /* Buffers at the window's begin that together hold @len bytes; 0 when those in the window don't. */
@@ -281,6 +290,30 @@ static void fill_chains(struct net_thread *th, const struct iol_net_port *port, 
 	IOL_STAT_ADD(q->count.bytes, o.bytes);
 	if (o.pushed && iol_ring_publish(q->ring))
 		iol_queue_call(q->queue);
+	if (__builtin_expect(q->iommu, 0)) {
+		q->ahead -= o.pushed < q->ahead ? o.pushed : q->ahead;
+		iol_guest_look_ahead(q);
+	}
+}
+
+/*
+ * A frame whose buffer's translation is missing is dropped, and drivers may give each buffer a new address. So those
+ * that come next are looked at before they are needed. A miss ends a look, and its answer begins the next.
+ */
+void iol_guest_look_ahead(struct net_rxq *q)
+{
+	struct iol_chain next[NET_WINDOW];
+	int n;
+
+	if (!q->ring || q->failed || q->waiting || q->ahead >= NET_WINDOW / 2)
+		return;
+	n = iol_ring_pop(q->ring, next, NET_WINDOW);
+	if (n > 0) {
+		q->ahead = (unsigned int)n;
+		iol_ring_unpop(q->ring, next, (unsigned int)n);
+	} else {
+		none(q, n);
+	}
 }
 
 /* Whether a frame goes into a buffer of @room bytes as it is. */
