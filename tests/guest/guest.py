@@ -150,7 +150,9 @@ class Guest:
             command += ["-device", f"vhost-user-blk-pci,{to_text(device)}"]
             self.disks.append(disk)
         for slot, nic in enumerate(self.nics, 2):
-            for option, kind, properties in nic.arguments(slot, self.reconnect(nic)):
+            if on_ports:
+                slot = self.free_ports.pop()
+            for option, kind, properties in nic.arguments(slot, on_ports, self.reconnect(nic)):
                 command += [option, f"{kind},{to_text(properties)}"]
         if incoming:
             command += ["-incoming", "defer"]
@@ -274,13 +276,12 @@ class Guest:
 
     def add_nic(self, nic):
         """Hot-plugs a NIC into a free port."""
-        nic.slot = self.free_ports.pop()
-        nic.folder = f"0000:00:1c.{nic.slot}/0000:*"
+        place = nic.place(self.free_ports.pop(), True)
         address = {"type": "unix", "data": {"path": nic.port.socket}}
         backend = {"addr": address, "server": False, **self.reconnect(nic)}
         self.qmp("chardev-add", id=f"c-{nic.name}", backend={"type": "socket", "data": backend})
         self.qmp("netdev_add", type="vhost-user", **nic.netdev())
-        self.qmp("device_add", driver="virtio-net-pci", bus=f"port{nic.slot}", **nic.device())
+        self.qmp("device_add", driver="virtio-net-pci", **place, **nic.device())
         self.nics.append(nic)
 
     def remove_nic(self, nic):

@@ -151,13 +151,18 @@ class Nic:
             device |= {"mq": True, "vectors": 2 * self.port.queues + 2}
         return {**device, "romfile": "", **self.properties}
 
-    def arguments(self, slot, reconnect):
-        """What QEMU is told, as option, kind and properties of each part."""
+    def place(self, slot, on_port):
+        """The guest's machine has it in a slot of its own, or behind a PCI Express port."""
         self.slot = slot
-        self.folder = f"0000:00:{slot:02x}.0"
+        self.folder = f"0000:00:1c.{slot}/0000:*" if on_port else f"0000:00:{slot:02x}.0"
+        return {"bus": f"port{slot}"} if on_port else {"addr": f"{slot:x}.0"}
+
+    def arguments(self, slot, on_port, reconnect):
+        """What QEMU is told, as option, kind and properties of each part."""
+        place = self.place(slot, on_port)
         chardev = {"id": f"c-{self.name}", "path": self.port.socket, **reconnect}
         return [
             ("-chardev", "socket", chardev),
             ("-netdev", "vhost-user", self.netdev()),
-            ("-device", "virtio-net-pci", {**self.device(), "addr": f"{slot:x}.0"}),
+            ("-device", "virtio-net-pci", {**self.device(), **place}),
         ]
