@@ -107,16 +107,22 @@ static uint64_t unanswered(const struct nrig_port *p)
 	return unknown;
 }
 
-/* The mapping of a page goes and comes. What was asked for in between nobody asks for again. */
-static void turn_page(struct nrig_port *p, uint64_t addr)
+/* A page is mapped to somewhere else. What was asked for in between nobody asks for again. */
+static void move_page(struct nrig_port *p, uint64_t addr, uint64_t gpa, unsigned int perm)
 {
 	uint64_t before = unanswered(p);
 
-	addr &= ~(NRIG_PAGE - 1);
 	assert_int_equal(iol_frontend_iommu_unmap(p->fe, addr), 0);
-	nrig_map(p, addr);
+	assert_int_equal(iol_frontend_iommu_map(p->fe, addr, NRIG_PAGE, gpa, perm), 0);
 	if (unanswered(p) > before)
 		assert_int_equal(iol_frontend_iommu_push(p->fe, addr), 0);
+}
+
+/* The mapping of a page goes and comes. */
+static void turn_page(struct nrig_port *p, uint64_t addr)
+{
+	addr &= ~(NRIG_PAGE - 1);
+	move_page(p, addr, addr - NRIG_IOVA, IOL_IOMMU_READ | IOL_IOMMU_WRITE);
 }
 
 /* Pages of the rings of a port with one pair. */
@@ -307,12 +313,8 @@ static void mappings_move(void **state)
 			old[k] = s->host;
 			s->host = iol_guest_memory_host(b->mem, there, s->room);
 			memcpy(s->host, old[k], s->room);
-			assert_int_equal(iol_frontend_iommu_unmap(b->fe, s->addr), 0);
-			/* From here on a frame that is written there is found. */
 			memset(old[k], 0x77, s->room);
-			assert_int_equal(iol_frontend_iommu_map(b->fe, s->addr, NRIG_PAGE, there,
-								IOL_IOMMU_WRITE),
-					 0);
+			move_page(b, s->addr, there, IOL_IOMMU_WRITE);
 		}
 		memset(was, 0x77, sizeof(was));
 		for (k = 0; k < 2 * BUFFERS; k++)
@@ -326,12 +328,9 @@ static void mappings_move(void **state)
 
 			assert_int_equal(
 				iol_guest_memory_alloc(a->mem, NRIG_PAGE, NRIG_PAGE, &there), 0);
-			assert_int_equal(iol_frontend_iommu_unmap(a->fe, s->addr), 0);
 			memset(s->host, 0x55, NRIG_PAGE);
 			s->host = iol_guest_memory_host(a->mem, there, NRIG_PAGE);
-			assert_int_equal(iol_frontend_iommu_map(a->fe, s->addr, NRIG_PAGE, there,
-								IOL_IOMMU_READ),
-					 0);
+			move_page(a, s->addr, there, IOL_IOMMU_READ);
 			number = reach(a, b, number);
 		}
 		assert_int_equal(a->failures + b->failures, 0);
@@ -464,8 +463,7 @@ static void read_only_buffers(void **state)
 	send_number(a, number++);
 	nrig_silent(b);
 	assert_memory_equal(s->host, was, sizeof(was));
-	assert_int_equal(iol_frontend_iommu_unmap(b->fe, s->addr), 0);
-	nrig_map(b, s->addr);
+	turn_page(b, s->addr);
 	reach(a, b, number);
 	nrig_port_down(&a);
 	nrig_port_down(&b);
