@@ -460,9 +460,12 @@ static void killed(bool packed, bool resume, bool quick)
 			/* It would go on for ever if this test were killed. */
 			if (prctl(PR_SET_PDEATHSIG, SIGKILL) || iol_ring_start(w.e.ring, &w.e.spec))
 				_exit(1);
-			while (quick)
-				iol_ring_consume(w.e.ring, bufs, NULL,
-						 iol_ring_peek(w.e.ring, bufs, CHAINS_MAX, false));
+			/* Until it is killed. */
+			n = quick ? 0 : -1;
+			while (n >= 0) {
+				n = (int)iol_ring_peek(w.e.ring, bufs, CHAINS_MAX, false);
+				iol_ring_consume(w.e.ring, bufs, NULL, (unsigned int)n);
+			}
 			while ((n = iol_ring_pop(w.e.ring, c, CHAINS_MAX)) >= 0) {
 				for (i = 0; i < n; i++)
 					push(&w.e, &c[resume ? i : n - 1 - i]);

@@ -81,7 +81,7 @@ static void other_kinds(void **state)
 	struct env e;
 
 	for (i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
-		struct iol_driver_seg segs[3];
+		struct iol_driver_seg segs[3] = { { 0 } };
 		uint64_t at;
 
 		packed = i & 1;

@@ -68,15 +68,16 @@ static struct json_object *describe(const struct net_options *o, char **argv)
 static int run(const struct net_options *o, const char *tx_path, const char *rx_path, int fd,
 	       pid_t pid, struct bench_result *r)
 {
-	struct net_port *tx = NULL, *rx = NULL;
+	struct net_port *tx = NULL, *rx = NULL, *any;
 	int rc = 0;
 
 	if (tx_path)
 		rc = net_port_open(o, tx_path, fd, 1, &tx);
 	if (!rc && rx_path)
 		rc = net_port_open(o, rx_path, tx_path ? -1 : fd, 2, &rx);
-	if (!rc && pid <= 0)
-		pid = bench_proc_peer(iol_frontend_fd(tx ? tx->fe : rx->fe));
+	any = tx ? tx : rx;
+	if (!rc && any && pid <= 0)
+		pid = bench_proc_peer(iol_frontend_fd(any->fe));
 	if (!rc)
 		rc = o->search ? net_search(o, tx, rx, pid, r) : net_run(o, tx, rx, pid, r);
 	net_port_close(&tx);

@@ -221,18 +221,30 @@ static void queue_wake(void *ctx, struct iol_queue *queue)
 
 /* ---- the poll thread's side of a transmit queue ---- */
 
+/* Calls that a driver without full barriers missed, for either queue of the pair. See iol_ring_recall(). */
+static void recall(struct net_txq *q)
+{
+	struct net_pair *pair =
+		(struct net_pair *)(void *)((uint8_t *)q - offsetof(struct net_pair, tx));
+	struct net_rxq *rx = &pair->rx;
+
+	if (!q->source.waiting && iol_ring_recall(q->ring))
+		iol_queue_call(q->queue);
+	pthread_spin_lock(&rx->lock);
+	if (rx->ring && !rx->failed && !rx->waiting && iol_ring_recall(rx->ring))
+		iol_queue_call(rx->queue);
+	pthread_spin_unlock(&rx->lock);
+}
+
 static bool arm(struct net_source *s)
 {
 	struct net_txq *q = (struct net_txq *)(void *)s;
 
+	if (s->thread->looked_again)
+		recall(q);
 	if (s->waiting)
 		return __atomic_load_n(&q->woken, __ATOMIC_ACQUIRE);
-	if (iol_ring_arm(q->ring))
-		return true;
-	/* After a first sleep: a call that the driver missed. */
-	if (s->thread->looked_again && iol_ring_recall(q->ring))
-		iol_queue_call(q->queue);
-	return false;
+	return iol_ring_arm(q->ring);
 }
 
 static void disarm(struct net_source *s)

@@ -140,7 +140,7 @@ static bool wait_for_work(struct net_thread *th, bool blind, uint64_t quiet_ns)
 	/* Linux before 5.11 knows milliseconds only. */
 	if (n < 0 && errno == ENOSYS)
 		epoll_wait(th->epoll_fd, ev, 16, 1);
-	return true;
+	return quiet_ns < AGAIN_MS * IOL_NS_PER_MS;
 }
 
 static void look_at_clock(struct net_thread *th)
