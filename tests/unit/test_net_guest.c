@@ -25,7 +25,7 @@ struct guest {
 
 struct rig {
 	struct iol_device *device;
-	struct iol_net net;
+	struct iol_net *net;
 	struct net_thread *th;
 	struct guest guest[GUESTS];
 	unsigned int sent;
@@ -65,7 +65,7 @@ static void guest_init(struct rig *r, unsigned int n, bool packed, uint64_t feat
 			(struct iol_queue){ .dev = r->device, .kick = -1, .call = -1, .err = -1 };
 	pair = &t->g->pair[0];
 	t->g->pairs = t->g->rx_running = 1;
-	t->g->port.net = &r->net;
+	t->g->port.net = r->net;
 	t->g->port.index = n;
 	t->g->port.out = iol_guest_out;
 	t->g->port.mtu = IOL_NET_MTU_MAX;
@@ -80,8 +80,8 @@ static void guest_init(struct rig *r, unsigned int n, bool packed, uint64_t feat
 	pair->rx.hdr_len = pair->tx.hdr_len = HDR;
 	pair->tx.source.port = &t->g->port;
 	pair->tx.source.in = iol_guest_in;
-	r->net.ports->by_index[n] = r->net.ports->list[n] = &t->g->port;
-	r->net.ports->num = GUESTS;
+	r->net->ports->by_index[n] = r->net->ports->list[n] = &t->g->port;
+	r->net->ports->num = GUESTS;
 }
 
 static struct rig *rig_new(bool packed, uint64_t features)
@@ -91,17 +91,18 @@ static struct rig *rig_new(bool packed, uint64_t features)
 
 	r->device = zeroed(sizeof(*r->device));
 	r->device->name = (char *)"test";
-	r->net.mode = IOL_NET_SWITCH;
-	assert_int_equal(iol_fdb_new(1024, &r->net.fdb), 0);
-	r->net.ports = zeroed(sizeof(*r->net.ports) + GUESTS * sizeof(r->net.ports->list[0]));
+	r->net = zeroed(sizeof(*r->net));
+	r->net->mode = IOL_NET_SWITCH;
+	assert_int_equal(iol_fdb_new(1024, &r->net->fdb), 0);
+	r->net->ports = zeroed(sizeof(*r->net->ports) + GUESTS * sizeof(r->net->ports->list[0]));
 	r->th = zeroed(sizeof(*r->th));
-	r->th->net = &r->net;
-	r->th->ports = r->net.ports;
+	r->th->net = r->net;
+	r->th->ports = r->net->ports;
 	r->th->scratch = zeroed(IOL_FRAME_MAX);
 	for (i = 0; i < GUESTS; i++) {
 		guest_init(r, i, packed, features);
 		/* Where 02:00:00:00:00:0i is. */
-		iol_fdb_learn(r->net.fdb,
+		iol_fdb_learn(r->net->fdb,
 			      iol_fdb_key(iol_fdb_mac((uint8_t[6]){ 2, 0, 0, 0, 0, (uint8_t)i }),
 					  0),
 			      i, 0);
@@ -119,9 +120,10 @@ static void rig_free(struct rig *r)
 		pthread_spin_destroy(&r->guest[i].g->pair[0].rx.lock);
 		free(r->guest[i].g);
 	}
-	iol_fdb_destroy(&r->net.fdb);
-	free(r->net.ports);
+	iol_fdb_destroy(&r->net->fdb);
+	free(r->net->ports);
 	free(r->th->scratch);
+	free(r->net);
 	free(r->th);
 	free(r->device);
 	free(r);
