@@ -22,6 +22,7 @@ guest busybox-static     busybox            userland of the test guest
 guest e2fsprogs          mkfs.ext4          the file system that the test guest makes
 guest python3            python3            drives the test guests
 test  dpdk-dev           dpdk-testpmd       a network backend that the benchmark is tested on
+test  iproute2           ip                 network namespaces, which uplinks are tested with
 test  git                git                tells which files are the project's
 test  clang              clang              second compiler, and the fuzzer
 test  libclang-rt-14-dev -                  clang's sanitizers and libFuzzer
