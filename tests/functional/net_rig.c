@@ -36,6 +36,9 @@ static unsigned int threads;
 static struct iol_net *up;
 static struct nrig_port *ports[NRIG_PORTS];
 
+/* How many of them are behind an IOMMU. Where there are none, several threads may send and ports come and go. */
+static unsigned int behind_iommu; /* atomic */
+
 unsigned int nrig_threads(void)
 {
 	return threads;
@@ -117,15 +120,14 @@ static void map_all(struct nrig_port *p)
 
 bool nrig_serve(void)
 {
-	bool any = false;
 	unsigned int i;
 
+	if (!__atomic_load_n(&behind_iommu, __ATOMIC_RELAXED))
+		return false;
 	for (i = 0; i < NRIG_PORTS; i++)
-		if (ports[i] && has_iommu(ports[i])) {
-			any = true;
+		if (ports[i] && has_iommu(ports[i]))
 			assert_true(iol_frontend_poll(ports[i]->fe, 0) >= 0);
-		}
-	return any;
+	return true;
 }
 
 /* ---- buffers ---- */
@@ -299,6 +301,8 @@ struct nrig_port *nrig_port_up(struct iol_net *net, const struct nrig_spec *spec
 		p->spec.rx_len = 2048;
 	if (!p->spec.memory)
 		p->spec.memory = (has_iommu(p) ? 8 : 64) * MIB;
+	if (has_iommu(p))
+		__atomic_add_fetch(&behind_iommu, 1, __ATOMIC_RELAXED);
 	p->hdr_len = p->spec.features & NRIG_BASIC ? sizeof(struct virtio_net_hdr_v1)
 						   : sizeof(struct virtio_net_hdr);
 	good(iol_net_port_new(net, &p->spec.port, &p->port), "a port");
@@ -316,6 +320,8 @@ void nrig_port_down(struct nrig_port **pp)
 	for (i = 0; i < NRIG_PORTS; i++)
 		if (ports[i] == p)
 			ports[i] = NULL;
+	if (has_iommu(p))
+		__atomic_sub_fetch(&behind_iommu, 1, __ATOMIC_RELAXED);
 	nrig_disconnect(p);
 	iol_net_port_destroy(&p->port);
 	free(p);

@@ -27,10 +27,14 @@
 
 void iol_net_synchronize(struct iol_net *net)
 {
-	uint64_t token = rte_rcu_qsbr_start(net->rcu);
+	uint64_t token;
 
+	/* Each port has a control thread that may come here, and rte_rcu_qsbr_check() reads without care what it writes. */
+	pthread_mutex_lock(&net->rcu_lock);
+	token = rte_rcu_qsbr_start(net->rcu);
 	while (!rte_rcu_qsbr_check(net->rcu, token, false))
 		sched_yield();
+	pthread_mutex_unlock(&net->rcu_lock);
 }
 
 /* ---- the table of ports ---- */
@@ -293,6 +297,7 @@ int iol_net_new(const struct iol_net_spec *spec, struct iol_net **out)
 	net->age_s = spec->age_s ? spec->age_s : AGE_S;
 	net->hugepages = rte_eal_has_hugepages();
 	pthread_mutex_init(&net->lock, NULL);
+	pthread_mutex_init(&net->rcu_lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&net->ager_cond, &attr);
@@ -324,6 +329,7 @@ void iol_net_destroy(struct iol_net **p)
 	free(net->ports);
 	free(net->rcu);
 	pthread_cond_destroy(&net->ager_cond);
+	pthread_mutex_destroy(&net->rcu_lock);
 	pthread_mutex_destroy(&net->lock);
 	free(net);
 }

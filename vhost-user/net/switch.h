@@ -121,6 +121,7 @@ struct iol_net {
 	struct iol_fdb *fdb;
 	struct net_ports *ports; /* RCU */
 	struct rte_rcu_qsbr *rcu;
+	pthread_mutex_t rcu_lock; /* of who waits for the threads; taken last */
 	struct rte_mempool *pool; /* for uplinks, made with the first */
 	pthread_mutex_t lock;
 	pthread_t ager;
