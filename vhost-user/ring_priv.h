@@ -133,7 +133,14 @@ struct ring_walk {
 	uint64_t out_len, in_len;
 };
 
+/* In ring_start.c: map the areas, and find where to go on if that is not known yet. -EAGAIN: the ring waits. */
+int iol_ring_map_areas(struct iol_ring *r);
+/* Nothing points into these tables any more. */
+void iol_ring_release_retired(struct ring_retired **list);
+
 /* In ring.c: what no chain on the straight way needs. */
+/* The ring ends here; what is popped already may still be pushed. Return: @rc. */
+int iol_ring_break(struct iol_ring *r, int rc);
 bool iol_ring_near(struct iol_ring *r, uint64_t addr);
 int iol_ring_add_slow(struct iol_ring *r, struct ring_walk *w, const struct ring_desc *d);
 const struct vring_desc *iol_ring_table_slow(struct iol_ring *r, const struct ring_desc *d,
