@@ -178,7 +178,7 @@ const struct vring_desc *iol_ring_table_slow(struct iol_ring *r, const struct ri
 
 /* ---- push, unpop, publish, notifications ---- */
 
-void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len)
+static inline void push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len, bool more)
 {
 	uint32_t state;
 
@@ -189,10 +189,26 @@ void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len
 	if (unlikely((state & (CHAIN_NDESC | CHAIN_PUSHED)) != ndesc || !ndesc))
 		return;
 	r->state[id] = state | CHAIN_PUSHED;
-	r->batch[r->nbatch++] = (struct ring_used){ .id = id, .ndesc = ndesc, .len = len };
+	r->batch[r->nbatch++] =
+		(struct ring_used){ .id = id, .ndesc = ndesc, .len = len, .more = more };
 	r->inflight--;
 	if (unlikely(state & CHAIN_OLD_MEM) && !--r->old_mem)
 		iol_ring_release_retired(&r->retired);
+}
+
+void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len)
+{
+	push(r, id, ndesc, len, false);
+}
+
+void iol_ring_push_more(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len)
+{
+	push(r, id, ndesc, len, true);
+}
+
+unsigned int iol_ring_group_max(const struct iol_ring *r)
+{
+	return r->resume ? r->size - 1u : r->size;
 }
 
 /* Chains that were popped take the ring's position back with them, the last first. */

@@ -31,6 +31,15 @@ static inline void advance(struct place *p, uint16_t size, unsigned int n)
 	p->pos = (uint16_t)pos;
 }
 
+static inline void retreat(struct place *p, uint16_t size, unsigned int n)
+{
+	if (p->pos < n) {
+		p->pos = (uint16_t)(p->pos + size);
+		p->wrap = !p->wrap;
+	}
+	p->pos = (uint16_t)(p->pos - n);
+}
+
 static inline bool is_available(uint16_t flags, bool wrap)
 {
 	return (flags & (AVAIL | USED)) == (wrap ? AVAIL : USED);
@@ -362,32 +371,44 @@ static void use_rest(struct iol_ring *r, struct place p, unsigned int ndesc)
 	}
 }
 
+static inline void show(struct iol_ring *r, const struct ring_used *u, struct place p)
+{
+	struct vring_packed_desc *d = &r->pdesc[p.pos];
+	uint16_t flags = (p.wrap ? AVAIL | USED : 0) | (u->len ? VRING_DESC_F_WRITE : 0);
+
+	if (unlikely(u->ndesc > 1))
+		use_rest(r, p, u->ndesc);
+	/* Release: what the device wrote to the buffers comes before. */
+	__atomic_store_n((uint64_t *)(void *)&d->len,
+			 u->len | (uint64_t)u->id << 32 | (uint64_t)flags << 48, __ATOMIC_RELEASE);
+	if (unlikely(r->dirty != NULL))
+		iol_ring_log_write(r, d, sizeof(*d), 0);
+	r->state[u->id] = 0;
+}
+
 /*
  * For rings that tell themselves where they go on. Each used descriptor is one store, and shown before the
  * next is written, in order: a process killed anywhere leaves whole chains behind, used ones and then
- * others. So none is skipped in a batch either.
+ * others. So none is skipped in a batch either. Chains that are shown together are written the last first, and seen
+ * with the first: iol_resume_finish() does the rest for who is killed between.
  */
 static unsigned int publish_resumable(struct iol_ring *r)
 {
 	struct place p = { .pos = r->used_next, .wrap = r->used_wrap };
-	unsigned int i, all = 0;
+	unsigned int i, n, k, all = 0;
 
-	for (i = 0; i < r->nbatch; i++) {
-		const struct ring_used *u = &r->batch[i];
-		struct vring_packed_desc *d = &r->pdesc[p.pos];
-		uint16_t flags = (p.wrap ? AVAIL | USED : 0) | (u->len ? VRING_DESC_F_WRITE : 0);
+	for (i = 0; i < r->nbatch; i += n) {
+		unsigned int slots = r->batch[i].ndesc;
 
-		if (unlikely(u->ndesc > 1))
-			use_rest(r, p, u->ndesc);
-		/* Release: what the device wrote to the buffers comes before. */
-		__atomic_store_n((uint64_t *)(void *)&d->len,
-				 u->len | (uint64_t)u->id << 32 | (uint64_t)flags << 48,
-				 __ATOMIC_RELEASE);
-		if (unlikely(r->dirty != NULL))
-			iol_ring_log_write(r, d, sizeof(*d), 0);
-		r->state[u->id] = 0;
-		advance(&p, r->size, u->ndesc);
-		all += u->ndesc;
+		for (n = 1; unlikely(r->batch[i + n - 1].more) && i + n < r->nbatch; n++)
+			slots += r->batch[i + n].ndesc;
+		advance(&p, r->size, slots);
+		for (k = i + n; k-- > i;) {
+			retreat(&p, r->size, r->batch[k].ndesc);
+			show(r, &r->batch[k], p);
+		}
+		advance(&p, r->size, slots);
+		all += slots;
 	}
 	r->used_next = p.pos;
 	r->used_wrap = p.wrap;

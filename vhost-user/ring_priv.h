@@ -56,10 +56,12 @@ struct ring_desc {
 	uint16_t id;   /* packed */
 };
 
+/* @more: it is shown together with the next. */
 struct ring_used {
 	uint16_t id;
 	uint16_t ndesc;
 	uint32_t len;
+	bool more;
 };
 
 /* A table that chains in flight still point into. */
@@ -178,8 +180,13 @@ void iol_packed_kicks(struct iol_ring *r, bool wanted);
 #define RESUME_MARK     0xffffu
 #define RESUME_SIZE_MAX 0x7fffu
 
-/* Where a packed ring goes on, which begins with what the front end told. 0, -EINVAL or -ENOMEM. */
+/*
+ * Where a packed ring goes on, which begins with what the front end told. 0, -EINVAL or -ENOMEM; 1: there, chains were
+ * being shown together, which is for iol_resume_finish() to end.
+ */
 int iol_resume_take_up(struct iol_ring *r, struct iol_track_pos *pos);
+/* The ring is at that place. 0; -EAGAIN: it is still, and this wants to be done again; or an error. */
+int iol_resume_finish(struct iol_ring *r);
 /* Slots were used. */
 void iol_resume_used(struct iol_ring *r, unsigned int slots);
 

@@ -21,6 +21,11 @@
  * shown (open, and done in an earlier round). One case is left: nothing is in flight, and the driver wrote all
  * slots but a head at the device's place, which alone is done.
  *
+ * Chains that are shown together are done from the last to the first (publish_resumable()). In between there are
+ * open slots at the device's place, and then done ones that follow, which is so nowhere else. What to say of the open
+ * ones is known, as all but the last of such chains were filled: iol_resume_finish() does them, too. Chains that take
+ * all of the ring could be the one case that was left above, so none do (iol_ring_group_max()).
+ *
  * The rest of a chain may look done before its head is (use_rest()). What follows an open slot whose chain
  * goes on is open. A driver that wrote all the way round has ended its chain at the last slot.
  *
@@ -98,10 +103,31 @@ static void open_rest(struct picture *p)
 	}
 }
 
-/* The device's place, if there is just one that it can be. */
-static bool find_place(struct picture *p, uint16_t *pos, bool *wrap)
+/* Whether slots are open, from the first on, then done, up to the other place, and each follows the one before. */
+static bool together(const struct picture *p, unsigned int from, unsigned int to)
 {
-	unsigned int i, found = 0, done = 0, last = 0;
+	unsigned int i = from;
+	bool done = false;
+
+	do {
+		bool is_done = p->slot[i] & DONE;
+
+		if (i == from ? is_done : !follows(p, i) || (done && !is_done))
+			return false;
+		done = is_done;
+		i = i + 1u == p->size ? 0 : i + 1;
+	} while (i != to);
+	return done;
+}
+
+/*
+ * The device's place, if there is just one that it can be. Return: 1; or 2, when chains there were being shown
+ * together; 0 when it can't be told.
+ */
+static int find_place(struct picture *p, uint16_t *pos, bool *wrap)
+{
+	unsigned int i, found = 0, done = 0, last = 0, place[2] = { 0, 0 };
+	int rc = 1;
 
 	open_rest(p);
 	for (i = 0; i < p->size; i++) {
@@ -113,25 +139,32 @@ static bool find_place(struct picture *p, uint16_t *pos, bool *wrap)
 		}
 		if (follows(p, i) ? !was_done || is_done : was_done != is_done)
 			continue;
+		if (found < 2)
+			place[found] = i;
 		found++;
-		*pos = (uint16_t)i;
 	}
-	if (!found && done == 1) {
-		found = 1;
-		*pos = (uint16_t)last;
+	if (found == 2) {
+		rc = 2;
+		if (together(p, place[1], place[0]))
+			place[0] = place[1];
+		else if (!together(p, place[0], place[1]))
+			return 0;
+	} else if (!found && done == 1) {
+		place[0] = last;
+	} else if (found != 1) {
+		return 0;
 	}
-	if (found != 1)
-		return false;
+	*pos = (uint16_t)place[0];
 	/* A slot that is done was so a round ago. */
 	*wrap = !(p->slot[*pos] & ROUND) == !!(p->slot[*pos] & DONE);
-	return true;
+	return rc;
 }
 
 static int look(const struct iol_ring *r, uint16_t *pos, bool *wrap)
 {
 	struct picture *p = calloc(1, sizeof(*p) + r->size);
-	bool found = false;
 	unsigned int i;
+	int found = 0;
 
 	if (!p)
 		return iol_fail(ENOMEM, "no memory to look at a ring of %u", r->size);
@@ -172,8 +205,61 @@ int iol_resume_take_up(struct iol_ring *r, struct iol_track_pos *pos)
 	pos->next = pos->used_next;
 	pos->avail_wrap = pos->used_wrap;
 	r->unmarked = r->size;
-	if (found && at == pos->used_next && wrap == pos->used_wrap)
+	/* Without the mark, what seems to have been shown together is what another kind of device left. */
+	if (found && (marked || found == 1) && at == pos->used_next && wrap == pos->used_wrap)
 		iol_resume_used(r, r->size);
+	return marked && found == 2;
+}
+
+static bool is_done(const struct iol_ring *r, unsigned int pos, bool wrap)
+{
+	uint16_t flags = __atomic_load_n(&r->pdesc[pos].flags, __ATOMIC_RELAXED);
+
+	return (flags & (AVAIL | USED)) == (wrap ? AVAIL | USED : 0);
+}
+
+/*
+ * The chains at the device's place that are open, up to those that are done and follow, were filled by a process that
+ * was killed while it showed them.
+ */
+int iol_resume_finish(struct iol_ring *r)
+{
+	unsigned int n = 0, done = 0, i;
+	struct iol_chain c;
+	int rc = 0;
+
+	while (n < r->size && !is_done(r, r->next, r->avail_wrap)) {
+		rc = iol_ring_pop(r, &c, 1);
+		if (rc <= 0)
+			break;
+		r->batch[n++] = (struct ring_used){ c.id, c.ndesc, c.in_len, .more = true };
+	}
+	/* As if none had been popped. */
+	for (i = 0; i < n; i++)
+		r->state[r->batch[i].id] = 0;
+	r->inflight = 0;
+	if (rc <= 0) {
+		r->slots = 0;
+		r->next = r->used_next;
+		r->avail_wrap = r->used_wrap;
+		return rc ? rc
+			  : iol_fail(EINVAL,
+				     "the driver changed descriptors of the packed ring that "
+				     "it had given to the device");
+	}
+	for (; done < r->size && is_done(r, r->next, r->avail_wrap); done++) {
+		if (++r->next == r->size) {
+			r->next = 0;
+			r->avail_wrap = !r->avail_wrap;
+		}
+	}
+	r->nbatch = n;
+	iol_packed_publish(r);
+	r->nbatch = 0;
+	r->used_next = r->next;
+	r->used_wrap = r->avail_wrap;
+	/* The call that comes with the start may have been earlier, if the ring had to be waited for. */
+	r->uncalled = r->size;
 	return 0;
 }
 

@@ -93,7 +93,7 @@ static int take_up(struct iol_ring *r)
 				     .used_next = r->used_next,
 				     .avail_wrap = r->avail_wrap,
 				     .used_wrap = r->used_wrap };
-	int rc = 0;
+	int rc = 0, finish = 0;
 
 	if (!r->packed)
 		pos.used_next = __atomic_load_n(&r->used->idx, __ATOMIC_RELAXED);
@@ -104,10 +104,10 @@ static int take_up(struct iol_ring *r)
 		rc = iol_track_start_split(&r->track, s->inflight, s->index, r->size, pos.used_next,
 					   &pos);
 	else if (r->resume)
-		rc = iol_resume_take_up(r, &pos);
+		rc = finish = iol_resume_take_up(r, &pos);
 	else if (s->resume_at_used && !r->packed)
 		pos.next = pos.used_next;
-	if (rc)
+	if (rc < 0)
 		return rc;
 	r->next = r->avail_idx = pos.next;
 	r->avail_wrap = pos.avail_wrap;
@@ -124,6 +124,11 @@ static int take_up(struct iol_ring *r)
 		if (r->packed)
 			iol_ring_log_write(r, r->pdesc, r->size * (uint32_t)sizeof(*r->pdesc), 0);
 	}
+	if (finish) {
+		rc = iol_resume_finish(r);
+		if (rc)
+			return rc;
+	}
 	r->special &= ~RING_FRESH;
 	return 0;
 }
@@ -132,8 +137,11 @@ int iol_ring_map_areas(struct iol_ring *r)
 {
 	int rc = map_areas(r);
 
-	if (!rc && (r->special & RING_FRESH))
+	if (!rc && (r->special & RING_FRESH)) {
 		rc = take_up(r);
+		if (rc)
+			r->special |= RING_UNMAPPED;
+	}
 	return rc;
 }
 

@@ -90,6 +90,19 @@ int iol_ring_unpop(struct iol_ring *r, const struct iol_chain *chains, unsigned 
 void iol_ring_push(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len);
 
 /**
+ * iol_ring_push_more() - The same for a chain that holds a part of something only: the driver sees it together with the
+ * chain that is pushed next, and not before. It was filled: @len is all of its device-writable bytes. The last chain is
+ * pushed by iol_ring_push(), before the next iol_ring_publish(); and all together take no more than
+ * iol_ring_group_max() slots of the ring.
+ *
+ * Spec: virtio 1.3, 5.1.6.4.1 (the buffers of one packet are used together).
+ */
+void iol_ring_push_more(struct iol_ring *r, uint16_t id, uint16_t ndesc, uint32_t len);
+
+/** iol_ring_group_max() - How many slots of the ring (the sum of ->ndesc) may be shown together. */
+unsigned int iol_ring_group_max(const struct iol_ring *r);
+
+/**
  * iol_ring_publish() - Let the driver see all that was pushed.
  *
  * Behind an IOMMU the used ring's translation may be gone for a while: what was pushed is kept, and

@@ -182,6 +182,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; !(how & 4) && i < 6 + 2u * spec.size && in.left; i++)
 		part[0][AVAIL + i] = next(&in);
 
+	/* As if a process had been killed that had all that in order. */
+	if (how & 32)
+		memset(part[0] + USED, 0xff, 2);
+
 	if (iol_ring_new(&r))
 		return 0;
 	n = iol_ring_start(r, &spec);
@@ -201,7 +205,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 2:
 			if (ntaken) {
 				k = spec.resume_at_used ? 0 : next(&in) % ntaken;
-				iol_ring_push(r, taken[k].id, taken[k].ndesc, next(&in));
+				(how & 16 && next(&in) % 2 ? iol_ring_push_more : iol_ring_push)(
+					r, taken[k].id, taken[k].ndesc, next(&in));
 				ntaken--;
 				memmove(taken + k, taken + k + 1, (ntaken - k) * sizeof(*taken));
 				tail = tail < ntaken - k ? tail : ntaken - k;

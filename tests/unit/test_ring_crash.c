@@ -37,6 +37,8 @@ struct script {
 	unsigned int burst;  /* chains a pop */
 	bool resume;         /* without a log: the ring itself tells */
 	bool quick;          /* single buffers, consumed */
+	unsigned int group; /* so many are shown together, if not 0; the last of them is not full */
+	bool alone;         /* the process that was killed did not know of groups */
 };
 
 struct world {
@@ -198,6 +200,36 @@ static void serve_quick(struct world *w)
 	}
 }
 
+/* Chains that belong together, in order. */
+static void push_group(struct world *w, const struct iol_chain *c, unsigned int n)
+{
+	for (; n > 1; n--, c++)
+		iol_ring_push_more(w->e.ring, c->id, c->ndesc, c->in_len);
+	iol_ring_push(w->e.ring, c->id, c->ndesc, 1);
+}
+
+static void serve_groups(struct world *w)
+{
+	unsigned int n = w->ntaken, done = 0, group = w->script->group;
+	struct iol_chain *c = w->taken;
+	int got;
+
+	do {
+		got = iol_ring_pop(w->e.ring, c + n, w->script->burst);
+		if (got < 0)
+			_exit(1);
+		n += (unsigned int)got;
+		if (got > 1 && iol_ring_unpop(w->e.ring, c + --n, 1))
+			_exit(1);
+		for (; n - done >= group; done += group)
+			push_group(w, c + done, group);
+		iol_ring_publish(w->e.ring);
+	} while (got);
+	if (done < n)
+		push_group(w, c + done, n - done);
+	iol_ring_publish(w->e.ring);
+}
+
 /* What the next child does: starts, and serves what is left. */
 static void recover(struct world *w)
 {
@@ -242,37 +274,62 @@ static void load(struct world *w, const uint8_t *state)
 	w->e.spec.base = env_ring_base(&w->e);
 }
 
+/* What the driver finds used; @seen: chains so far, and with these. */
+static void see(struct world *w, unsigned int *used, unsigned int *seen)
+{
+	const struct script *s = w->script;
+	unsigned int all = s->taken + s->made;
+	uintptr_t cookie;
+	uint32_t len;
+	int rc;
+
+	while ((rc = iol_driver_used(w->e.driver, &cookie, &len)) == 1) {
+		unsigned int i = (unsigned int)cookie - s->before;
+
+		assert_in_range(i, 0, all - 1);
+		used[i]++;
+		(*seen)++;
+		if (len == 1 && s->group)
+			assert_true(i % s->group == s->group - 1 || i + 1 == all);
+		else
+			assert_int_equal(len, (s->nsegs - 1) * 64);
+	}
+	assert_int_equal(rc, 0);
+}
+
+/* Those that belong together are seen together. */
+static void see_groups(struct world *w, unsigned int *used, unsigned int *seen)
+{
+	const struct script *s = w->script;
+
+	see(w, used, seen);
+	if (s->group && !s->alone)
+		assert_true(*seen % s->group == 0 || *seen == s->taken + s->made);
+}
+
 /* A new process on this memory: every chain is given back once, and taken in order of submission. */
 static void verify(const struct script *s, const uint8_t *state)
 {
 	unsigned int all = s->taken + s->made, seen = 0, used[CHAINS_MAX] = { 0 };
 	struct iol_chain c;
 	int last = -1, rc;
-	uintptr_t cookie;
 	struct world w;
-	uint32_t len;
 
 	build(&w, s);
 	load(&w, state);
+	see_groups(&w, used, &seen);
 	assert_int_equal(iol_ring_start(w.e.ring, &w.e.spec), 0);
+	see_groups(&w, used, &seen);
 	while ((rc = iol_ring_pop(w.e.ring, &c, 1)) == 1) {
 		assert_true((int)cookie_of(&c) > last);
 		last = (int)cookie_of(&c);
 		push(&w.e, &c);
 		iol_ring_publish(w.e.ring);
 		/* The driver looks as it goes, so that nothing stale is covered by what comes later. */
-		while ((rc = iol_driver_used(w.e.driver, &cookie, &len)) == 1) {
-			used[cookie - s->before]++;
-			seen++;
-		}
-		assert_int_equal(rc, 0);
+		see(&w, used, &seen);
 	}
 	assert_int_equal(rc, 0);
-	while ((rc = iol_driver_used(w.e.driver, &cookie, &len)) == 1) {
-		used[cookie - s->before]++;
-		seen++;
-	}
-	assert_int_equal(rc, 0);
+	see(&w, used, &seen);
 	assert_int_equal(seen, all);
 	while (all)
 		assert_int_equal(used[--all], 1);
@@ -285,9 +342,11 @@ static unsigned int step_through(struct world *w, void (*work)(struct world *), 
 
 static void kill_recovery(const struct script *s, const uint8_t *state)
 {
+	struct script alone = *s;
 	struct world w;
 
-	build(&w, s);
+	alone.alone = true;
+	build(&w, &alone);
 	load(&w, state);
 	step_through(&w, recover, false);
 	tear_down(&w);
@@ -336,6 +395,7 @@ static unsigned int step_through(struct world *w, void (*work)(struct world *), 
 static void run(const struct script *s)
 {
 	void (*work)(struct world * w) = s->quick    ? serve_quick
+					 : s->group  ? serve_groups
 					 : s->resume ? serve_in_order
 						     : serve;
 	unsigned int states;
@@ -433,6 +493,63 @@ static void consumed(void **state)
 		run(&scripts[i]);
 }
 
+/* Chains that are shown together, as a packet's buffers are: the driver sees all of them or none. */
+static void groups(void **state)
+{
+	static const struct script scripts[] = {
+		{ { .size = 16 }, 3, 1, 6, 2, 3, .resume = true, .group = 3 },
+		{ { .size = 3, .packed = true, .indirect = true },
+		  1,
+		  0,
+		  2,
+		  2,
+		  2,
+		  .resume = true,
+		  .group = 2 },
+		{ { .size = 4, .packed = true, .indirect = true },
+		  2,
+		  0,
+		  3,
+		  2,
+		  2,
+		  .resume = true,
+		  .group = 3 },
+		{ { .size = 8, .packed = true, .indirect = true },
+		  5,
+		  1,
+		  7,
+		  2,
+		  3,
+		  .resume = true,
+		  .group = 4 },
+		{ { .size = 9, .packed = true }, 3, 1, 3, 2, 8, .resume = true, .group = 4 },
+		{ { .size = 13, .packed = true, .event_idx = true },
+		  3,
+		  1,
+		  3,
+		  3,
+		  4,
+		  .resume = true,
+		  .group = 2 },
+		{ { .size = 13, .packed = true, .in_order = true },
+		  3,
+		  2,
+		  2,
+		  3,
+		  3,
+		  .resume = true,
+		  .group = 4 },
+		{ { .size = 19, .packed = true }, 7, 1, 8, 2, 5, .resume = true, .group = 3 },
+		/* A log, or any order: all of a batch is seen at once anyway. */
+		{ { .size = 16, .packed = true }, 5, 1, 7, 2, 3, .group = 4 },
+		{ { .size = 16 }, 3, 1, 6, 2, 3, .group = 3 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
+		run(&scripts[i]);
+}
+
 /* Real kills, whenever they hit, with a driver that goes on and uses the ring again and again. */
 static void killed(bool packed, bool resume, bool quick)
 {
@@ -510,9 +627,10 @@ static void killed_packed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(split),        cmocka_unit_test(packed),
-		cmocka_unit_test(resumed),      cmocka_unit_test(consumed),
-		cmocka_unit_test(killed_split), cmocka_unit_test(killed_packed),
+		cmocka_unit_test(split),         cmocka_unit_test(packed),
+		cmocka_unit_test(resumed),       cmocka_unit_test(consumed),
+		cmocka_unit_test(groups),        cmocka_unit_test(killed_split),
+		cmocka_unit_test(killed_packed),
 	};
 
 	/* Fresh pages for large tables: clearing used ones takes an instruction a word, each stepped. */

@@ -18,6 +18,8 @@ struct model {
 	unsigned int added, published, taken, pushed, shown, seen;
 	uint16_t pos; /* the device's place, packed */
 	bool wrap;
+	/* What was pushed and not shown, if it is one group: how many chains, and the slots of each. */
+	unsigned int group, group_ndesc[CHAINS];
 };
 
 static unsigned int below(struct model *m, unsigned int n)
@@ -68,13 +70,14 @@ static void pop(struct model *m)
 	assert_true(m->taken <= m->published);
 }
 
-static void push(struct model *m)
+static void push_one(struct model *m, bool more)
 {
 	struct iol_chain *c = m->popped;
 
-	if (m->taken == m->pushed)
-		return;
-	iol_ring_push(m->e.ring, c->id, c->ndesc, c->in_len);
+	if (more)
+		iol_ring_push_more(m->e.ring, c->id, c->ndesc, c->in_len);
+	else
+		iol_ring_push(m->e.ring, c->id, c->ndesc, c->in_len ? 1 : 0);
 	m->pos += c->ndesc;
 	if (m->pos >= m->e.conf.size) {
 		m->pos -= m->e.conf.size;
@@ -82,6 +85,22 @@ static void push(struct model *m)
 	}
 	m->pushed++;
 	memmove(c, c + 1, (m->taken - m->pushed) * sizeof(*c));
+}
+
+static void push(struct model *m)
+{
+	unsigned int have = m->taken - m->pushed, n = 1 + below(m, 4), slots = 0, i;
+	bool first = m->pushed == m->shown;
+
+	for (i = 0; i < n && i < have; i++) {
+		slots += m->popped[i].ndesc;
+		if (i && slots > iol_ring_group_max(m->e.ring))
+			break;
+		m->group_ndesc[i] = m->popped[i].ndesc;
+	}
+	m->group = first ? i : 0;
+	for (; i; i--)
+		push_one(m, i > 1);
 }
 
 static void unpop(struct model *m)
@@ -96,6 +115,48 @@ static void show(struct model *m)
 {
 	iol_ring_publish(m->e.ring);
 	m->shown = m->pushed;
+}
+
+static uint32_t place(struct model *m);
+static uint32_t expected(const struct model *m);
+
+/* The same when the process is killed between: the next does the rest, whatever the driver has done meanwhile. */
+static void show_by_another(struct model *m)
+{
+	size_t len = (size_t)m->e.conf.size * sizeof(struct vring_packed_desc);
+	struct vring_packed_desc *ring = (void *)(m->e.host + m->e.desc);
+	struct vring_packed_desc *was = malloc(len), *is = malloc(len);
+	unsigned int at = iol_ring_base(m->e.ring) >> 16 & 0x7fff, left, i, k;
+
+	assert_non_null(was);
+	assert_non_null(is);
+	memcpy(was, ring, len);
+	show(m);
+	memcpy(is, ring, len);
+	/* Chains are done from the last on; this is where the next would be. */
+	left = 1 + below(m, m->group - 1);
+	for (i = 0, k = at; i < left; i++) {
+		unsigned int n;
+
+		for (n = 0; n < m->group_ndesc[i]; n++, k = (k + 1) % m->e.conf.size)
+			ring[k] = was[k];
+	}
+	if (below(m, 2)) {
+		add(m);
+		publish(m);
+	}
+	assert_int_equal(place(m), expected(m));
+	for (i = 0; at != k; i++, at = (at + 1) % m->e.conf.size) {
+		/* What a driver looks at. */
+		assert_int_equal(ring[at].flags & (1u << VRING_PACKED_DESC_F_AVAIL |
+						   1u << VRING_PACKED_DESC_F_USED),
+				 is[at].flags & (1u << VRING_PACKED_DESC_F_AVAIL |
+						 1u << VRING_PACKED_DESC_F_USED));
+		assert_int_equal(ring[at].id, is[at].id);
+		assert_int_equal(ring[at].len, is[at].len);
+	}
+	free(was);
+	free(is);
 }
 
 static void see(struct model *m)
@@ -218,7 +279,11 @@ static void run(const struct env_conf *conf, unsigned int steps)
 			unpop(m);
 			break;
 		case 11:
-			show(m);
+			if (m->group > 1 && m->e.conf.packed && below(m, 2))
+				show_by_another(m);
+			else
+				show(m);
+			m->group = 0;
 			break;
 		case 12 ... 13:
 			see(m);
@@ -346,8 +411,8 @@ static void told_what_cannot_be(void **state)
 	serve(&e);
 	serve(&e);
 	ring = (void *)(e.host + e.desc);
-	/* Two places. */
-	ring[2].flags ^= 1u << VRING_PACKED_DESC_F_USED;
+	/* A slot of another round among those that were used. */
+	ring[2].flags ^= 1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED;
 	assert_int_equal(iol_ring_start(e.ring, &e.spec), -EINVAL);
 	assert_int_equal(iol_ring_start(e.ring, &e.spec), -EINVAL);
 	/* The process that had it itself knows better. */

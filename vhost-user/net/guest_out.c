@@ -22,6 +22,7 @@ struct out {
 	uint64_t packets, bytes;
 	bool dry, logs;
 	uint32_t wrote[NET_WINDOW]; /* to the window's buffers */
+	bool more[NET_WINDOW];      /* the frame goes on in the next buffer */
 };
 
 static inline void drop(struct out *o, enum iol_net_drop why)
@@ -52,8 +53,12 @@ static void end_window(struct out *o)
 	struct iol_chain *window = o->th->window;
 	unsigned int i;
 
-	for (i = 0; i < o->used; i++)
-		iol_ring_push(o->q->ring, window[i].id, window[i].ndesc, o->wrote[i]);
+	for (i = 0; i < o->used; i++) {
+		if (__builtin_expect(o->more[i], 0))
+			iol_ring_push_more(o->q->ring, window[i].id, window[i].ndesc, o->wrote[i]);
+		else
+			iol_ring_push(o->q->ring, window[i].id, window[i].ndesc, o->wrote[i]);
+	}
 	if (o->used < o->num)
 		iol_ring_unpop(o->q->ring, window + o->used, o->num - o->used);
 	o->pushed += o->used;
@@ -78,11 +83,12 @@ static void refill(struct out *o, unsigned int max)
 static inline unsigned int enough(const struct out *o, uint64_t len)
 {
 	const struct iol_chain *c = &o->th->window[o->used], *end = &o->th->window[o->num];
-	unsigned int n;
+	unsigned int n, slots = 0;
 
 	for (n = 1; c < end; n++, c++) {
+		slots += c->ndesc;
 		if (c->in_len >= len)
-			return n;
+			return n == 1 || slots <= iol_ring_group_max(o->q->ring) ? n : 0;
 		if (!o->q->mrg)
 			return 0;
 		len -= c->in_len;
@@ -182,6 +188,7 @@ static void put_scattered(struct out *o, const struct iol_pieces *p,
 			at -= len;
 		}
 		o->wrote[o->used + i] = wrote;
+		o->more[o->used + i] = i + 1 < n;
 		left -= wrote;
 	}
 }
@@ -210,6 +217,7 @@ static inline void put_whole(struct out *o, const struct iol_pieces *p,
 	if (__builtin_expect(o->logs, 0))
 		iol_ring_dirty(o->q->ring, base, o->q->hdr_len + p->len);
 	o->wrote[o->used] = o->q->hdr_len + p->len;
+	o->more[o->used] = false;
 }
 
 /* A frame that its receiver takes as it is. */
