@@ -349,8 +349,9 @@ int iol_net_thread_stats(const struct iol_net *net, unsigned int index,
 	th = net->thread[index];
 	stats->cpu = th->cpu;
 	stats->queues = IOL_STAT_GET(th->stats.queues);
+	/* No more of them than of turns, also if it counts meanwhile. */
+	stats->useful = __atomic_load_n(&th->stats.useful, __ATOMIC_ACQUIRE);
 	stats->turns = IOL_STAT_GET(th->stats.turns);
-	stats->useful = IOL_STAT_GET(th->stats.useful);
 	stats->sleeps = IOL_STAT_GET(th->stats.sleeps);
 	return 0;
 }
