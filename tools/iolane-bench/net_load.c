@@ -18,7 +18,7 @@
 /* After the last frame that arrived, another does within this, or none. */
 #define DRAIN_NS (100 * IOL_NS_PER_MS)
 /* The first arrives within this, or none. */
-#define FIRST_NS (5 * IOL_NS_PER_S)
+#define FIRST_NS (15 * IOL_NS_PER_S)
 
 struct load {
 	const struct net_options *o;
