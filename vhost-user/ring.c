@@ -302,6 +302,11 @@ bool iol_ring_publish(struct iol_ring *r)
 	return published(r, n);
 }
 
+void iol_ring_only_read(struct iol_ring *r)
+{
+	r->table_flags = 0;
+}
+
 /*
  * The quick way is for rings of which nothing has to be remembered. The base of a packed ring may leave out slots that
  * are in flight no more.

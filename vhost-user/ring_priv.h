@@ -95,9 +95,10 @@ struct iol_ring {
 	uint16_t avail_idx; /* split: the driver's index as last seen */
 	bool avail_wrap;    /* packed: wrap counter at next */
 	bool packed, event_idx, indirect, in_order;
-	bool resume;        /* packed, and the ring itself tells where it goes on: ring_resume.c */
-	bool waiting;       /* the last pop ended at an IOTLB miss */
-	unsigned int slots; /* packed: slots not given back to the driver */
+	bool resume;  /* packed, and the ring itself tells where it goes on: ring_resume.c */
+	bool waiting; /* the last pop ended at an IOTLB miss */
+	uint16_t table_flags;     /* packed: what counts in indirect tables, WRITE or nothing */
+	unsigned int slots;       /* packed: slots not given back to the driver */
 	unsigned int desc_max;    /* longest chain */
 	struct iol_track track;   /* the inflight log */
 	struct vring_desc *table; /* scratch for an indirect table that lies in pieces */
@@ -274,8 +275,8 @@ ring_add_table(struct iol_ring *r, struct ring_walk *w, const struct ring_desc *
 		struct ring_desc e = ring_load(&table[i]);
 
 		if (packed)
-			/* The fields after len change places, and only WRITE counts. */
-			e.flags = e.next & VRING_DESC_F_WRITE;
+			/* The fields after len change places, and only WRITE counts, at most. */
+			e.flags = e.next & r->table_flags;
 		else if (unlikely(e.flags & VRING_DESC_F_INDIRECT))
 			return iol_fail(EPROTO, "the driver put an indirect table into another");
 		rc = ring_add(r, w, &e);

@@ -187,6 +187,7 @@ int iol_ring_start(struct iol_ring *r, const struct iol_ring_spec *spec)
 	r->avail_wrap = spec->base >> 15 & 1;
 	r->used_next = spec->base >> 16 & 0x7fff;
 	r->used_wrap = spec->base >> 31;
+	r->table_flags = VRING_DESC_F_WRITE;
 	r->notify = true;
 	r->special = RING_FRESH | RING_UNMAPPED;
 	r->desc_max = r->size > RING_TABLE_MAX ? r->size : RING_TABLE_MAX;

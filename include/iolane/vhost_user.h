@@ -148,6 +148,15 @@ bool iol_ring_consume(struct iol_ring *r, const struct iol_buf *bufs, const uint
 		      unsigned int n);
 
 /**
+ * iol_ring_only_read() - Take all that the indirect tables of a packed ring hold for device-readable, whatever they say.
+ *
+ * For queues that a device never writes to, from iol_device_ops.queue_start: DPDK's virtio driver calls the header of
+ * what it sends writable there, which the specification forbids, and other devices do not look. Till the ring is
+ * started again.
+ */
+void iol_ring_only_read(struct iol_ring *r);
+
+/**
  * iol_ring_arm() - Ask the driver for kicks, before the thread sleeps.
  *
  * Return: true when chains became available meanwhile: don't sleep.

@@ -142,6 +142,7 @@ static int start_tx(struct net_guest *g, struct net_txq *q, struct iol_queue *qu
 	q->features = g->features;
 	q->hdr_len = hdr_len(g);
 	q->woken = false;
+	iol_ring_only_read(q->ring);
 	q->source.last_source = 0;
 	pthread_mutex_lock(&g->port.net->lock);
 	rc = iol_net_poll(g->port.net, &q->source, iol_queue_kick_fd(queue));
