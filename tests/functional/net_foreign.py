@@ -6,13 +6,12 @@ testpmd answers pings, which come from a file and whose answers go to another, s
 import itertools
 import signal
 import sys
-import time
 
 import packets
 import programs
 import testpmd
 from packets import ECHO_REPLY, ECHO_REQUEST
-from programs import Steering, until
+from programs import Steering, settled, until
 from testpmd import Testpmd
 
 PEER, GUEST = packets.mac("02:00:00:00:00:01"), packets.mac("02:00:00:00:00:02")
@@ -257,14 +256,11 @@ class Foreign(Steering):
             self.device(0, paths[0], packed_vq=0), self.device(1, paths[1], packed_vq=1, mrg_rxbuf=0),
         ], "--forward-mode=rxonly")
 
-        def settled():
-            before = [self.port(f"port{i}") for i in range(2)], [both.stats(i) for i in range(2)]
-            time.sleep(0.1)
-            after = [self.port(f"port{i}") for i in range(2)], [both.stats(i) for i in range(2)]
-            return after if before == after else None
+        def counters():
+            return [self.port(f"port{i}") for i in range(2)], [both.stats(i) for i in range(2)]
 
         def check():
-            ours, theirs = until("the traffic to end", settled)
+            ours, theirs = settled("what was counted", counters)
             for i in range(2):
                 for what in ("packets", "bytes"):
                     self.assertGreater(theirs[i][f"TX-{what}"], 0)

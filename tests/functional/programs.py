@@ -95,6 +95,15 @@ def until(what, condition):
     raise AssertionError(f"waited {SOON} s in vain for {what}")
 
 
+def settled(what, look):
+    """What it sees when that has not changed for a tenth of a second."""
+    def twice():
+        before = look()
+        time.sleep(0.1)
+        return [before] if before == look() else None
+    return until(f"{what} to stay", twice)[0]
+
+
 def get_features(connection):
     """The shortest exchange a front end has: VHOST_USER_GET_FEATURES; ends the connection."""
     with connection:
