@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vfio/host.h"
+
+#include "base/error.h"
+#include "base/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The longest file that is read as a whole. /proc/interrupts of a large machine is the longest of them. */
+#define TEXT_MAX (16u << 20)
+
+int iol_host_new(const char *root, struct iol_host **host)
+{
+	struct iol_host *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return iol_fail(ENOMEM, "no memory for a host");
+	h->live = !root || !strcmp(root, "/");
+	h->root_fd = open(h->live ? "/" : root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (h->root_fd < 0) {
+		int err = errno;
+
+		free(h);
+		return iol_fail(err, "cannot look at the host's files in %s: %s", root,
+				strerror(err));
+	}
+	*host = h;
+	return 0;
+}
+
+void iol_host_destroy(struct iol_host **host)
+{
+	struct iol_host *h = iol_take_ptr(*host);
+
+	if (!h)
+		return;
+	iol_close(&h->root_fd);
+	free(h);
+}
+
+static int make_path(char *path, const char *fmt, va_list args)
+{
+	int n = vsnprintf(path, HOST_PATH_MAX, fmt, args);
+
+	return n < 0 || n >= HOST_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int open_path(const struct iol_host *host, int flags, const char *fmt, va_list args)
+{
+	char path[HOST_PATH_MAX];
+	int rc = make_path(path, fmt, args);
+
+	if (rc)
+		return rc;
+	rc = openat(host->root_fd, path, flags | O_CLOEXEC);
+	return rc < 0 ? -errno : rc;
+}
+
+static int read_all(int fd, char *buf, size_t len, off_t offset)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = pread(fd, buf + got, len - got, offset + (off_t)got);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		got += (size_t)n;
+	}
+	return (int)got;
+}
+
+int iol_host_read(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+{
+	_cleanup_close_ int fd = -1;
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_RDONLY, fmt, args);
+	va_end(args);
+	if (fd < 0)
+		return fd;
+	n = read_all(fd, buf, len - 1, 0);
+	if (n < 0)
+		return n;
+	while (n && (buf[n - 1] == '\n' || buf[n - 1] == ' '))
+		n--;
+	buf[n] = '\0';
+	return n;
+}
+
+int iol_host_read_u64(const struct iol_host *host, uint64_t *value, const char *fmt, ...)
+{
+	_cleanup_close_ int fd = -1;
+	char text[32], *end;
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_RDONLY, fmt, args);
+	va_end(args);
+	if (fd < 0)
+		return fd;
+	n = read_all(fd, text, sizeof(text) - 1, 0);
+	if (n < 0)
+		return n;
+	text[n] = '\0';
+	errno = 0;
+	/* "-1" stands for none in sysfs, and is what it is in two's complement. */
+	*value = strtoull(text, &end, text[0] == '0' && text[1] == 'x' ? 16 : 10);
+	if (errno || end == text || (*end && *end != '\n'))
+		return -EINVAL;
+	return 0;
+}
+
+int iol_host_read_bytes(const struct iol_host *host, void *buf, size_t len, off_t offset,
+			const char *fmt, ...)
+{
+	_cleanup_close_ int fd = -1;
+	va_list args;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_RDONLY, fmt, args);
+	va_end(args);
+	return fd < 0 ? fd : read_all(fd, buf, len, offset);
+}
+
+char *iol_host_text(const struct iol_host *host, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_close_ int fd = -1;
+	size_t room = 4096;
+	va_list args;
+	char *more;
+	int n;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_RDONLY, fmt, args);
+	va_end(args);
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	/* Files of proc and sysfs do not tell their length. */
+	for (;;) {
+		more = realloc(text, room + 1);
+		if (!more)
+			return NULL;
+		text = more;
+		n = read_all(fd, text, room, 0);
+		if (n < 0) {
+			errno = -n;
+			return NULL;
+		}
+		if ((size_t)n < room || room >= TEXT_MAX)
+			break;
+		room *= 2;
+	}
+	text[n] = '\0';
+	return iol_take_ptr(text);
+}
+
+int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+{
+	char path[HOST_PATH_MAX], target[HOST_PATH_MAX];
+	const char *name;
+	va_list args;
+	ssize_t n;
+	int rc;
+
+	va_start(args, fmt);
+	rc = make_path(path, fmt, args);
+	va_end(args);
+	if (rc)
+		return rc;
+	n = readlinkat(host->root_fd, path, target, sizeof(target) - 1);
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	name = strrchr(target, '/');
+	name = name ? name + 1 : target;
+	if (strlen(name) >= len)
+		return -ENAMETOOLONG;
+	strcpy(buf, name);
+	return (int)strlen(name);
+}
+
+bool iol_host_exists(const struct iol_host *host, const char *fmt, ...)
+{
+	char path[HOST_PATH_MAX];
+	va_list args;
+	int rc;
+
+	va_start(args, fmt);
+	rc = make_path(path, fmt, args);
+	va_end(args);
+	return !rc && !faccessat(host->root_fd, path, F_OK, 0);
+}
+
+DIR *iol_host_opendir(const struct iol_host *host, const char *fmt, ...)
+{
+	va_list args;
+	DIR *dir;
+	int fd;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_RDONLY | O_DIRECTORY, fmt, args);
+	va_end(args);
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	dir = fdopendir(fd);
+	if (!dir)
+		close(fd);
+	return dir;
+}
+
+const char *iol_host_next(DIR *dir)
+{
+	const struct dirent *entry;
+
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			return entry->d_name;
+	return NULL;
+}
