@@ -14,6 +14,16 @@ static inline void iol_copy16(uint8_t *to, const uint8_t *from)
 	*(vec *)(void *)to = *(const vec *)(const void *)from;
 }
 
+/** iol_fetch_to_write() - Fetch the line at @p for writing: the compiler's own word for it only reads, if not told of the CPU. */
+static inline void iol_fetch_to_write(const uint8_t *p)
+{
+#ifdef __x86_64__
+	__asm__ volatile("prefetchw %0" : : "m"(*p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 /** iol_copy() - memcpy(), fastest for what is left of a small frame behind its head. */
 static inline void iol_copy(uint8_t *to, const uint8_t *from, size_t len)
 {

@@ -357,6 +357,15 @@ static inline void put_plain(uint8_t *to, const struct iol_frame *f)
 		iol_copy(to, f->iov[i].iov_base, f->iov[i].iov_len);
 }
 
+/* The lines that a long frame goes to come while the one before it is copied; its first two were asked for before. */
+static inline void fetch_rest(const struct iol_frame *f, const uint8_t *to)
+{
+	uint32_t at;
+
+	for (at = 128; at < f->len; at += 64)
+		iol_fetch_to_write(to + at);
+}
+
 /*
  * The quick way, for what most frames and buffers are: a frame goes as it is into one buffer. Return: how many went
  * before the first frame or buffer that is different.
@@ -377,6 +386,8 @@ static unsigned int fill_bufs(const struct iol_net_port *port, struct net_rxq *q
 		__builtin_prefetch(bufs[i].base + 64, 1);
 	}
 	for (i = 0; i < num && is_plain(q, port, frames[i], bufs[i].len, mtu); i++) {
+		if (i + 1 < num)
+			fetch_rest(frames[i + 1], bufs[i + 1].base);
 		put_plain(bufs[i].base, frames[i]);
 		wrote[i] = frames[i]->len + (uint32_t)sizeof(struct virtio_net_hdr_v1);
 		bytes += frames[i]->len;
