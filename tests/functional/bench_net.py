@@ -67,6 +67,8 @@ class Through(Outcomes):
         loads = (
             ["--size=64"],
             ["--size=64", "--packed", "--burst=1"],
+            ["--size=64", "--ring=32"],
+            ["--size=imix", "--ring=256", "--packed"],
             ["--size=1514", "--no-event-idx"],
             ["--size=9000", "--mrg"],
             ["--size=9000", "--packed"],
@@ -262,6 +264,9 @@ class Bad(Outcomes):
             (["--tx=/x", "--rx=/y", "--size=9001"], "--size"),
             (["--tx=/x", "--rx=/y", "--burst=0"], "--burst"),
             (["--tx=/x", "--rx=/y", "--burst=257"], "--burst"),
+            (["--tx=/x", "--rx=/y", "--ring=16"], "--ring"),
+            (["--tx=/x", "--rx=/y", "--ring=100"], "power of two"),
+            (["--tx=/x", "--rx=/y", "--ring=64", "--burst=65"], "--burst=65"),
             (["--tx=/x", "--rx=/y", "--rate=0"], "--rate"),
             (["--tx=/x", "--rx=/y", "--rate=5G"], "--rate"),
             (["--tx=/x", "--rx=/y", "--runtime=0"], "--runtime=0"),

@@ -40,6 +40,7 @@ static const char help[] =
 	"  --size=BYTES|imix    of a frame, without checksum, 64 to 9000 (64); imix: 64, 590, "
 	"1514\n"
 	"  --queues=N           queue pairs of each port, 1 to 64 (1)\n"
+	"  --ring=N             descriptors of a ring (1024)\n"
 	"  --burst=N            packets sent and received at once (32)\n"
 	"  --rate=N|max         packets a second, such as 500k or 1.5M (max)\n"
 	"  --zero-loss          find the highest rate at which nothing is lost (RFC 2544)\n"

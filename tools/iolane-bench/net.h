@@ -16,6 +16,8 @@ struct json_object;
 #define NET_SIZE_MIN  64
 #define NET_SIZE_MAX  9000
 #define NET_BURST_MAX 256
+#define NET_RING_MIN  32
+#define NET_RING_MAX  1024
 
 #define NET_PAIRS_MAX 64
 /* The longest frame, without a tag, that an uplink of the usual MTU takes and gives. */
@@ -28,6 +30,7 @@ struct json_object;
  * @to_null, @from_null: back ends that are started have one port, and a null uplink is the other.
  * @load_only: no back end: what the load itself can do.
  * @queues: queue pairs of each port.
+ * @ring: descriptors of a ring, a power of two.
  * @size: bytes of a frame, without the checksum that virtio doesn't carry; 0 for a mix.
  * @rate: packets a second, 0 for as many as go.
  * @search: find the highest rate at which no more than @max_loss, a part of 1, is lost.
@@ -35,7 +38,7 @@ struct json_object;
 struct net_options {
 	const char *tx, *rx, *against;
 	const char *compare[NET_COMPARE_MAX];
-	unsigned int n_compare, rounds, queues;
+	unsigned int n_compare, rounds, queues, ring;
 	uint32_t size;
 	unsigned int burst;
 	double rate, runtime, ramp, max_loss;

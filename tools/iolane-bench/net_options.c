@@ -21,6 +21,7 @@ enum {
 	O_FROM_NULL,
 	O_LOAD_ONLY,
 	O_QUEUES,
+	O_RING,
 	O_ROUNDS,
 	O_SIZE,
 	O_BURST,
@@ -49,6 +50,7 @@ static const struct opt options[] = {
 	{ .name = "from-null", .id = O_FROM_NULL },
 	{ .name = "load-only", .id = O_LOAD_ONLY },
 	{ .name = "queues", .arg = "N", .id = O_QUEUES },
+	{ .name = "ring", .arg = "N", .id = O_RING },
 	{ .name = "rounds", .arg = "N", .id = O_ROUNDS },
 	{ .name = "size", .arg = "BYTES", .id = O_SIZE },
 	{ .name = "burst", .arg = "N", .id = O_BURST },
@@ -167,6 +169,8 @@ static int take_value(int option, const char *text, struct net_options *o)
 		return 0;
 	case O_QUEUES:
 		return opt_uint("--queues", text, 1, NET_PAIRS_MAX, &o->queues);
+	case O_RING:
+		return opt_uint("--ring", text, NET_RING_MIN, NET_RING_MAX, &o->ring);
 	case O_ROUNDS:
 		return opt_uint("--rounds", text, 1, BENCH_ROUNDS_MAX, &o->rounds);
 	case O_SIZE:
@@ -251,6 +255,11 @@ static int check(const struct net_options *o)
 		return iol_fail(EINVAL,
 				"--load-only has frames of one size, each in one buffer: no "
 				"--size=imix, no --mrg");
+	if (o->ring & (o->ring - 1))
+		return iol_fail(EINVAL, "--ring=%u: the size of a ring is a power of two", o->ring);
+	if (o->burst > o->ring)
+		return iol_fail(EINVAL, "--burst=%u is more than a ring of %u holds", o->burst,
+				o->ring);
 	if (o->runtime <= 0)
 		return iol_fail(EINVAL, "--runtime=0 leaves nothing to measure");
 	return 0;
@@ -275,6 +284,7 @@ int net_options_parse(int argc, char **argv, struct net_options *o)
 
 	*o = (struct net_options){ .size = NET_SIZE_MIN,
 				   .burst = 32,
+				   .ring = NET_RING_MAX,
 				   .queues = 1,
 				   .rounds = 9,
 				   .runtime = 5,
@@ -301,6 +311,7 @@ struct json_object *net_options_json(const struct net_options *o)
 			       o->size ? json_object_new_int((int)o->size)
 				       : json_object_new_string("imix"));
 	json_object_object_add(j, "burst", json_object_new_int((int)o->burst));
+	json_object_object_add(j, "ring", json_object_new_int((int)o->ring));
 	json_object_object_add(j, "queues", json_object_new_int((int)o->queues));
 	json_object_object_add(j, "sends", json_object_new_boolean(net_sends(o)));
 	json_object_object_add(j, "receives", json_object_new_boolean(net_receives(o)));

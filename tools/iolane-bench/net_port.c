@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define FEATURE(bit) (1ull << (bit))
-#define RING         1024
 #define ROOM         2048
 #define REGION       (2ull << 20)
 #define LINE         64u
@@ -148,9 +147,9 @@ static int set_up(const struct net_options *o, struct net_port *p)
 	unsigned int i;
 	int rc;
 
-	p->ring = RING;
+	p->ring = o->ring;
 	/* With a mix, each buffer keeps its size, and all sizes are there as often as they should be. */
-	p->n_tx = o->size ? RING : RING / NET_MIX * NET_MIX;
+	p->n_tx = o->size ? p->ring : p->ring / NET_MIX * NET_MIX;
 	p->room = o->mrg || whole < ROOM ? ROOM : whole;
 	spec.size = (uint64_t)o->queues * (p->ring * (p->room + whole + 4ull * LINE) + RINGS);
 	spec.size = (spec.size + REGION - 1) & ~(REGION - 1);
