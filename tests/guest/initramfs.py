@@ -79,6 +79,11 @@ def read_module(path):
         return module.read()
 
 
+def module_says(what, path):
+    info = re.search(rb"\0%s=([^\0]*)\0" % what.encode(), read_module(path))
+    return info.group(1).decode() if info else ""
+
+
 def module_lines(files, modules):
     """What to load, dependencies first: (file, its parameters) of the modules and all they need.
 
@@ -92,8 +97,7 @@ def module_lines(files, modules):
             raise Missing(f"the kernel package lacks the module {name}") from err
         if path is None or path in order:
             return
-        info = re.search(rb"\0depends=([^\0]*)\0", read_module(path))
-        for needed in info.group(1).decode().split(",") if info else []:
+        for needed in module_says("depends", path).split(","):
             if needed:
                 visit(needed)
         order[path] = parameters
@@ -120,6 +124,18 @@ class Contents:
             for path, _ in module_lines(files, [*modules, *spare_modules]):
                 needed = [needed for needed, _ in module_lines(files, [module_name(path)])]
                 self.dependencies[path] = needed[-2::-1]
+            for path, needed in self.dependencies.items():
+                needed[:0] = self.followers(files, path, needed)
+
+    def followers(self, files, path, needed):
+        """What is to be loaded soon after a module that this one needs, as VFIO wants type1.
+
+        Busybox knows only what goes before: so it goes before those that need such a module."""
+        names = []
+        for other in needed:
+            names += module_says("softdep", other).partition("post:")[2].split()
+        found = [files.get(name.replace("-", "_")) for name in names]
+        return [file for file in found if file in self.dependencies and file not in (path, *needed)]
 
     def inputs(self):
         """(the files that decide what comes out, the words that do)"""

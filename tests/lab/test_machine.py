@@ -21,6 +21,7 @@ def check_vfio(machine):
     machine.bind(EDU, "vfio-pci")
     number = machine.sh(f"basename $(readlink /sys/bus/pci/devices/{EDU}/iommu_group)")
     machine.sh(f"test -c /dev/vfio/vfio && test -c /dev/vfio/{number}")
+    machine.sh("test -d /sys/module/vfio_iommu_type1")
     if machine.kernel == "lab":
         machine.sh("test -c /dev/iommu && test -c /dev/vfio/devices/vfio0")
     else:
