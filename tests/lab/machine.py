@@ -30,6 +30,8 @@ A boot takes seconds, so a test does all it can in one. What is where, always:
     00:08.0           a virtio NIC, likewise; on the wire of igb
     00:09.0           the share
 
+With the virtio IOMMU a function is in a group only once it has had a driver.
+
 Two kernels: "debian" is Debian's, with drivers as modules: those of LOADED are in at boot, modprobe
 finds those of SPARE. "lab" is the one that IOLANE_LAB_KERNEL names, where all is built in and
 iommufd is, too.
