@@ -51,6 +51,7 @@ int iol_group_members(const struct iol_host *host, int group, struct iol_group_m
 			"is on (intel_iommu=on; amd_iommu is on by itself)",
 			group, strerror(errno));
 	while ((name = iol_host_next(dir))) {
+		/* Devices of other buses share no group with PCI's. */
 		if (!iol_pci_addr_read(name, &addr))
 			continue;
 		if (!iol_grow(&all, count, &room, sizeof(*all)))

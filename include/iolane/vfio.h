@@ -263,8 +263,9 @@ struct iol_use {
  * iol_pci_uses() - What a function is in use for, the worst first.
  * @uses: the caller frees it; NULL when there is none.
  *
- * Processes are seen as far as the caller may look at their descriptors. Sessions are told by sshd's port and by
- * what the caller and those who started it were told by sshd.
+ * Processes are seen as far as the caller may look at their descriptors; interfaces in the caller's network namespace
+ * and default routes in the main table. Sessions are told by sshd's port (22) and by what the caller and those who
+ * started it were told by sshd.
  *
  * Return: how many.
  */

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 /* cmocka wants the headers above first. */
 #include <cmocka.h>
 
@@ -336,6 +338,31 @@ static void test_malformed(void **state)
 	assert_int_equal(iol_pci_find(tree->host, "eth2", &addr), -EINVAL);
 }
 
+/* A pipe in place of a file holds nobody up. */
+static void test_pipe(void **state)
+{
+	struct iol_pci_addr addr = tree_addr("00:01.0");
+	struct host_tree *tree = *state;
+	struct iol_pci_info info;
+	char path[128];
+
+	tree_function(tree, "0000:00:01.0", "8086:10C9", "20000", NULL, -1);
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/0000:00:01.0/uevent", tree->path);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(iol_pci_info(tree->host, &addr, &info), -ESPIPE);
+}
+
+static void test_no_host(void **state)
+{
+	struct iol_host *host = NULL;
+
+	assert_int_equal(iol_host_new("/nonexistent/machine", &host), -ENOENT);
+	assert_null(host);
+	assert_non_null(strstr(iol_error(), "/nonexistent/machine"));
+	iol_host_destroy(&host);
+}
+
 static void test_addresses(void **state)
 {
 	struct iol_pci_addr addr = tree_addr("deadbeef:01:1f.7");
@@ -359,6 +386,8 @@ int main(void)
 		IN_TREE(test_find_shared_namespace),
 		IN_TREE(test_group),
 		IN_TREE(test_malformed),
+		IN_TREE(test_pipe),
+		cmocka_unit_test(test_no_host),
 		cmocka_unit_test(test_addresses),
 	};
 
