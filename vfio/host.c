@@ -43,21 +43,24 @@ void iol_host_destroy(struct iol_host **host)
 	free(h);
 }
 
-static int make_path(char *path, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int make_path(char *path, const char *fmt,
+							   va_list args)
 {
 	int n = vsnprintf(path, HOST_PATH_MAX, fmt, args);
 
 	return n < 0 || n >= HOST_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-static int open_path(const struct iol_host *host, int flags, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static int open_path(const struct iol_host *host, int flags,
+							   const char *fmt, va_list args)
 {
 	char path[HOST_PATH_MAX];
 	int rc = make_path(path, fmt, args);
 
 	if (rc)
 		return rc;
-	rc = openat(host->root_fd, path, flags | O_CLOEXEC);
+	/* A pipe in a copied tree must not hold us up. */
+	rc = openat(host->root_fd, path, flags | O_NONBLOCK | O_CLOEXEC);
 	return rc < 0 ? -errno : rc;
 }
 
@@ -79,6 +82,17 @@ static int read_all(int fd, char *buf, size_t len, off_t offset)
 	return (int)got;
 }
 
+/* A file that is known to come at once, as sysfs's do: its end needs no second look. */
+static int read_once(int fd, char *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = pread(fd, buf, len, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : (int)n;
+}
+
 int iol_host_read(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
 {
 	_cleanup_close_ int fd = -1;
@@ -90,7 +104,7 @@ int iol_host_read(const struct iol_host *host, char *buf, size_t len, const char
 	va_end(args);
 	if (fd < 0)
 		return fd;
-	n = read_all(fd, buf, len - 1, 0);
+	n = read_once(fd, buf, len - 1);
 	if (n < 0)
 		return n;
 	while (n && (buf[n - 1] == '\n' || buf[n - 1] == ' '))
@@ -111,7 +125,7 @@ int iol_host_read_u64(const struct iol_host *host, uint64_t *value, const char *
 	va_end(args);
 	if (fd < 0)
 		return fd;
-	n = read_all(fd, text, sizeof(text) - 1, 0);
+	n = read_once(fd, text, sizeof(text) - 1);
 	if (n < 0)
 		return n;
 	text[n] = '\0';
@@ -170,23 +184,48 @@ char *iol_host_text(const struct iol_host *host, const char *fmt, ...)
 	return iol_take_ptr(text);
 }
 
-int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+__attribute__((format(printf, 4, 0))) static int
+read_target(const struct iol_host *host, char *buf, size_t len, const char *fmt, va_list args)
 {
-	char path[HOST_PATH_MAX], target[HOST_PATH_MAX];
-	const char *name;
-	va_list args;
+	char path[HOST_PATH_MAX];
+	int rc = make_path(path, fmt, args);
 	ssize_t n;
-	int rc;
 
-	va_start(args, fmt);
-	rc = make_path(path, fmt, args);
-	va_end(args);
 	if (rc)
 		return rc;
-	n = readlinkat(host->root_fd, path, target, sizeof(target) - 1);
+	n = readlinkat(host->root_fd, path, buf, len);
 	if (n < 0)
 		return -errno;
-	target[n] = '\0';
+	/* Cut off, for all one can see. */
+	if ((size_t)n >= len)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return (int)n;
+}
+
+int iol_host_target(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = read_target(host, buf, len, fmt, args);
+	va_end(args);
+	return n;
+}
+
+int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+{
+	char target[HOST_PATH_MAX];
+	const char *name;
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = read_target(host, target, sizeof(target), fmt, args);
+	va_end(args);
+	if (n < 0)
+		return n;
 	name = strrchr(target, '/');
 	name = name ? name + 1 : target;
 	if (strlen(name) >= len)
@@ -205,6 +244,17 @@ bool iol_host_exists(const struct iol_host *host, const char *fmt, ...)
 	rc = make_path(path, fmt, args);
 	va_end(args);
 	return !rc && !faccessat(host->root_fd, path, F_OK, 0);
+}
+
+int iol_host_folder(const struct iol_host *host, const char *fmt, ...)
+{
+	va_list args;
+	int fd;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_PATH | O_DIRECTORY, fmt, args);
+	va_end(args);
+	return fd;
 }
 
 DIR *iol_host_opendir(const struct iol_host *host, const char *fmt, ...)
