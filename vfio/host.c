@@ -43,14 +43,16 @@ void iol_host_destroy(struct iol_host **host)
 	free(h);
 }
 
-static int make_path(char *path, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int make_path(char *path, const char *fmt,
+							   va_list args)
 {
 	int n = vsnprintf(path, HOST_PATH_MAX, fmt, args);
 
 	return n < 0 || n >= HOST_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-static int open_path(const struct iol_host *host, int flags, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static int open_path(const struct iol_host *host, int flags,
+							   const char *fmt, va_list args)
 {
 	char path[HOST_PATH_MAX];
 	int rc = make_path(path, fmt, args);
@@ -171,8 +173,8 @@ char *iol_host_text(const struct iol_host *host, const char *fmt, ...)
 	return iol_take_ptr(text);
 }
 
-static int read_target(const struct iol_host *host, char *buf, size_t len, const char *fmt,
-		       va_list args)
+__attribute__((format(printf, 4, 0))) static int
+read_target(const struct iol_host *host, char *buf, size_t len, const char *fmt, va_list args)
 {
 	char path[HOST_PATH_MAX];
 	int rc = make_path(path, fmt, args);
