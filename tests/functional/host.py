@@ -316,6 +316,12 @@ class Shows(Looking):
         self.assertIn("direct mapping", direct["sentence"])
         self.assertIn("RMRR", direct["obstacles"][0]["todo"])
 
+        # None of its IOMMUs knows it.
+        tree.function("0000:00:03.0", "1af4:1041", 0x020000)
+        alone = verdict("0000:00:03.0")
+        self.assertEqual(alone["passthrough"], "no")
+        self.assertIn("no IOMMU covers it", alone["sentence"])
+
     def test_verdicts_of_whole_machines(self):
         for make, sentence in ((host_tree.off, "has no IOMMU group"),
                                (host_tree.amd, "interrupts are not remapped")):
@@ -377,7 +383,7 @@ class Checks(Looking):
         said = self.check(host_tree.amd, FAILED, remapping="bad", posted="warning")
         self.assertEqual(said["remapping"]["mend"],
                          "grubby --update-kernel=ALL --remove-args=intremap=off && reboot")
-        self.assertIn("/proc/interrupts", said["remapping"]["where"])
+        self.assertEqual(said["remapping"]["where"], "/proc/interrupts")
 
     def test_a_virtual_machine_without_anything(self):
         said = self.check(host_tree.guest, FAILED, iommu="bad", groups="bad", translation=None,

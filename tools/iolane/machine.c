@@ -68,22 +68,25 @@ bool machine_flag(const struct machine *m, const char *flag)
 	return has_word(m->cpuinfo, flag);
 }
 
-/* Whether a list of modules names the file "vfio-pci.ko", which may be compressed. */
+/* Whether a list of modules names the file "vfio-pci.ko", which may be compressed and lie in a folder. */
 static enum iol_known listed(const struct machine *m, const char *list, const char *name)
 {
-	char file[IOL_NAME_MAX + 8];
 	_cleanup_free_ char *text = iol_host_text(m->host, "lib/modules/%s/%s", m->release, list);
+	char file[IOL_NAME_MAX + 8];
+	const char *at;
 	char *s;
 
 	if (!text)
 		return IOL_UNKNOWN;
-	snprintf(file, sizeof(file), "/%s.ko", name);
+	snprintf(file, sizeof(file), "%s.ko", name);
 	/* Files have either, the kernel underscores. */
-	for (s = file; *s; s++)
-		*s = *s == '_' ? '-' : *s;
 	for (s = text; *s; s++)
-		*s = *s == '_' ? '-' : *s;
-	return strstr(text, file) ? IOL_YES : IOL_NO;
+		*s = *s == '-' ? '_' : *s;
+	for (at = strstr(text, file); at; at = strstr(at + 1, file)) {
+		if (at == text || strchr("/ \n", at[-1]))
+			return IOL_YES;
+	}
+	return IOL_NO;
 }
 
 enum machine_module machine_module(const struct machine *m, const char *name)
