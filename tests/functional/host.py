@@ -372,8 +372,13 @@ class Checks(Looking):
                           kvm="warning", memlock="warning", hugepages="warning")
         self.assertIn("intel_iommu=off turned it off", said["iommu"]["found"])
         self.assertEqual(said["iommu"]["where"], "/proc/cmdline")
-        self.assertEqual(said["iommu"]["mend"], "sed -i '/^GRUB_CMDLINE_LINUX/s/intel_iommu=off *//' "
-                         "/etc/default/grub && update-grub && reboot")
+        mend = said["iommu"]["mend"]
+        self.assertTrue(mend.endswith(" /etc/default/grub && update-grub && reboot"), mend)
+        # It does what it says.
+        self.tree.add("etc/default/grub", 'GRUB_CMDLINE_LINUX="xiommu=off intel_iommu=off quiet"\n')
+        run(["sh", "-c", mend.split(" && ")[0].replace("/etc", f"{self.tree.path}/etc")])
+        self.assertEqual(programs.read_file(f"{self.tree.path}/etc/default/grub"),
+                         'GRUB_CMDLINE_LINUX="xiommu=off quiet"\n')
         self.assertEqual(said["kvm"]["mend"], "modprobe kvm_intel")
         self.assertTrue(said["vfio"]["mend"].startswith("modprobe vfio-pci && "))
         self.assertIn("/etc/security/limits.d/", said["memlock"]["mend"])

@@ -92,7 +92,7 @@ int devices_read(const struct iol_host *host, struct devices *d)
 
 int devices_read_uses(const struct iol_host *host, struct devices *d)
 {
-	int n = iol_pci_uses_all(host, &d->uses);
+	int n = iol_pci_uses_listed(host, d->infos, (int)d->num, &d->uses);
 
 	d->num_uses = n > 0 ? (size_t)n : 0;
 	return n < 0 ? n : 0;

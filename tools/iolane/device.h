@@ -36,7 +36,7 @@ struct devices {
 /** devices_read() - All functions of a host. 0, or a negative errno with the sentence set. */
 int devices_read(const struct iol_host *host, struct devices *d);
 
-/** devices_read_uses() - And what they are in use for. 0, or a negative errno with the sentence set. */
+/** devices_read_uses() - And what those are in use for. 0, or a negative errno with the sentence set. */
 int devices_read_uses(const struct iol_host *host, struct devices *d);
 
 void devices_free(struct devices *d);

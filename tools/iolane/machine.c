@@ -113,7 +113,10 @@ enum iol_known machine_switch(const struct machine *m, const char *module, const
 	return text[0] == 'Y' || text[0] == '1' ? IOL_YES : IOL_NO;
 }
 
-/* The first whose file is there is the one. "@" stands for the word. */
+/*
+ * The first whose file is there is the one. "@" stands for the word; what is taken out begins where it does: "iommu=off"
+ * is a part of "intel_iommu=off".
+ */
 static const struct loader {
 	const char *file, *add, *remove;
 } loaders[] = {
@@ -122,19 +125,19 @@ static const struct loader {
 	/* Proxmox, where systemd-boot starts it */
 	{ "etc/kernel/proxmox-boot-uuids",
 	  "sed -i 's/$/ @/' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot",
-	  "sed -i 's/ *@//' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot" },
+	  "sed -i 's/ *\\b@//' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot" },
 	{ "usr/sbin/update-grub",
 	  "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&@ /' /etc/default/grub && update-grub && reboot",
-	  "sed -i '/^GRUB_CMDLINE_LINUX/s/@ *//' /etc/default/grub && update-grub && reboot" },
+	  "sed -i '/^GRUB_CMDLINE_LINUX/s/\\b@ *//' /etc/default/grub && update-grub && reboot" },
 	{ "etc/default/grub",
 	  "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&@ /' /etc/default/grub && "
 	  "grub-mkconfig -o /boot/grub/grub.cfg && reboot",
-	  "sed -i '/^GRUB_CMDLINE_LINUX/s/@ *//' /etc/default/grub && "
+	  "sed -i '/^GRUB_CMDLINE_LINUX/s/\\b@ *//' /etc/default/grub && "
 	  "grub-mkconfig -o /boot/grub/grub.cfg && reboot" },
 	{ "etc/kernel/cmdline",
 	  "sed -i 's/$/ @/' /etc/kernel/cmdline && kernel-install add $(uname -r) "
 	  "/boot/vmlinuz-$(uname -r) && reboot",
-	  "sed -i 's/ *@//' /etc/kernel/cmdline && kernel-install add $(uname -r) "
+	  "sed -i 's/ *\\b@//' /etc/kernel/cmdline && kernel-install add $(uname -r) "
 	  "/boot/vmlinuz-$(uname -r) && reboot" },
 };
 
