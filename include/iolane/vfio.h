@@ -45,7 +45,7 @@ struct iol_pci_addr {
 	uint8_t bus, dev, fn;
 };
 
-#define IOL_PCI_ADDR_MAX 16 /* bytes of "0000:01:10.0", and of domains with eight digits */
+#define IOL_PCI_ADDR_MAX 17 /* bytes of "0000:01:10.0", and of domains with eight digits */
 
 /** iol_pci_addr_parse() - Read "0000:01:10.0" or "01:10.0". -EINVAL: it is neither. */
 int iol_pci_addr_parse(const char *text, struct iol_pci_addr *addr);
@@ -61,21 +61,25 @@ bool iol_pci_addr_equal(const struct iol_pci_addr *a, const struct iol_pci_addr 
  * ("nvme0", "nvme0n1" or "/dev/nvme0n1"), or a VF by the function that made it and its index ("eth3/vf2",
  * "0000:01:00.0/vf2").
  *
- * Return: 0; -ENODEV when there is none; -EINVAL when it is no name of these kinds, or of no PCI device.
+ * Names that reach a function through another device (a USB adapter's interface) do not mean it.
+ *
+ * Return: 0; -ENODEV when there is none; -EINVAL when it is no name of these kinds, of no PCI function, or (an NVMe
+ * namespace with several controllers) of more than one.
  */
 int iol_pci_find(const struct iol_host *host, const char *name, struct iol_pci_addr *addr);
 
 /* ---- functions ---- */
 
 /**
- * struct iol_pci_info - What sysfs says of a function.
+ * struct iol_pci_info - What sysfs says of a function. Its configuration space is not touched: that would wake up a
+ * function that sleeps.
  * @class: base class, subclass and programming interface, as in 0x020000.
  * @driver, @driver_override: empty for none.
  * @numa_node, @iommu_group: -1 for none.
  * @vfs, @vfs_max: VFs that there are, and may be. @is_vf: it is one, number @vf_index of @pf's.
- * @is_bridge: of header type 1, or of class 0x06.
+ * @is_bridge: of base class 0x06.
  * @boot_vga: the console's.
- * @netdev: its first network interface, or empty. @nvme: its controller ("nvme0"), or empty.
+ * @netdev: its first network interface by name, or empty. @nvme: its controller ("nvme0"), or empty.
  */
 struct iol_pci_info {
 	struct iol_pci_addr addr;
