@@ -142,8 +142,6 @@ static int put_back(const struct iol_engine *e, const struct iol_step *s, enum i
 
 	if (!k)
 		return -EBADMSG;
-	if (k->stays)
-		return 0;
 	rc = k->get(e->env, s->what, now);
 	if (rc == -ENODEV)
 		return 0;
@@ -186,8 +184,10 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 
 		if (!is_made(entry->marks[i]))
 			continue;
+		if (stays(engine, s))
+			continue;
 		if (which && !which(s, arg)) {
-			left += !stays(engine, s);
+			left++;
 			continue;
 		}
 		rc = put_back(engine, s, entry->marks[i]);
@@ -211,6 +211,27 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 		return iol_fail(-failure, "%s", why ? why : "not all could be put back");
 	rc = left ? 0 : iol_journal_remove(j, entry);
 	return rc ? rc : undone;
+}
+
+int iol_steps_tell_undo(const struct iol_engine *engine, const struct iol_entry *entry,
+			bool (*which)(const struct iol_step *step, const void *arg),
+			const void *arg)
+{
+	unsigned int i;
+	int told = 0;
+
+	for (i = entry->count; i--;) {
+		struct iol_step back = entry->steps[i];
+
+		if (!is_made(entry->marks[i]) || stays(engine, &back) ||
+		    (which && !which(&back, arg)))
+			continue;
+		strcpy(back.value, entry->steps[i].was);
+		strcpy(back.was, entry->steps[i].value);
+		tell(engine, IOL_STEP_PLANNED, &back);
+		told++;
+	}
+	return told;
 }
 
 bool iol_entry_made(const struct iol_entry *entry)

@@ -74,6 +74,11 @@ int iol_steps_make(const struct iol_engine *engine, struct iol_journal *j, const
 int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struct iol_entry *entry,
 		   bool (*which)(const struct iol_step *step, const void *arg), const void *arg);
 
+/** iol_steps_tell_undo() - Say what iol_steps_undo() would put back, and put nothing. Return: how many. */
+int iol_steps_tell_undo(const struct iol_engine *engine, const struct iol_entry *entry,
+			bool (*which)(const struct iol_step *step, const void *arg),
+			const void *arg);
+
 /** iol_entry_made() - Whether there is a step to undo. */
 bool iol_entry_made(const struct iol_entry *entry);
 
