@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vfio/grow.h"
 #include "vfio/host.h"
 
 #include <string.h>
@@ -52,16 +53,9 @@ int iol_group_members(const struct iol_host *host, int group, struct iol_group_m
 	while ((name = iol_host_next(dir))) {
 		if (!iol_pci_addr_read(name, &addr))
 			continue;
-		if (count == room) {
-			struct iol_group_member *more;
-
-			room = room ? 2 * room : 8;
-			more = reallocarray(all, room, sizeof(*all));
-			if (!more)
-				return iol_fail(ENOMEM, "no memory for %zu members of group %d",
-						room, group);
-			all = more;
-		}
+		if (!iol_grow(&all, count, &room, sizeof(*all)))
+			return iol_fail(ENOMEM, "no memory for %zu members of group %d", count,
+					group);
 		rc = iol_pci_info(host, &addr, &all[count].pci);
 		if (rc == -ENODEV)
 			continue;

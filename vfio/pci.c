@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vfio/grow.h"
 #include "vfio/host.h"
 
 #include <limits.h>
@@ -92,15 +93,8 @@ static int load_class(const struct iol_host *host, struct pci_names *names, size
 			continue;
 		if (!iol_pci_of_path(target, &addr, &rest) || !iol_pci_owns(rest, class))
 			continue;
-		if (names->count == *room) {
-			size_t more = *room ? 2 * *room : 64;
-			struct pci_name *list = reallocarray(names->list, more, sizeof(*list));
-
-			if (!list)
-				return -ENOMEM;
-			names->list = list;
-			*room = more;
-		}
+		if (!iol_grow(&names->list, names->count, room, sizeof(*names->list)))
+			return -ENOMEM;
 		names->list[names->count] = (struct pci_name){ addr, !strcmp(class, "nvme"), "" };
 		strcpy(names->list[names->count++].name, name);
 	}
@@ -312,15 +306,8 @@ int iol_pci_list(const struct iol_host *host, struct iol_pci_info **list)
 	while ((name = iol_host_next(dir))) {
 		if (!iol_pci_addr_read(name, &addr))
 			continue;
-		if (count == room) {
-			struct iol_pci_info *more;
-
-			room = room ? 2 * room : 64;
-			more = reallocarray(all, room, sizeof(*all));
-			if (!more)
-				return iol_fail(ENOMEM, "no memory for %zu PCI functions", room);
-			all = more;
-		}
+		if (!iol_grow(&all, count, &room, sizeof(*all)))
+			return iol_fail(ENOMEM, "no memory for %zu PCI functions", count);
 		/* What has just been unplugged is not listed. */
 		if (!iol_pci_read(host, &names, &addr, &all[count]))
 			count++;

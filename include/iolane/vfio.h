@@ -232,7 +232,7 @@ int iol_group_type(const struct iol_host *host, int group, char type[IOL_NAME_MA
 enum iol_use_kind {
 	IOL_USE_ROUTE,   /* the default route */
 	IOL_USE_SSH,     /* an address that a session of this login comes by */
-	IOL_USE_MASTER,  /* part of a bridge, bond, team or VLAN */
+	IOL_USE_MASTER,  /* beneath a bridge, bond, team or VLAN */
 	IOL_USE_ADDRESS, /* an interface that is up and has an address */
 	IOL_USE_MOUNT,   /* a mounted file system */
 	IOL_USE_SWAP,
@@ -244,11 +244,13 @@ enum iol_use_kind {
 
 /**
  * struct iol_use - A use.
+ * @addr: of what function.
  * @harmful: taking it away would cut somebody off, so it is refused.
  * @what: a sentence: "eth0 carries the default route (via 10.0.0.1)".
  * @pid: of IOL_USE_PROCESS, else 0.
  */
 struct iol_use {
+	struct iol_pci_addr addr;
 	enum iol_use_kind kind;
 	bool harmful;
 	pid_t pid;
@@ -259,10 +261,16 @@ struct iol_use {
  * iol_pci_uses() - What a function is in use for, the worst first.
  * @uses: the caller frees it; NULL when there is none.
  *
+ * Processes are seen as far as the caller may look at their descriptors. Sessions are told by sshd's port and by
+ * what the caller and those who started it were told by sshd.
+ *
  * Return: how many.
  */
 int iol_pci_uses(const struct iol_host *host, const struct iol_pci_addr *addr,
 		 struct iol_use **uses);
+
+/** iol_pci_uses_all() - iol_pci_uses() of all functions in one go, by address. */
+int iol_pci_uses_all(const struct iol_host *host, struct iol_use **uses);
 
 /* ---- taking devices and giving them back ---- */
 
