@@ -47,18 +47,15 @@ def die_with_parent():
 
 
 class Process:
-    """A child with its output in a log file."""
+    """A child with its output in a log file, or on our terminal."""
 
-    def __init__(self, name, command, log):
+    def __init__(self, name, command, log, terminal=False):
         self.name = name
         self.log = log
         with open(log, "ab") as out:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}
             self.child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                preexec_fn=die_with_parent,
+                command, preexec_fn=die_with_parent, **({} if terminal else streams)
             )
 
     @property

@@ -1,24 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A guest: QEMU, its QMP socket, and the commands its init takes on the second serial port."""
 
-import json
 import os
-import socket
 import subprocess
-import time
 
 from basis import Failure, check, wait_for
+from emulator import ACCELERATORS, COMMAND_SECONDS, Emulator, to_text
 
-# Bounds on waits, not expectations: a loaded machine may be many times slower than an idle one.
-BOOT_SECONDS = 180
-COMMAND_SECONDS = 180
-# On one thread, because with one for each guest processor QEMU 10.0 now and then dies or hangs in
-# boot on a busy machine ("iotlb_to_section: Assertion"; a processor whose timer never fires). The
-# price: there x86's locked instructions are plain ones, so the guest's driver has no full barrier and
-# now and then misses a kick, or a call misses it (seen with two programs that did nothing else,
-# 50 times in a million; never with mfence or more threads). The backend looks again; see
-# iol_ring_recall().
-ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
 # What the guest's kernel says when a disk or its driver is in trouble.
 COMPLAINTS = (
     r"I/O error|is not a head|Call Trace|blocked for more than|Oops|BUG:|EXT4-fs error"
@@ -35,63 +23,7 @@ DIAGNOSES = (
 )
 
 
-def to_text(properties):
-    """QEMU's option syntax for a set of properties."""
-    words = {"True": "on", "False": "off"}
-    return ",".join(f"{key}={words.get(str(v), v)}" for key, v in properties.items())
-
-
-class Channel:
-    """A unix socket read with a deadline, by line or by length."""
-
-    def __init__(self, path, alive):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.alive = alive
-        self.data = b""
-        wait_for(f"{os.path.basename(path)} to listen", lambda: self.connect(path), 30)
-
-    def connect(self, path):
-        self.alive()
-        try:
-            self.socket.connect(path)
-        except OSError:
-            return False
-        return True
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def more(self, end, what):
-        self.alive()
-        if time.monotonic() > end:
-            raise Failure(f"no answer in time to: {what}")
-        self.socket.settimeout(0.5)
-        try:
-            data = self.socket.recv(65536)
-        except TimeoutError:
-            return
-        except ConnectionError:
-            data = b""
-        if not data:
-            time.sleep(0.1)
-            self.alive()
-            raise Failure(f"the guest's port was closed during: {what}")
-        self.data += data
-
-    def line(self, end, what):
-        while b"\n" not in self.data:
-            self.more(end, what)
-        line, self.data = self.data.split(b"\n", 1)
-        return line
-
-    def take(self, length, end, what):
-        while len(self.data) < length:
-            self.more(end, what)
-        taken, self.data = self.data[:length], self.data[length:]
-        return taken
-
-
-class Guest:
+class Guest(Emulator):
     """A QEMU with the test's kernel; its init answers commands on the second serial port.
 
     Without wait its boot goes on beside what the test does next, until wait_ready()."""
@@ -111,13 +43,11 @@ class Guest:
         nics=(),
         wait=True,
     ):
+        super().__init__(name)
         self.lab = lab
-        self.name = name
         self.disks = []
         self.nics = list(nics)
         self.requests = 0
-        self.next_id = 0
-        self.events = []
         self.console = lab.path(f"{name}.console")
         self.free_ports = list(range(self.ports))
         command = [
@@ -127,9 +57,7 @@ class Guest:
             *("-object", f"memory-backend-memfd,id=mem,size={memory.split(',')[0]},share=on"),
             *("-nodefaults", "-no-user-config", "-display", "none"),
             *("-serial", f"file:{self.console}"),
-            *("-chardev", f"socket,id=port,path={lab.path(name)}.port,server=on,wait=off"),
-            *("-serial", "chardev:port"),
-            *("-qmp", f"unix:{lab.path(name)}.qmp,server=on,wait=off"),
+            *self.channels(lab.path(name)),
             *("-kernel", lab.kernel_image, "-initrd", lab.initramfs),
             # An emulated timer that a busy machine holds up is no broken one, which the kernel would panic at.
             *("-append", f"console=ttyS0 quiet panic=0 no_timer_check {append}"),
@@ -159,10 +87,7 @@ class Guest:
             command += ["-incoming", "defer"]
         self.process = lab.run(f"QEMU {name}", command, lab.path(f"{name}.log"))
         lab.guests.append(self)
-        self.qmp_channel = Channel(lab.path(f"{name}.qmp"), self.check_alive)
-        self.qmp_channel.line(time.monotonic() + 30, "QMP's greeting")
-        self.qmp("qmp_capabilities")
-        self.port = Channel(lab.path(f"{name}.port"), self.check_alive)
+        self.connect(lab.path(name))
         if wait and not incoming:
             self.wait_ready()
 
@@ -170,72 +95,6 @@ class Guest:
         if device.backend.client:
             return {}
         return {"reconnect-ms": 200} if self.lab.qemu_version >= (9, 2) else {"reconnect": 1}
-
-    def check_alive(self):
-        if not self.process.alive:
-            raise Failure(f"QEMU {self.name} ended with {self.process.child.returncode}")
-
-    def wait_ready(self):
-        """Waits until the guest's init takes commands."""
-        end = time.monotonic() + BOOT_SECONDS
-        while not self.port.line(end, f"boot of {self.name}").endswith(b"@ready"):
-            pass
-
-    # QMP
-
-    def qmp(self, command, **arguments):
-        """One QMP command; gives its answer. Events that come meanwhile are kept."""
-        request = {"execute": command, "arguments": arguments}
-        self.qmp_channel.send(json.dumps(request).encode() + b"\n")
-        end = time.monotonic() + 60
-        while True:
-            answer = json.loads(self.qmp_channel.line(end, command))
-            if "event" in answer:
-                self.events.append(answer)
-            elif "error" in answer:
-                raise Failure(f"QMP {command}: {answer['error']['desc']}")
-            else:
-                return answer["return"]
-
-    def unplug(self, device, seconds=60):
-        """Asks the guest to let a device go and waits until QEMU has removed it."""
-
-        def gone():
-            self.qmp("query-status")
-            for event in self.events:
-                if event["event"] == "DEVICE_DELETED" and event["data"].get("device") == device:
-                    self.events.remove(event)
-                    return True
-            return False
-
-        self.qmp("device_del", id=device)
-        wait_for(f"{self.name} to let {device} go", gone, seconds)
-
-    # Commands in the guest
-
-    def run(self, command, seconds=COMMAND_SECONDS):
-        """Runs a shell command; gives (exit status, output)."""
-        self.next_id += 1
-        self.port.send(f"{self.next_id} {command}\n".encode())
-        end = time.monotonic() + seconds
-        prefix = f"@{self.next_id} "
-        line = self.port.line(end, command).decode(errors="replace")
-        check(line.startswith(prefix), f"{self.name} answered {line!r} to: {command}")
-        status, length = line[len(prefix) :].split()
-        output = self.port.take(int(length), end, command).decode(errors="replace")
-        return int(status), output.strip()
-
-    def sh(self, command, seconds=COMMAND_SECONDS):
-        """Runs a shell command that must succeed; gives its output."""
-        status, output = self.run(command, seconds)
-        check(status == 0, f"in {self.name}: {command}\n  gave status {status}: {output}")
-        return output
-
-    def refuses(self, command):
-        """Runs a shell command that must fail; gives its output."""
-        status, output = self.run(command)
-        check(status != 0, f"in {self.name}: {command}\n  worked, which it must not: {output}")
-        return output
 
     def device(self, disk):
         """The disk's name in the guest (vda), found by the PCI slot it was put in."""

@@ -158,11 +158,11 @@ def find_built(build, name):
     raise Missing(f"{name} is not built in {build}")
 
 
-def fetch_kernel():
+def fetch_kernel(*options):
     """The folder of the unpacked kernel package, fetched by tools/fetch-kernel if need be."""
-    command = os.path.join(ROOT, "tools/fetch-kernel")
+    command = [os.path.join(ROOT, "tools/fetch-kernel"), *options]
     try:
-        done = subprocess.run([command], capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as err:
         reason = (getattr(err, "stderr", "") or str(err)).strip().split("\n")[-1]
         raise Missing(f"no guest kernel: {reason}") from err
@@ -185,30 +185,37 @@ def on_signal(number, _):
     raise SystemExit(128 + number)
 
 
-def run_in_lab(args, work, program="iolane-blk"):
-    """Runs work(lab) and gives the exit status: 0 done, 1 failed, 77 when something is missing."""
+def run_guarded(work):
+    """Runs work() and gives the exit status: 0 done, 1 failed, 77 when something is missing."""
     for ending in ENDINGS:
         signal.signal(ending, on_signal)
-    lab = None
     try:
-        lab = Lab(args, program)
-        work(lab)
+        work()
         return 0
     except Missing as err:
         print(f"skipped: {err}")
         return 77
     except Failure as err:
         print(f"\nFAILED: {err}")
-        if lab:
-            lab.diagnose()
         return 1
-    except Exception:
-        if lab:
+
+
+def run_in_lab(args, work, program="iolane-blk"):
+    """Runs work(lab) in a lab of its own, guarded."""
+
+    def in_lab():
+        lab = Lab(args, program)
+        try:
+            work(lab)
+        except Missing:
+            raise
+        except Exception:
             lab.diagnose()
-        raise
-    finally:
-        if lab:
+            raise
+        finally:
             lab.close()
+
+    return run_guarded(in_lab)
 
 
 def main(test, program="iolane-blk"):

@@ -24,7 +24,7 @@ import time
 
 from basis import Missing
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "init")
 # virtio_blk and ext4 are what the tests use; ext4 asks the crypto layer for crc32c by name, which
 # modinfo does not count as a dependency.
 MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
@@ -57,33 +57,94 @@ def libraries(program):
     return [(p, os.path.realpath(p)) for p in re.findall(r"(/\S+) \(0x", text)]
 
 
-def module_lines(tree, modules):
+def module_files(tree):
+    """Where a kernel's modules are: their files by their names, None for what is built in."""
+    files = {}
+    with contextlib.suppress(FileNotFoundError), open(f"{tree}/modules.builtin") as names:
+        files.update((module_name(name), None) for name in names)
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            if name.endswith((".ko", ".ko.xz")):
+                files[module_name(name)] = os.path.join(folder, name)
+    return files
+
+
+def module_name(path):
+    return os.path.basename(path).split(".")[0].replace("-", "_")
+
+
+def read_module(path):
+    opened = lzma.open(path) if path.endswith(".xz") else open(path, "rb")
+    with opened as module:
+        return module.read()
+
+
+def module_lines(files, modules):
     """What to load, dependencies first: (file, its parameters) of the modules and all they need.
 
     A module may be followed by its parameters, as insmod takes them."""
-    files = {}
-    for folder, _, names in os.walk(tree):
-        for name in names:
-            if name.endswith(".ko"):
-                files[name[:-3].replace("-", "_")] = os.path.join(folder, name)
     order = {}
 
     def visit(name, parameters=""):
-        path = files.get(name)
-        if not path:
-            raise Missing(f"the kernel package lacks the module {name}")
-        if path in order:
+        try:
+            path = files[name.replace("-", "_")]
+        except KeyError as err:
+            raise Missing(f"the kernel package lacks the module {name}") from err
+        if path is None or path in order:
             return
-        with open(path, "rb") as module:
-            info = re.search(rb"\0depends=([^\0]*)\0", module.read())
+        info = re.search(rb"\0depends=([^\0]*)\0", read_module(path))
         for needed in info.group(1).decode().split(",") if info else []:
             if needed:
-                visit(needed.replace("-", "_"))
+                visit(needed)
         order[path] = parameters
 
     for line in modules:
         visit(*line.split(" ", 1))
     return list(order.items())
+
+
+class Contents:
+    """What goes into an initramfs besides busybox: paths of programs, and modules.
+
+    modules are names of what init loads, each with its parameters if it has any; spare_modules
+    are there for modprobe. Without a kernel folder it is for a kernel that needs no modules."""
+
+    def __init__(self, programs=(), kernel=None, modules=(), spare_modules=()):
+        self.programs = [*map(find_program, PROGRAMS), *programs]
+        self.version = kernel and kernel_version(kernel)
+        self.loaded = []
+        self.dependencies = {}
+        if kernel:
+            files = module_files(os.path.join(kernel, "lib/modules", self.version))
+            self.loaded = module_lines(files, modules)
+            for path, _ in module_lines(files, [*modules, *spare_modules]):
+                needed = [needed for needed, _ in module_lines(files, [module_name(path)])]
+                self.dependencies[path] = needed[-2::-1]
+
+    def inputs(self):
+        """(the files that decide what comes out, the words that do)"""
+        words = [f"{os.path.basename(path)} {parameters}" for path, parameters in self.loaded]
+        return [*self.programs, *self.dependencies], [str(self.version), *words]
+
+    def write_modules(self, cpio):
+        """The modules, the order to load some of them in, and the index that modprobe reads."""
+        folder = f"lib/modules/{self.version}"
+
+        def place(path):
+            return os.path.basename(path).removesuffix(".xz")
+
+        for path in self.dependencies:
+            cpio.data(f"{folder}/{place(path)}", read_module(path), 0o644)
+        order = [f"/{folder}/{place(path)} {words}".strip() + "\n" for path, words in self.loaded]
+        cpio.text("lib/modules/order", "".join(order))
+        if self.dependencies:
+            index = [
+                f"{place(path)}: {' '.join(map(place, needed))}\n"
+                for path, needed in self.dependencies.items()
+            ]
+            cpio.text(f"{folder}/modules.dep", "".join(index))
+            # The kernel asks for modules by this name.
+            cpio.link("sbin/modprobe", "/bin/busybox")
 
 
 class Cpio:
@@ -107,15 +168,16 @@ class Cpio:
             self.folders.add(name)
             self.entry(name, stat.S_IFDIR | 0o755)
 
-    def file(self, name, source, mode=0o755):
-        name = name.lstrip("/")
+    def data(self, name, data, mode):
         self.folder(os.path.dirname(name))
+        self.entry(name, stat.S_IFREG | mode, data)
+
+    def file(self, name, source, mode=0o755):
         with open(source, "rb") as data:
-            self.entry(name, stat.S_IFREG | mode, data.read())
+            self.data(name.lstrip("/"), data.read(), mode)
 
     def text(self, name, text):
-        self.folder(os.path.dirname(name))
-        self.entry(name, stat.S_IFREG | 0o644, text.encode())
+        self.data(name, text.encode(), 0o644)
 
     def link(self, name, target):
         self.folder(os.path.dirname(name))
@@ -125,7 +187,7 @@ class Cpio:
         self.entry("TRAILER!!!", 0)
 
 
-def write_initramfs(out, busybox, programs, modules, init, guestio):
+def write_initramfs(out, busybox, contents):
     cpio = Cpio(out)
     for name in ("dev", "proc", "sys", "run", "tmp", "mnt"):
         cpio.folder(name)
@@ -133,12 +195,12 @@ def write_initramfs(out, busybox, programs, modules, init, guestio):
     cpio.entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     cpio.file("bin/busybox", busybox)
     applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True)
-    own = {os.path.basename(path) for path in programs}
+    own = {os.path.basename(path) for path in contents.programs}
     for applet in applets.stdout.split():
         if applet != "busybox" and applet not in own:
             cpio.link(f"bin/{applet}", "busybox")
     added = set()
-    for program in programs:
+    for program in contents.programs:
         cpio.file(f"bin/{os.path.basename(program)}", program)
         for path, source in libraries(program):
             if path not in added:
@@ -149,14 +211,8 @@ def write_initramfs(out, busybox, programs, modules, init, guestio):
     if os.path.exists("/etc/mke2fs.conf"):
         cpio.file("etc/mke2fs.conf", "/etc/mke2fs.conf", 0o644)
     cpio.link("etc/mtab", "/proc/mounts")
-    order = []
-    for path, parameters in modules:
-        name = f"/lib/modules/{os.path.basename(path)}"
-        cpio.file(name, path, 0o644)
-        order.append(f"{name} {parameters}".strip() + "\n")
-    cpio.text("lib/modules/order", "".join(order))
-    cpio.file("bin/guestio", guestio)
-    cpio.file("init", init)
+    contents.write_modules(cpio)
+    cpio.file("init", INIT)
     cpio.close()
 
 
@@ -208,34 +264,36 @@ def keep(cache, name, inputs, write, words=()):
     return path
 
 
+def build_initramfs(cache, contents):
+    """The path of an initramfs with these contents."""
+    busybox = find_program("busybox")
+    if libraries(busybox):
+        raise Missing("busybox is linked dynamically: install busybox-static")
+    files, words = contents.inputs()
+    return keep(
+        cache,
+        "initramfs",
+        [os.path.abspath(__file__), INIT, busybox, *files],
+        lambda out: write_initramfs(out, busybox, contents),
+        words,
+    )
+
+
+def build_image(cache, kernel):
+    """The path of the kernel image in the folder, in the form that boots fastest."""
+    vmlinuz = os.path.join(kernel, "boot", f"vmlinuz-{kernel_version(kernel)}")
+    try:
+        return keep(cache, "vmlinux", [vmlinuz], lambda out: write_vmlinux(out, vmlinuz))
+    except (ValueError, lzma.LZMAError):
+        return vmlinuz
+
+
 def build(kernel, guestio, cache, more_modules=(), more_programs=()):
     """Build what is not there yet; gives (kernel image, initramfs).
 
     more_modules are names, each with its parameters if it has any; more_programs are paths."""
-    version = kernel_version(kernel)
-    vmlinuz = os.path.join(kernel, "boot", f"vmlinuz-{version}")
-    modules = module_lines(
-        os.path.join(kernel, "lib/modules", version), [*MODULES, *more_modules]
-    )
-    busybox = find_program("busybox")
-    if libraries(busybox):
-        raise Missing("busybox is linked dynamically: install busybox-static")
-    programs = [*map(find_program, PROGRAMS), *more_programs]
-    init = os.path.join(HERE, "init")
-    inputs = [os.path.abspath(__file__), init, guestio, busybox, *programs]
-    inputs += [path for path, _ in modules]
-    initramfs = keep(
-        cache,
-        "initramfs",
-        inputs,
-        lambda out: write_initramfs(out, busybox, programs, modules, init, guestio),
-        words=[parameters for _, parameters in modules],
-    )
-    try:
-        image = keep(cache, "vmlinux", [vmlinuz], lambda out: write_vmlinux(out, vmlinuz))
-    except (ValueError, lzma.LZMAError):
-        image = vmlinuz
-    return image, initramfs
+    contents = Contents([guestio, *more_programs], kernel, [*MODULES, *more_modules])
+    return build_image(cache, kernel), build_initramfs(cache, contents)
 
 
 def main():
