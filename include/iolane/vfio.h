@@ -150,7 +150,8 @@ int iol_group_members(const struct iol_host *host, int group, struct iol_group_m
  * @type: PCIe device/port type (7.5.3.2: 0 endpoint, 4 root port, 5 upstream, 6 downstream port …); -1: no PCIe.
  * @readable: its configuration space could be read that far (it takes CAP_SYS_ADMIN).
  * @has_acs, @cap, @ctrl: the capability, what it can do, what is switched on.
- * @missing: bits of IOL_ACS_REQUIRED that should be on here and are not; 0 where none need be.
+ * @missing: bits of IOL_ACS_REQUIRED that should be on here and are not; 0 where none need be, or where it is not
+ *           @readable. The kernel knows hardware that isolates without saying so: groups tell what it decided.
  */
 struct iol_acs_hop {
 	struct iol_pci_addr addr;
@@ -163,7 +164,7 @@ struct iol_acs_hop {
  * iol_acs_path() - From a function up to its root port.
  * @hops: the caller frees it; the function itself comes first.
  *
- * Return: how many.
+ * Return: how many; -ENODEV: there is no such function.
  */
 int iol_acs_path(const struct iol_host *host, const struct iol_pci_addr *addr,
 		 struct iol_acs_hop **hops);
@@ -178,7 +179,7 @@ enum iol_known { IOL_UNKNOWN = -1, IOL_NO, IOL_YES };
 /**
  * struct iol_iommu_info - An IOMMU, or what stands for all of them.
  * @name: as in sysfs ("dmar0", "ivhd0", "virtio0"); @kind: "intel", "amd", "virtio", "arm-smmu-v3", or "other".
- * @cap, @ecap: Intel's registers; AMD: the capability header and extended features.
+ * @cap, @ecap: Intel's registers; AMD: the capability header and the Extended Feature Register; else 0.
  * @remapping: interrupts are remapped; @posted: they can be posted.
  * @address_bits: of IOVAs at most; 0 unknown.
  * @page_sizes: a bit for each; 0 unknown.
@@ -202,7 +203,8 @@ struct iol_iommu_info {
 int iol_iommu_list(const struct iol_host *host, struct iol_iommu_info **list);
 
 /**
- * iol_iommu_remaps() - Whether the kernel remaps interrupts: from /proc/interrupts (chips named "IR-…").
+ * iol_iommu_remaps() - Whether the kernel remaps interrupts: from /proc/interrupts (chips named "IR-…" on x86, "ITS-…"
+ * on ARM). Unknown where no interrupt tells.
  * @where: what it was read off, for people; NULL if not wanted.
  */
 enum iol_known iol_iommu_remaps(const struct iol_host *host, const char **where);
@@ -220,7 +222,7 @@ struct iol_resv_region {
  * mapping) keeps the group from being taken at all.
  * @regions: the caller frees it; NULL when there is none.
  *
- * Return: how many.
+ * Return: how many; -ENOENT: there is no such group; -EPROTO: the kernel said what is not understood.
  */
 int iol_group_reserved(const struct iol_host *host, int group, struct iol_resv_region **regions);
 

@@ -17,6 +17,11 @@ _iolane_value() {
   --antispoof) mapfile -t COMPREPLY < <(compgen -W 'off mac ip' -- "$2") ;;
   --offloads) mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$2") ;;
   --block-size) mapfile -t COMPREPLY < <(compgen -W '512 4096' -- "$2") ;;
+  --class) mapfile -t COMPREPLY < <(compgen -W 'net storage display accel crypto usb audio serial bridge other' -- "$2") ;;
+  --root)
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen -d -- "$2")
+    ;;
   --socket-path | --blk-file | --control | --socket | --tx | --rx)
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -f -- "$2")
@@ -36,6 +41,17 @@ _iolane_things() {
     previous=$word
   done
   iolane "$group" list --timeout=1s "${control[@]}" 2>/dev/null | awk 'NR > 1 && !NF { exit } NR > 1 { print $1 }'
+}
+
+# _iolane_devices ARGUMENT...: names of the PCI devices of the host that the command line speaks of.
+_iolane_devices() {
+  local root=() word
+  for word in "$@"; do
+    case $word in
+    --root=*) root=("$word") ;;
+    esac
+  done
+  iolane list "${root[@]}" 2>/dev/null | awk 'NR > 1 && $1 ~ /:/ { print $1; if ($2 != "-") print $2 }'
 }
 
 # _iolane_verbs COMMAND: what follows "iolane COMMAND" to steer a program that runs.
@@ -65,7 +81,12 @@ _iolane() {
     ;;
   esac
   case $previous in
-  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx)
+  --class) mapfile -t COMPREPLY < <(compgen -W 'net storage display accel crypto usb audio serial bridge other' -- "$2") ;;
+  --root)
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen -d -- "$2")
+    ;;
+  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --class | --root)
     _iolane_value "$previous" "$word"
     return
     ;;
@@ -79,10 +100,14 @@ _iolane() {
   elif [ "$program" != iolane ]; then
     choices=$(_iolane_options "$program")
   elif [ ${#words[@]} -eq 2 ]; then
-    choices='blk net bench help --help --version'
+    choices='list show check blk net bench help --help --version'
   elif [ "${words[1]}" = help ]; then
-    [ ${#words[@]} -eq 3 ] && choices='blk net bench'
+    [ ${#words[@]} -eq 3 ] && choices='list show check blk net bench'
     [ ${#words[@]} -eq 4 ] && choices=$(_iolane_verbs "${words[2]}")
+  elif [[ ${words[1]} =~ ^(list|show|check)$ ]]; then
+    choices=$(_iolane_options iolane "${words[1]}")
+    # An address has colons, at which bash splits words.
+    [ "${words[1]}" = show ] && [[ $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices "${words[@]}")"
   elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
     choices='blk net --help --version'
   elif [ "${words[1]}" = bench ]; then

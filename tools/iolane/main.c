@@ -10,19 +10,24 @@
 
 static int help_main(int argc, char **argv);
 
-/* Without a group of verbs or a function, the command is a program of its own: iolane-NAME. */
+/* Without a verb, a group of verbs or a function, the command is a program of its own: iolane-NAME. */
 static const struct command {
 	const char *name;
 	const char *line;
+	const struct verb *verb;
 	const struct verb_group *group;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "blk", "serve disks to virtual machines, and steer a server that runs", &blk_group,
+	{ "list", "show the PCI devices that can be passed through", &host_list, NULL, NULL },
+	{ "show", "show everything about one of them", &host_show, NULL, NULL },
+	{ "check", "tell whether this host can pass devices through, and what to mend", &host_check,
+	  NULL, NULL },
+	{ "blk", "serve disks to virtual machines, and steer a server that runs", NULL, &blk_group,
 	  NULL },
-	{ "net", "give virtual machines NICs on a switch, and steer a switch that runs", &net_group,
-	  NULL },
-	{ "bench", "measure a back end and compare it with others", NULL, NULL },
-	{ "help", "explain a command: iolane help blk", NULL, help_main },
+	{ "net", "give virtual machines NICs on a switch, and steer a switch that runs", NULL,
+	  &net_group, NULL },
+	{ "bench", "measure a back end and compare it with others", NULL, NULL, NULL },
+	{ "help", "explain a command: iolane help blk", NULL, NULL, help_main },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -79,6 +84,8 @@ static int help_main(int argc, char **argv)
 	if (argc < 2)
 		return print_help();
 	command = find_command(argv[1]);
+	if (command && command->verb)
+		return prog_print(command->verb->help);
 	if (command && command->group)
 		return verb_help(command->group, argc > 2 ? argv[2] : NULL);
 	if (command && command->run)
@@ -106,6 +113,8 @@ int main(int argc, char **argv)
 		return prog_usage();
 	}
 	command = find_command(argv[1]);
+	if (command && command->verb)
+		return verb_run(NULL, command->verb, argc - 1, argv + 1);
 	if (command && command->group)
 		return verb_main(command->group, argc - 1, argv + 1);
 	if (command && command->run)

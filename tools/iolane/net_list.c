@@ -6,11 +6,6 @@
 
 #include <inttypes.h>
 
-static const char *or_dash(const char *text)
-{
-	return *text ? text : "-";
-}
-
 /* How many queue pairs run, of how many. */
 static void add_pairs(struct table *t, struct json_object *port)
 {

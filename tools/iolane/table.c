@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "table.h"
 
+#include "text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +65,33 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 {
 	const char *text = t->cells[row * t->num_columns + column];
 
-	return !row && *text == '>' ? text + 1 : text;
+	return !row && (*text == '>' || *text == '~') ? text + 1 : text;
+}
+
+/* A last column that is narrower says nothing. */
+#define LAST_MIN 12
+
+/* How many bytes of the last cell fit beside the others; never a part of a character. */
+static int room(const struct table *t, const char *text, const int *widths)
+{
+	size_t column, left = text_columns();
+	int len = (int)strlen(text);
+
+	if (t->cells[t->num_columns - 1][0] != '~' || !left)
+		return len;
+	for (column = 0; column + 1 < t->num_columns; column++) {
+		size_t width = (size_t)widths[column] + 2;
+
+		left = left > width ? left - width : 0;
+	}
+	if (left < LAST_MIN)
+		left = LAST_MIN;
+	if ((size_t)len > left) {
+		len = (int)left;
+		while (len && ((unsigned char)text[len] & 0xc0) == 0x80)
+			len--;
+	}
+	return len;
 }
 
 static void print_row(const struct table *t, size_t row, const int *widths)
@@ -76,7 +104,7 @@ static void print_row(const struct table *t, size_t row, const int *widths)
 		if (t->cells[column][0] == '>')
 			printf("%s%*s", gap, widths[column], text);
 		else if (column + 1 == t->num_columns)
-			printf("%s%s", gap, text);
+			printf("%s%.*s", gap, room(t, text, widths), text);
 		else
 			printf("%s%-*s", gap, widths[column], text);
 	}

@@ -73,8 +73,10 @@ int verb_help(const struct verb_group *g, const char *name)
 	return prog_flush();
 }
 
-static int parse_option(struct verb_args *a, int id, const char *value)
+static int parse_option(const struct verb *verb, struct verb_args *a, int id, const char *value)
 {
+	if (id >= VERB_OWN)
+		return verb->option(id, value);
 	switch (id) {
 	case VERB_CONTROL:
 		if (strlen(value) >= sizeof(a->control))
@@ -86,6 +88,9 @@ static int parse_option(struct verb_args *a, int id, const char *value)
 		return 0;
 	case VERB_TIMEOUT:
 		return opt_ms("--timeout", value, &a->timeout_ms);
+	case VERB_ROOT:
+		a->root = value;
+		return 0;
 	case VERB_FORCE:
 		a->force = true;
 		return 0;
@@ -103,14 +108,16 @@ static int parse(const struct verb_group *g, const struct verb *verb, struct ver
 	const char *value;
 	int id, rc;
 
-	a->program = g->program;
-	ctl_default_path(g->program, a->control, sizeof(a->control));
+	if (g) {
+		a->program = g->program;
+		ctl_default_path(g->program, a->control, sizeof(a->control));
+	}
 	a->timeout_ms = TIMEOUT_MS;
 	while ((id = opt_next(&parser, &value)) > 0) {
 		if (id == VERB_HELP)
 			return id;
 		if (id != OPT_WORD) {
-			rc = parse_option(a, id, value);
+			rc = parse_option(verb, a, id, value);
 			if (rc < 0)
 				return rc;
 		} else if (words < VERB_WORDS_MAX && verb->words[words]) {
@@ -122,16 +129,25 @@ static int parse(const struct verb_group *g, const struct verb *verb, struct ver
 	if (id < 0)
 		return id;
 	if (words < verb->min_words)
-		return iol_fail(EINVAL, "iolane %s %s needs %s", g->name, verb->name,
-				verb->words[words]);
+		return iol_fail(EINVAL, "iolane %s%s%s needs %s", g ? g->name : "", g ? " " : "",
+				verb->name, verb->words[words]);
 	return 0;
+}
+
+int verb_run(const struct verb_group *g, const struct verb *verb, int argc, char **argv)
+{
+	struct verb_args args = { 0 };
+	int rc;
+
+	rc = parse(g, verb, &args, argc, argv);
+	if (rc == VERB_HELP)
+		return prog_print(verb->help);
+	return rc < 0 ? prog_usage() : verb->run(&args);
 }
 
 int verb_main(const struct verb_group *g, int argc, char **argv)
 {
 	const struct verb *verb;
-	struct verb_args args = { 0 };
-	int rc;
 
 	if (argc < 2) {
 		iol_fail(EINVAL, "iolane %s needs a verb, such as list, or options of %s", g->name,
@@ -148,8 +164,5 @@ int verb_main(const struct verb_group *g, int argc, char **argv)
 	verb = find_verb(g, argv[1]);
 	if (!verb)
 		return unknown_verb(g, argv[1]);
-	rc = parse(g, verb, &args, argc - 1, argv + 1);
-	if (rc == VERB_HELP)
-		return prog_print(verb->help);
-	return rc < 0 ? prog_usage() : verb->run(&args);
+	return verb_run(g, verb, argc - 1, argv + 1);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Verbs that speak to the control socket of a running program: "iolane blk list" to that of iolane-blk. A group
- * is the verbs of one program.
+ * Verbs. Those of a group speak to the control socket of a running program: "iolane blk list" to that of iolane-blk.
+ * Those without a group speak of the host: "iolane list".
  */
 #ifndef TOOLS_IOLANE_VERB_H
 #define TOOLS_IOLANE_VERB_H
@@ -14,13 +14,15 @@
 
 /**
  * struct verb_args - What the command line of a verb says.
- * @program: whose control socket it is.
+ * @program: whose control socket it is; NULL without a group.
  * @control: the control socket's path.
+ * @root: the folder that holds the host's files; NULL for this machine.
  * @words: its arguments that are no options; NULL for those left out.
  */
 struct verb_args {
 	const char *program;
 	char control[256];
+	const char *root;
 	bool json;
 	unsigned int timeout_ms;
 	bool force;
@@ -32,8 +34,9 @@ struct verb_args {
  * struct verb - One verb.
  * @line: what it does, for the list of verbs.
  * @help: all of its help.
- * @opts: its options, with VERB_OPTS among them.
+ * @opts: its options, with VERB_OPTS or HOST_OPTS among them.
  * @words: names of its arguments, for sentences; @min_words of them are needed.
+ * @option: takes an option of its own, from VERB_OWN on: 0, or a negative errno with the sentence set.
  * @run: does it and returns the exit status, after saying what went wrong.
  */
 struct verb {
@@ -43,6 +46,7 @@ struct verb {
 	const struct opt *opts;
 	const char *words[VERB_WORDS_MAX];
 	unsigned int min_words;
+	int (*option)(int id, const char *value);
 	int (*run)(const struct verb_args *a);
 };
 
@@ -67,6 +71,7 @@ struct verb_group {
 };
 
 extern const struct verb_group blk_group, net_group;
+extern const struct verb host_list, host_show, host_check;
 
 enum {
 	VERB_CONTROL = 1,
@@ -74,11 +79,13 @@ enum {
 	VERB_TIMEOUT,
 	VERB_FORCE,
 	VERB_WATCH,
+	VERB_ROOT,
 	VERB_HELP,
+	VERB_OWN = 16,
 };
 
 /* clang-format off */
-/* The options of every verb, and their help. */
+/* The options of every verb of a group, and their help. */
 #define VERB_OPTS                               \
 	{ "control", "PATH", VERB_CONTROL },    \
 	{ "json", NULL, VERB_JSON },            \
@@ -91,10 +98,29 @@ enum {
 	"  --json           print JSON\n"                                                        \
 	"  --timeout=TIME   wait so long for the answer (default 60s)\n"                         \
 	"  --help           this text\n"
+
+/* The same of verbs that look at the host. */
+#define HOST_OPTS                               \
+	{ "json", NULL, VERB_JSON },            \
+	{ "root", "DIR", VERB_ROOT },           \
+	{ "help", NULL, VERB_HELP, 'h' }
+
+#define HOST_OPTS_HELP                                                                           \
+	"  --json          print JSON\n"                                                         \
+	"  --root=DIR      look at a copy of a machine's files: DIR/sys, DIR/proc, ...\n" \
+	"  --help          this text\n"
 /* clang-format on */
 
 /** verb_main() - A group's command: @argv[0] is its name. Return: the exit status. */
 int verb_main(const struct verb_group *g, int argc, char **argv);
+
+/**
+ * verb_run() - One verb: @argv[0] is its name.
+ * @g: its group, or NULL.
+ *
+ * Return: the exit status.
+ */
+int verb_run(const struct verb_group *g, const struct verb *verb, int argc, char **argv);
 
 /** verb_help() - Print the help of a group, or of its verb @name. Return: the exit status. */
 int verb_help(const struct verb_group *g, const char *name);

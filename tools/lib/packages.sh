@@ -15,6 +15,7 @@ build ninja-build        ninja              runs the build
 build liburing-dev       pc:liburing        io_uring, which the disk backend stands on
 build libjson-c-dev      pc:json-c          JSON in and out
 build libdpdk-dev        pc:libdpdk         poll threads and NICs of the network backend
+build libpci-dev         pc:libpci          names of PCI devices
 build libcmocka-dev      pc:cmocka          runs the C tests
 guest qemu-system-x86    qemu-system-x86_64 the virtual machine of the guest tests
 guest qemu-utils         qemu-img           disk images, and the disk backend to compare with
