@@ -107,7 +107,9 @@ static int load(const char *driver)
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
 	posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDERR_FILENO);
-	rc = posix_spawnp(&pid, name, &actions, NULL, argv, envp);
+	rc = posix_spawn(&pid, "/sbin/modprobe", &actions, NULL, argv, envp);
+	if (rc == ENOENT)
+		rc = posix_spawnp(&pid, name, &actions, NULL, argv, envp);
 	posix_spawn_file_actions_destroy(&actions);
 	if (rc)
 		return iol_fail(rc,

@@ -222,27 +222,18 @@ static int refuse_entry(const struct iol_host *host, const struct iol_entry *e)
 int iol_undo(const struct iol_host *host, const struct iol_change_opts *opts)
 {
 	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
+	_cleanup_entry_ struct iol_entry *entry = NULL;
 	struct iol_engine engine;
 	struct bind_env env;
 	int rc;
 
 	engine = iol_bind_engine(&env, host, opts);
 	rc = open_journal(host, opts, &j);
-	while (!rc) {
-		_cleanup_entry_ struct iol_entry *entry = NULL;
-
+	if (!rc)
 		rc = iol_journal_before(&j, UINT_MAX, &entry);
-		if (rc == -ENOENT)
-			return iol_fail(ENOENT, "there is no change to take back");
-		if (rc)
-			break;
-		/* Who died before the first step changed nothing. */
-		if (!iol_entry_made(entry)) {
-			rc = iol_journal_remove(&j, entry);
-			continue;
-		}
+	if (rc == -ENOENT)
+		return iol_fail(ENOENT, "there is no change to take back");
+	if (!rc)
 		rc = refuse_entry(host, entry);
-		return rc ? rc : undo_entry(&engine, &j, entry, NULL);
-	}
-	return rc;
+	return rc ? rc : undo_entry(&engine, &j, entry, NULL);
 }

@@ -360,7 +360,8 @@ int iol_unbind(const struct iol_host *host, const struct iol_pci_addr *addrs, un
 /**
  * iol_undo() - Take back the last change in the journal, whole or left in the middle.
  *
- * Return: how many steps were undone; -ENOENT: there is no change to take back; others as of iol_unbind().
+ * Return: how many steps were undone, 0 when who made or undid it had died before the first or after the last;
+ * -ENOENT: there is no change to take back; others as of iol_unbind().
  */
 int iol_undo(const struct iol_host *host, const struct iol_change_opts *opts);
 
