@@ -207,9 +207,9 @@ static int plan_driver(const struct iol_pci_info *info, const char *what, const 
 	return rc ? rc : iol_plan_add(plan, STEP_DRIVER, what, driver, "");
 }
 
-/* Of a node that is not there yet, the owner is as the kernel makes it. */
+/* Of a node that is not there yet, the owner is as the kernel makes it; @bound: it would be there. */
 static int plan_node(const struct iol_engine *engine, const char *kind, const char *what,
-		     const struct iol_bind_opts *opts, struct iol_plan *plan)
+		     bool bound, const struct iol_bind_opts *opts, struct iol_plan *plan)
 {
 	char owner[IOL_NAME_MAX], now[IOL_NAME_MAX] = "";
 	int rc;
@@ -223,6 +223,8 @@ static int plan_node(const struct iol_engine *engine, const char *kind, const ch
 		rc = iol_node_get(engine->env, what, now);
 	if (rc && rc != -ENODEV)
 		return rc;
+	if (bound && !now[0])
+		return 0;
 	return strcmp(now, owner) != 0 ? iol_plan_add(plan, kind, what, owner, now) : 0;
 }
 
@@ -233,6 +235,7 @@ static int plan_nodes(const struct iol_engine *engine, const struct targets *t,
 	int rc = 0;
 
 	for (i = 0; !rc && i < t->count; i++) {
+		bool bound = !strcmp(t->list[i].driver, opts->driver);
 		char what[IOL_PCI_ADDR_MAX];
 
 		iol_pci_addr_format(&t->list[i].addr, what);
@@ -240,12 +243,12 @@ static int plan_nodes(const struct iol_engine *engine, const struct targets *t,
 			j++;
 		/* One node a group. */
 		if (j == i)
-			rc = plan_node(engine, STEP_GROUP_NODE, what, opts, plan);
+			rc = plan_node(engine, STEP_GROUP_NODE, what, bound, opts, plan);
 		if (!rc)
-			rc = plan_node(engine, STEP_DEVICE_NODE, what, opts, plan);
+			rc = plan_node(engine, STEP_DEVICE_NODE, what, bound, opts, plan);
 	}
 	if (!rc && opts->iommufd)
-		rc = plan_node(engine, STEP_NODE, "/dev/iommu", opts, plan);
+		rc = plan_node(engine, STEP_NODE, "/dev/iommu", false, opts, plan);
 	return rc;
 }
 

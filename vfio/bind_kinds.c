@@ -99,6 +99,11 @@ static int load(const char *driver)
 	int rc, status;
 	pid_t pid;
 
+	if (!iol_driver_name(driver))
+		return iol_fail(ENOENT,
+				"there is no PCI driver \"%s\" (any more), and no module has such "
+				"a name: load the one that it is in",
+				driver);
 	strcpy(word, driver);
 	rc = posix_spawn_file_actions_init(&actions);
 	if (rc)
@@ -173,7 +178,8 @@ static int driver_set(void *env, const char *what, const char *value)
 	char now[IOL_NAME_MAX];
 	int rc = 0, err = 0, tries;
 
-	if (*value && !any && !iol_driver_name(value))
+	/* What was there before may have any name that a folder can have. */
+	if (strchr(value, '/') || value[0] == '.')
 		return iol_fail(EINVAL, "\"%s\" is no name of a driver", value);
 	if (*value && !any && !iol_host_exists(host, DRIVERS "/%s", value)) {
 		rc = load(value);
