@@ -5,6 +5,7 @@ the machine that this runs on."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -187,14 +188,14 @@ class Lists(Looking):
         nic, = [d for d in self.look_json("list") if d["address"] == NIC]
         self.assertEqual(nic["uses"][0]["kind"], "route")
         self.assertTrue(nic["uses"][0]["harmful"])
-        self.assertIn("default route", self.good(self.look("list", "--class=net")))
+        self.assertIn(" route ", self.good(self.look("list", "--class=net")))
         verdict = self.look_json("show", "eth3")["verdict"]
         self.assertEqual(verdict["passthrough"], "no")
         self.assertIn("default route", verdict["sentence"])
 
     def test_text_and_json_agree(self):
         text = self.good(self.look("list")).splitlines()
-        heads = ["ADDRESS", "NAME", "CLASS", "DRIVER", "GROUP", "NUMA", "VFS", "IN USE BY", "DEVICE"]
+        heads = ["ADDRESS", "NAME", "CLASS", "DRIVER", "GROUP", "NUMA", "VFS", "USED BY", "DEVICE"]
         starts = [text[0].index(head) for head in heads] + [None]
         self.assertEqual(text[0].split(), " ".join(heads).split())
         devices = self.look_json("list")
@@ -229,7 +230,7 @@ class Lists(Looking):
         if nic["vendor_name"]:
             self.assertEqual(nic["vendor_name"], "Intel Corporation")
             self.assertIn("82576", nic["device_name"])
-            self.assertTrue(label.endswith(f"{nic['vendor_name']} {nic['device_name']}"))
+            self.assertTrue(label.endswith(f"{nic['device_name']}, {nic['vendor_name']}"))
         else:
             self.assertTrue(label.endswith("8086:10c9"))
 
@@ -237,6 +238,12 @@ class Lists(Looking):
         self.tree.netdev("sys/devices/pci0000:00/0000:00:02.0/0000:02:00.0", "a\033[2Jb")
         for arguments in (["list"], ["show", DRIVE]):
             self.assertNotIn("\033", self.good(self.look(*arguments)))
+
+    def test_a_terminal(self):
+        lines = programs.at_terminal([IOLANE, "list", f"--root={self.tree.path}"], 80)
+        self.assertTrue(lines[0].startswith("ADDRESS"))
+        self.assertEqual(len(lines), 5, lines)
+        self.assertLessEqual(max(map(len, lines)), 80)
 
     def test_a_machine_without_pci(self):
         shutil.rmtree(f"{self.tree.path}/sys/bus")
@@ -309,6 +316,12 @@ class Shows(Looking):
         self.assertIn("direct mapping", direct["sentence"])
         self.assertIn("RMRR", direct["obstacles"][0]["todo"])
 
+        # None of its IOMMUs knows it.
+        tree.function("0000:00:03.0", "1af4:1041", 0x020000)
+        alone = verdict("0000:00:03.0")
+        self.assertEqual(alone["passthrough"], "no")
+        self.assertIn("no IOMMU covers it", alone["sentence"])
+
     def test_verdicts_of_whole_machines(self):
         for make, sentence in ((host_tree.off, "has no IOMMU group"),
                                (host_tree.amd, "interrupts are not remapped")):
@@ -359,8 +372,13 @@ class Checks(Looking):
                           kvm="warning", memlock="warning", hugepages="warning")
         self.assertIn("intel_iommu=off turned it off", said["iommu"]["found"])
         self.assertEqual(said["iommu"]["where"], "/proc/cmdline")
-        self.assertEqual(said["iommu"]["mend"], "sed -i '/^GRUB_CMDLINE_LINUX/s/intel_iommu=off *//' "
-                         "/etc/default/grub && update-grub && reboot")
+        mend = said["iommu"]["mend"]
+        self.assertTrue(mend.endswith(" /etc/default/grub && update-grub && reboot"), mend)
+        # It does what it says.
+        self.tree.add("etc/default/grub", 'GRUB_CMDLINE_LINUX="xiommu=off intel_iommu=off quiet"\n')
+        run(["sh", "-c", mend.split(" && ")[0].replace("/etc", f"{self.tree.path}/etc")])
+        self.assertEqual(programs.read_file(f"{self.tree.path}/etc/default/grub"),
+                         'GRUB_CMDLINE_LINUX="xiommu=off quiet"\n')
         self.assertEqual(said["kvm"]["mend"], "modprobe kvm_intel")
         self.assertTrue(said["vfio"]["mend"].startswith("modprobe vfio-pci && "))
         self.assertIn("/etc/security/limits.d/", said["memlock"]["mend"])
@@ -370,7 +388,7 @@ class Checks(Looking):
         said = self.check(host_tree.amd, FAILED, remapping="bad", posted="warning")
         self.assertEqual(said["remapping"]["mend"],
                          "grubby --update-kernel=ALL --remove-args=intremap=off && reboot")
-        self.assertIn("/proc/interrupts", said["remapping"]["where"])
+        self.assertEqual(said["remapping"]["where"], "/proc/interrupts")
 
     def test_a_virtual_machine_without_anything(self):
         said = self.check(host_tree.guest, FAILED, iommu="bad", groups="bad", translation=None,
@@ -379,6 +397,20 @@ class Checks(Looking):
         self.assertIn("-device intel-iommu,intremap=on", said["iommu"]["mend"])
         self.assertIn(f"kernel {host_tree.RELEASE} has no vfio", said["vfio"]["found"])
         self.assertIn("-cpu host", said["kvm"]["mend"])
+
+    def test_colour_is_for_terminals(self):
+        self.machine(host_tree.off)
+        line = [IOLANE, "check", f"--root={self.tree.path}"]
+        coloured = programs.at_terminal(line, 80, TERM="xterm")
+        self.assertTrue(coloured[0].startswith("\033[1;31mbad\033[0m      IOMMU: "))
+        for more in ({"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}):
+            plain = programs.at_terminal(line, 80, **more)
+            self.assertEqual(plain, [re.sub("\033.*?m", "", text) for text in coloured])
+        # What is there to be copied stays on a line, the rest is broken to fit.
+        mend = self.found("iommu", FAILED)["mend"]
+        self.assertIn(" " * 9 + mend, plain)
+        mends = [check["mend"] for check in self.look_json("check", status=FAILED)["checks"]]
+        self.assertLessEqual(max(len(text) for text in plain if text.strip() not in mends), 80)
 
     def test_lines_for_boot_loaders(self):
         tree = self.machine(host_tree.off)

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the tests of the programs share: where they are, running them, waiting for them."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -34,6 +38,24 @@ def started(arguments):
     """A program whose output is read while it runs."""
     return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.DEVNULL, text=True)
+
+
+def at_terminal(arguments, columns, **environment):
+    """The lines that a program prints at a terminal of so many columns."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
+    with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=its,
+                          env=os.environ | environment) as process:
+        os.close(its)
+        text = b""
+        try:
+            while more := os.read(ours, 1 << 16):
+                text += more
+        except OSError:  # the other side has gone
+            pass
+        os.close(ours)
+        process.wait(timeout=SOON)
+    return text.decode().splitlines()
 
 
 def run_as_nobody(program, *arguments):

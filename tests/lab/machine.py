@@ -95,7 +95,8 @@ def root_port(slot):
 class Machine(Emulator):
     """See above. iommu is one of IOMMUS; remap=False takes interrupt remapping from Intel's (the
     virtio IOMMU never has it); kernel is one of KERNELS, else what the command line says; devices
-    are those of DEVICES to be there; append goes to the kernel's command line; options to QEMU."""
+    are those of DEVICES to be there; append goes to the kernel's command line; options to QEMU;
+    share is a folder to share instead of an empty one; with terminal the console is ours."""
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class Machine(Emulator):
         memory="1G",
         append="",
         options=(),
+        share=None,
         terminal=False,
     ):
         super().__init__(name)
@@ -125,8 +127,8 @@ class Machine(Emulator):
         image, contents = self.kernel_and_contents(args.build, programs)
         self.folder = tempfile.mkdtemp(prefix="iolane-lab-")
         try:
-            self.share = self.path("share")
-            os.mkdir(self.share)
+            self.share = share or self.path("share")
+            os.makedirs(self.share, exist_ok=True)
             cache = os.path.join(args.build, "tests/lab/cache")
             words = f"console=ttyS0 quiet panic=-1 no_timer_check {append}"
             if iommu == "intel":
@@ -275,13 +277,13 @@ class Machine(Emulator):
     def put(self, source, target):
         """Copies a file into the machine."""
         name = os.path.basename(source)
-        shutil.copy(source, self.path(f"share/{name}"))
+        shutil.copy(source, os.path.join(self.share, name))
         self.sh(f"cp -p '/host/{name}' '{target}'")
 
     def get(self, source):
         """The contents, in bytes, of a file in the machine; /sys and /proc included."""
         self.sh(f"cat '{source}' > /host/got")
-        with open(self.path("share/got"), "rb") as data:
+        with open(os.path.join(self.share, "got"), "rb") as data:
             return data.read()
 
     def netdev(self, address):

@@ -114,8 +114,10 @@ void check_groups(const struct machine *m, struct finding *f)
 		finding_mend(f, "they come with the IOMMU: mend that first");
 	} else if (grouped < passable) {
 		finding(f, CHECK_WARNING, "/sys/bus/pci/devices/*/iommu_group",
-			"%u, but %u of %u devices have none and can't be taken", n,
-			passable - grouped, passable);
+			"%u, but %u of %u devices have none: no IOMMU covers them, or it takes "
+			"them in "
+			"when a driver asks",
+			n, passable - grouped, passable);
 	} else {
 		finding(f, CHECK_GOOD, "/sys/kernel/iommu_groups", "%u", n);
 	}
@@ -160,10 +162,11 @@ void check_remapping(const struct machine *m, struct finding *f)
 {
 	const char *where = NULL, *off = first_option(m, noremap_words, ROWS(noremap_words));
 	enum iol_known remaps = iol_iommu_remaps(m->host, &where);
-	char file[IOL_NAME_MAX + 8];
+	char file[IOL_NAME_MAX];
 
-	snprintf(file, sizeof(file), "%s%s", where && *where == '/' ? "" : "/",
-		 where ? where : "proc/interrupts");
+	/* Behind the file stands what in it. */
+	snprintf(file, sizeof(file), "%.*s", where ? (int)strcspn(where, " ") : 0,
+		 where ? where : "");
 	if (remaps == IOL_YES) {
 		finding(f, CHECK_GOOD, file, "on");
 	} else if (remaps == IOL_UNKNOWN && m->num_iommus) {
@@ -243,7 +246,8 @@ static int find_hole(const struct machine *m, const struct iol_pci_info *info, c
 			 iol_pci_addr_format(&hops[i].addr, addr));
 		return 0;
 	}
-	snprintf(hole, len, "%s", readable ? "they share a path" : "why, only root can read");
+	snprintf(hole, len, "%s",
+		 readable ? "the kernel has its reasons" : "why, only root can read");
 	return n < 0 ? n : 0;
 }
 
@@ -278,7 +282,7 @@ void check_acs(const struct machine *m, struct finding *f)
 	if (find_hole(m, first, hole, sizeof(hole)) < 0)
 		snprintf(hole, sizeof(hole), "the way to the root complex can't be read");
 	finding(f, CHECK_WARNING, "/sys/bus/pci/devices/*/config",
-		"%u devices share groups with others and go only together; of %s, %s", shared,
+		"%u devices share groups with others and go only together: %s for one (%s)", shared,
 		iol_pci_addr_format(&first->addr, addr), hole);
 	finding_mend(f,
 		     "iolane show %s says which bits; another slot or newer firmware may have them",

@@ -17,6 +17,7 @@ void check_vfio(const struct machine *m, struct finding *f)
 {
 	enum machine_module worst = MODULE_LOADED;
 	const char *module = NULL;
+	char list[IOL_NAME_MAX + 32];
 	size_t i;
 
 	for (i = 0; i < ROWS(vfio_modules); i++) {
@@ -51,8 +52,8 @@ void check_vfio(const struct machine *m, struct finding *f)
 			     module, module);
 		break;
 	case MODULE_LACKS:
-		finding(f, CHECK_BAD, "/lib/modules/*/modules.dep", "kernel %s has no %s",
-			m->release, module);
+		snprintf(list, sizeof(list), "/lib/modules/%s/modules.dep", m->release);
+		finding(f, CHECK_BAD, list, "kernel %s has no %s", m->release, module);
 		finding_mend(f, "install a kernel with CONFIG_VFIO_PCI; Debian's linux-image-amd64 "
 				"has it");
 		break;

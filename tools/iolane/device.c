@@ -92,7 +92,7 @@ int devices_read(const struct iol_host *host, struct devices *d)
 
 int devices_read_uses(const struct iol_host *host, struct devices *d)
 {
-	int n = iol_pci_uses_all(host, &d->uses);
+	int n = iol_pci_uses_listed(host, d->infos, (int)d->num, &d->uses);
 
 	d->num_uses = n > 0 ? (size_t)n : 0;
 	return n < 0 ? n : 0;
@@ -162,16 +162,11 @@ static unsigned int companions(const struct devices *d, const struct iol_pci_inf
 static const struct {
 	const char *kind, *word;
 } uses[] = {
-	[IOL_USE_ROUTE] = { "route", "default route" },
-	[IOL_USE_SSH] = { "ssh", "SSH session" },
-	[IOL_USE_MASTER] = { "master", "bridge or bond" },
-	[IOL_USE_ADDRESS] = { "address", "address" },
-	[IOL_USE_MOUNT] = { "mount", "mounted" },
-	[IOL_USE_SWAP] = { "swap", "swap" },
-	[IOL_USE_STACK] = { "stack", "LVM, MD or dm" },
-	[IOL_USE_CONSOLE] = { "console", "console" },
-	[IOL_USE_PROCESS] = { "process", "process" },
-	[IOL_USE_VFS] = { "vfs", "its VFs" },
+	[IOL_USE_ROUTE] = { "route", "route" },       [IOL_USE_SSH] = { "ssh", "ssh" },
+	[IOL_USE_MASTER] = { "master", "bridge" },    [IOL_USE_ADDRESS] = { "address", "address" },
+	[IOL_USE_MOUNT] = { "mount", "mounted" },     [IOL_USE_SWAP] = { "swap", "swap" },
+	[IOL_USE_STACK] = { "stack", "volume" },      [IOL_USE_CONSOLE] = { "console", "console" },
+	[IOL_USE_PROCESS] = { "process", "process" }, [IOL_USE_VFS] = { "vfs", "VFs" },
 };
 
 const char *use_word(enum iol_use_kind kind)
@@ -241,11 +236,10 @@ const char *device_label(struct json_object *device, char *buf, size_t len)
 	const char *vendor = field_string(device, "vendor_name");
 	const char *name = field_string(device, "device_name");
 
-	/* "0x8086" without its first two letters, as lspci has it. */
-	if (vendor[0] && name[0])
-		snprintf(buf, len, "%s %s", vendor, name);
-	else if (vendor[0])
-		snprintf(buf, len, "%s %s", vendor, field_string(device, "device") + 2);
+	/* The device first: it is more telling where there is little room. Ids without "0x", as lspci has them. */
+	if (vendor[0])
+		snprintf(buf, len, "%s, %s", name[0] ? name : field_string(device, "device") + 2,
+			 vendor);
 	else
 		snprintf(buf, len, "%s:%s", field_string(device, "vendor") + 2,
 			 field_string(device, "device") + 2);

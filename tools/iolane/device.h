@@ -36,7 +36,7 @@ struct devices {
 /** devices_read() - All functions of a host. 0, or a negative errno with the sentence set. */
 int devices_read(const struct iol_host *host, struct devices *d);
 
-/** devices_read_uses() - And what they are in use for. 0, or a negative errno with the sentence set. */
+/** devices_read_uses() - And what those are in use for. 0, or a negative errno with the sentence set. */
 int devices_read_uses(const struct iol_host *host, struct devices *d);
 
 void devices_free(struct devices *d);
@@ -62,10 +62,10 @@ const struct iol_use *devices_next_use(const struct devices *d, const struct iol
 /** device_json() - What "iolane list" says of a function. Return: for the caller to put. */
 struct json_object *device_json(const struct devices *d, const struct iol_pci_info *info);
 
-/** device_label() - Vendor and device of what device_json() made, by name where that is known. Return: @buf. */
+/** device_label() - Device and vendor of what device_json() made, by name where that is known. Return: @buf. */
 const char *device_label(struct json_object *device, char *buf, size_t len);
 
-/** use_word() - A kind of use in one or two words, for a column. */
+/** use_word() - A kind of use in a short word, for a column. */
 const char *use_word(enum iol_use_kind kind);
 
 /** use_kind() - The same for a program: "route". */

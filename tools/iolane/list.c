@@ -62,7 +62,7 @@ static bool wanted(const struct devices *d, const struct iol_pci_info *info)
 
 static void print(struct json_object *list)
 {
-	struct table *t = table_new("ADDRESS,NAME,CLASS,DRIVER,GROUP,NUMA,VFS,IN USE BY,DEVICE");
+	struct table *t = table_new("ADDRESS,NAME,CLASS,DRIVER,GROUP,NUMA,VFS,USED BY,~DEVICE");
 	size_t i;
 
 	for (i = 0; i < array_length(list); i++) {
@@ -139,7 +139,7 @@ const struct verb host_list = {
 	.help = "Usage: iolane list [OPTION]...\n"
 		"Show the PCI devices that a person would pass through to a guest: driver, IOMMU\n"
 		"group (\"12 +2\" has two others that go with it), NUMA node, virtual functions\n"
-		"that there are and can be, and the worst that it is in use by.\n"
+		"that there are and can be, and the worst that it is used by.\n"
 		"\n"
 		"  --all           everything: bridges and what belongs to the board, too\n"
 		"  --driver=NAME   only devices of this driver; none for those without one\n"

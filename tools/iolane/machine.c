@@ -68,22 +68,25 @@ bool machine_flag(const struct machine *m, const char *flag)
 	return has_word(m->cpuinfo, flag);
 }
 
-/* Whether a list of modules names the file "vfio-pci.ko", which may be compressed. */
+/* Whether a list of modules names the file "vfio-pci.ko", which may be compressed and lie in a folder. */
 static enum iol_known listed(const struct machine *m, const char *list, const char *name)
 {
-	char file[IOL_NAME_MAX + 8];
 	_cleanup_free_ char *text = iol_host_text(m->host, "lib/modules/%s/%s", m->release, list);
+	char file[IOL_NAME_MAX + 8];
+	const char *at;
 	char *s;
 
 	if (!text)
 		return IOL_UNKNOWN;
-	snprintf(file, sizeof(file), "/%s.ko", name);
+	snprintf(file, sizeof(file), "%s.ko", name);
 	/* Files have either, the kernel underscores. */
-	for (s = file; *s; s++)
-		*s = *s == '_' ? '-' : *s;
 	for (s = text; *s; s++)
-		*s = *s == '_' ? '-' : *s;
-	return strstr(text, file) ? IOL_YES : IOL_NO;
+		*s = *s == '-' ? '_' : *s;
+	for (at = strstr(text, file); at; at = strstr(at + 1, file)) {
+		if (at == text || strchr("/ \n", at[-1]))
+			return IOL_YES;
+	}
+	return IOL_NO;
 }
 
 enum machine_module machine_module(const struct machine *m, const char *name)
@@ -110,7 +113,10 @@ enum iol_known machine_switch(const struct machine *m, const char *module, const
 	return text[0] == 'Y' || text[0] == '1' ? IOL_YES : IOL_NO;
 }
 
-/* The first whose file is there is the one. "@" stands for the word. */
+/*
+ * The first whose file is there is the one. "@" stands for the word; what is taken out begins where it does: "iommu=off"
+ * is a part of "intel_iommu=off".
+ */
 static const struct loader {
 	const char *file, *add, *remove;
 } loaders[] = {
@@ -119,19 +125,19 @@ static const struct loader {
 	/* Proxmox, where systemd-boot starts it */
 	{ "etc/kernel/proxmox-boot-uuids",
 	  "sed -i 's/$/ @/' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot",
-	  "sed -i 's/ *@//' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot" },
+	  "sed -i 's/ *\\b@//' /etc/kernel/cmdline && proxmox-boot-tool refresh && reboot" },
 	{ "usr/sbin/update-grub",
 	  "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&@ /' /etc/default/grub && update-grub && reboot",
-	  "sed -i '/^GRUB_CMDLINE_LINUX/s/@ *//' /etc/default/grub && update-grub && reboot" },
+	  "sed -i '/^GRUB_CMDLINE_LINUX/s/\\b@ *//' /etc/default/grub && update-grub && reboot" },
 	{ "etc/default/grub",
 	  "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&@ /' /etc/default/grub && "
 	  "grub-mkconfig -o /boot/grub/grub.cfg && reboot",
-	  "sed -i '/^GRUB_CMDLINE_LINUX/s/@ *//' /etc/default/grub && "
+	  "sed -i '/^GRUB_CMDLINE_LINUX/s/\\b@ *//' /etc/default/grub && "
 	  "grub-mkconfig -o /boot/grub/grub.cfg && reboot" },
 	{ "etc/kernel/cmdline",
 	  "sed -i 's/$/ @/' /etc/kernel/cmdline && kernel-install add $(uname -r) "
 	  "/boot/vmlinuz-$(uname -r) && reboot",
-	  "sed -i 's/ *@//' /etc/kernel/cmdline && kernel-install add $(uname -r) "
+	  "sed -i 's/ *\\b@//' /etc/kernel/cmdline && kernel-install add $(uname -r) "
 	  "/boot/vmlinuz-$(uname -r) && reboot" },
 };
 

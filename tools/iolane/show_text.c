@@ -130,27 +130,31 @@ static void print_group(struct json_object *o)
 	table_free(t);
 }
 
-/* "4K 2M 1G", of a mask with a bit for each size. */
+/* "4K 2M 1G", of a mask with a bit for each size; some IOMMUs take any. */
 static void page_sizes(const char *mask_text, char *buf, size_t len)
 {
 	unsigned long long mask = strtoull(mask_text, NULL, 16);
+	bool any = __builtin_popcountll(mask) > 8;
 	static const char units[] = " KMGTPE";
 	size_t used = 0;
 	unsigned int i;
 
 	buf[0] = '\0';
 	for (i = 0; i < 64 && used < len; i++) {
-		if (mask & 1ull << i)
-			used += (size_t)snprintf(buf + used, len - used, "%s%llu%.1s",
-						 used ? " " : "", 1ull << i % 10,
-						 i >= 10 ? &units[i / 10] : "");
+		if (!(mask & 1ull << i))
+			continue;
+		used += (size_t)snprintf(buf + used, len - used, "%s%llu%.1s%s", used ? " " : "",
+					 1ull << i % 10, i >= 10 ? &units[i / 10] : "",
+					 any ? " and more" : "");
+		if (any)
+			break;
 	}
 }
 
 static void print_iommus(struct json_object *o)
 {
 	struct json_object *iommu = field(o, "iommu"), *list = field(iommu, "units");
-	char sizes[300];
+	char sizes[64];
 	size_t i;
 
 	head("IOMMU");

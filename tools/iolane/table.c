@@ -69,7 +69,7 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 }
 
 /* A last column that is narrower says nothing. */
-#define LAST_MIN 12
+#define LAST_MIN 6
 
 /* How many bytes of the last cell fit beside the others; never a part of a character. */
 static int room(const struct table *t, const char *text, const int *widths)

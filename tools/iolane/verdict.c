@@ -109,7 +109,18 @@ static int check_group(struct verdict *v, const struct iol_host *host, const str
 static int check_isolation(struct verdict *v, const struct iol_host *host, const struct devices *d,
 			   const struct iol_pci_info *info)
 {
+	_cleanup_free_ struct iol_iommu_info *iommus = NULL;
+	int n;
+
 	if (info->iommu_group < 0) {
+		n = iol_iommu_list(host, &iommus);
+		if (n > 0)
+			obstacle(
+				v, "bind it to vfio-pci and look again",
+				"it has no IOMMU group: no IOMMU covers it, or it takes devices in "
+				"when a driver asks");
+		if (n)
+			return n < 0 ? n : 0;
 		obstacle(v, "turn the IOMMU on: \"iolane check\" says how",
 			 "it has no IOMMU group: its DMA could reach all of the host's memory");
 		return 0;

@@ -23,6 +23,13 @@ guest busybox-static     busybox            userland of the test guest
 guest e2fsprogs          mkfs.ext4          the file system that the test guest makes
 guest udev               udevadm            udev, which the lab has rules for
 guest python3            python3            drives the test guests
+kernel flex              flex               generates the kernel's configuration program
+kernel bison             bison              likewise
+kernel bc                bc                 computes the kernel's constants
+kernel libelf-dev        pc:libelf          reads the kernel's objects
+kernel make              make               builds the kernel
+kernel gcc               gcc                compiles it
+kernel xz-utils          xz                 unpacks its source
 test  dpdk-dev           dpdk-testpmd       a network backend that the benchmark is tested on
 test  iproute2           ip                 network namespaces, which uplinks are tested with
 test  git                git                tells which files are the project's
@@ -132,6 +139,13 @@ add_backports() {
   quietly apt_get update -o Dir::Etc::SourceList="$file" -o Dir::Etc::SourceParts=- \
     -o APT::Get::List-Cleanup=0 ||
     die "the mirror named in $file does not answer for bookworm-backports"
+}
+
+# apt_download FOLDER PACKAGE: leave FOLDER/PACKAGE_*.deb; apt checks its signature.
+apt_download() {
+  say "downloading $2"
+  # apt's own download user could not write to the folder.
+  (cd "$1" && apt-get -q -o APT::Sandbox::User=root download "$2" </dev/null >&2)
 }
 
 # ensure_packages GROUP...: install what is missing of these groups, without a question.
