@@ -279,6 +279,97 @@ int iol_pci_uses_all(const struct iol_host *host, struct iol_use **uses);
 int iol_pci_uses_listed(const struct iol_host *host, const struct iol_pci_info *list, int count,
 			struct iol_use **uses);
 
+/* ---- taking devices and giving them back ---- */
+
+/**
+ * struct iol_step - One change of a host: a property of a thing, from what it was to what it shall be.
+ * @kind: the property: "driver", "driver_override", "module", "group node", "device node", "node", "udev rule".
+ * @what: the thing: a function's address, a driver, a path.
+ * @value, @was: empty for none. Of a driver, "*" is the one that the kernel chooses. Of a node, "UID:GID:MODE".
+ */
+struct iol_step {
+	char kind[24];
+	char what[IOL_NAME_MAX], value[IOL_NAME_MAX], was[IOL_NAME_MAX];
+};
+
+/** enum iol_step_event - How far a step has come. */
+enum iol_step_event {
+	IOL_STEP_PLANNED, /* would be made, but for dry_run */
+	IOL_STEP_BEGUN,   /* is in the journal, about to be made */
+	IOL_STEP_MADE,    /* is made, and not yet marked as such in the journal */
+	IOL_STEP_DONE,
+	IOL_STEP_UNDOING, /* about to be put back as it was */
+	IOL_STEP_UNDONE,
+	IOL_STEP_LEFT, /* not put back: the thing has gone, or somebody else has changed it since */
+};
+
+/**
+ * struct iol_change_opts - How to change a host. All zero is a good start.
+ * @dry_run: change nothing, only say the steps.
+ * @step: told of each step as it goes, on the caller's thread; NULL if not wanted. A negative errno at
+ *        IOL_STEP_BEGUN, _MADE or _DONE makes the change fail there, with the sentence that is set.
+ * @state_dir: where the journal is kept while this host runs; NULL for /run/iolane.
+ * @rules_dir: of udev; NULL for /etc/udev/rules.d.
+ */
+struct iol_change_opts {
+	bool dry_run;
+	int (*step)(void *opaque, enum iol_step_event event, const struct iol_step *step);
+	void *opaque;
+	const char *state_dir, *rules_dir;
+};
+
+/**
+ * struct iol_bind_opts - How to take devices.
+ * @driver: NULL for "vfio-pci".
+ * @with_group: also take what else is in their IOMMU groups and has a driver of the host's.
+ * @persist: also after the next start of the host, by a udev rule for the devices' paths.
+ * @owned: give the nodes in /dev/vfio to @uid and @gid; with @iommufd /dev/iommu too.
+ */
+struct iol_bind_opts {
+	struct iol_change_opts change;
+	const char *driver;
+	bool with_group, persist, owned, iommufd;
+	uid_t uid;
+	gid_t gid;
+};
+
+/**
+ * iol_pci_find_late() - As iol_pci_find(), but while udev is still busy a device or its name may be about to
+ * come: that is waited for, 10 s at most.
+ */
+int iol_pci_find_late(const struct iol_host *host, const char *name, struct iol_pci_addr *addr);
+
+/**
+ * iol_bind() - Take functions from their drivers and give them to one of VFIO's: all, or on failure none.
+ *
+ * What was there before goes into a journal first, for iol_unbind() and iol_undo(), also should this process die.
+ * It is refused while somebody would be cut off by it (iol_pci_uses()), while another function of an IOMMU group
+ * stays with a driver of the host's, and while an earlier change is left in the middle.
+ *
+ * Return: how many steps were made, 0 when all was so already; -EBUSY: it is refused; -EPERM: not root;
+ * -EROFS: the host is a copy; others from the kernel.
+ */
+int iol_bind(const struct iol_host *host, const struct iol_pci_addr *addrs, unsigned int count,
+	     const struct iol_bind_opts *opts);
+
+/**
+ * iol_unbind() - Give functions back: to what the journal says was there before iol_bind(), or where it
+ * says nothing, to the driver that the kernel chooses. Their udev rules go.
+ *
+ * Return: how many steps were made or undone, 0 when none was taken; -EBUSY: a process has one open, which the
+ * sentence names; others as above. What could not be put back stays in the journal.
+ */
+int iol_unbind(const struct iol_host *host, const struct iol_pci_addr *addrs, unsigned int count,
+	       const struct iol_change_opts *opts);
+
+/**
+ * iol_undo() - Take back the last change in the journal, whole or left in the middle.
+ *
+ * Return: how many steps were undone, 0 when who made or undid it had died before the first or after the last;
+ * -ENOENT: there is no change to take back; others as of iol_unbind().
+ */
+int iol_undo(const struct iol_host *host, const struct iol_change_opts *opts);
+
 #ifdef __cplusplus
 }
 #endif

@@ -309,8 +309,9 @@ class Documents(unittest.TestCase):
     def test_manual_pages_name_every_option(self):
         for name, programs_of_page in (
                 ("iolane-blk", [[BLK]]),
-                ("iolane", [[IOLANE, "blk", verb]
-                            for verb in ("add", "del", "list", "resize", "stats")])):
+                ("iolane", [*([IOLANE, "blk", verb]
+                              for verb in ("add", "del", "list", "resize", "stats")),
+                            *([IOLANE, verb] for verb in ("bind", "unbind", "undo"))])):
             documented = programs.documented_options(name)
             for program in programs_of_page:
                 for option in programs.help_options(run([*program, "--help"]).stdout):
@@ -318,7 +319,10 @@ class Documents(unittest.TestCase):
 
     def test_completion(self):
         lines = {
-            "iolane b": "blk bench",
+            "iolane b": "bind blk bench",
+            "iolane un": "unbind undo",
+            "iolane bind --w": "--with-group",
+            "iolane undo --d": "--dry-run",
             "iolane blk re": "resize",
             "iolane blk --read": "--read-only",
             "iolane blk del --fo": "--force",

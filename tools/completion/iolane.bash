@@ -100,14 +100,14 @@ _iolane() {
   elif [ "$program" != iolane ]; then
     choices=$(_iolane_options "$program")
   elif [ ${#words[@]} -eq 2 ]; then
-    choices='list show check blk net bench help --help --version'
+    choices='list show check bind unbind undo blk net bench help --help --version'
   elif [ "${words[1]}" = help ]; then
-    [ ${#words[@]} -eq 3 ] && choices='list show check blk net bench'
+    [ ${#words[@]} -eq 3 ] && choices='list show check bind unbind undo blk net bench'
     [ ${#words[@]} -eq 4 ] && choices=$(_iolane_verbs "${words[2]}")
-  elif [[ ${words[1]} =~ ^(list|show|check)$ ]]; then
+  elif [[ ${words[1]} =~ ^(list|show|check|bind|unbind|undo)$ ]]; then
     choices=$(_iolane_options iolane "${words[1]}")
     # An address has colons, at which bash splits words.
-    [ "${words[1]}" = show ] && [[ $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices "${words[@]}")"
+    [[ ${words[1]} =~ ^(show|bind|unbind)$ && $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices "${words[@]}")"
   elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
     choices='blk net --help --version'
   elif [ "${words[1]}" = bench ]; then

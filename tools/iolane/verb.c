@@ -116,7 +116,7 @@ static int parse(const struct verb_group *g, const struct verb *verb, struct ver
 	while ((id = opt_next(&parser, &value)) > 0) {
 		if (id == VERB_HELP)
 			return id;
-		if (id != OPT_WORD) {
+		if (id != OPT_WORD || verb->many) {
 			rc = parse_option(verb, a, id, value);
 			if (rc < 0)
 				return rc;

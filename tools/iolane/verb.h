@@ -36,6 +36,7 @@ struct verb_args {
  * @help: all of its help.
  * @opts: its options, with VERB_OPTS or HOST_OPTS among them.
  * @words: names of its arguments, for sentences; @min_words of them are needed.
+ * @many: it takes any number of arguments, as OPT_WORD of @option.
  * @option: takes an option of its own, from VERB_OWN on: 0, or a negative errno with the sentence set.
  * @run: does it and returns the exit status, after saying what went wrong.
  */
@@ -46,6 +47,7 @@ struct verb {
 	const struct opt *opts;
 	const char *words[VERB_WORDS_MAX];
 	unsigned int min_words;
+	bool many;
 	int (*option)(int id, const char *value);
 	int (*run)(const struct verb_args *a);
 };
@@ -71,7 +73,7 @@ struct verb_group {
 };
 
 extern const struct verb_group blk_group, net_group;
-extern const struct verb host_list, host_show, host_check;
+extern const struct verb host_list, host_show, host_check, host_bind, host_unbind, host_undo;
 
 enum {
 	VERB_CONTROL = 1,

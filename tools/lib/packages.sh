@@ -21,6 +21,7 @@ guest qemu-system-x86    qemu-system-x86_64 the virtual machine of the guest tes
 guest qemu-utils         qemu-img           disk images, and the disk backend to compare with
 guest busybox-static     busybox            userland of the test guest
 guest e2fsprogs          mkfs.ext4          the file system that the test guest makes
+guest udev               udevadm            udev, which the lab has rules for
 guest python3            python3            drives the test guests
 kernel flex              flex               generates the kernel's configuration program
 kernel bison             bison              likewise

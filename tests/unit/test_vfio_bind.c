@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What would be done to take functions, and when it is refused, in machines of a few files. Real ones are the lab's. */
+#include "base/own.h"
+#include "tests/unit/host_tree.h"
+#include "vfio/bind.h"
+#include "vfio/host.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+/* cmocka wants the headers above first. */
+#include <cmocka.h>
+
+#include <iolane/base.h>
+
+#define NIC   "0000:01:00.0"
+#define VF0   "0000:01:10.0"
+#define VF1   "0000:01:10.2"
+#define FIRST "0000:04:01.0" /* the two of a group */
+#define OTHER "0000:04:02.0"
+#define NVME  "0000:02:00.0"
+
+struct env {
+	struct host_tree tree;
+	char steps[2048]; /* "kind what was>value", a line each */
+	struct iol_bind_opts opts;
+};
+
+static int told(void *opaque, enum iol_step_event event, const struct iol_step *s)
+{
+	struct env *e = opaque;
+	size_t n = strlen(e->steps);
+
+	assert_int_equal(event, IOL_STEP_PLANNED);
+	snprintf(e->steps + n, sizeof(e->steps) - n, "%s %s %s>%s\n", s->kind, s->what, s->was,
+		 s->value);
+	return 0;
+}
+
+static int setup(void **state)
+{
+	struct env *e = calloc(1, sizeof(*e));
+	struct host_tree *t = &e->tree;
+
+	assert_non_null(e);
+	tree_make(t);
+	tree_function(t, "0000:00:01.0", "8086:1901", "60400", "pcieport", 1);
+	tree_function(t, "0000:00:01.0/" NIC, "8086:10C9", "20000", "igb", 2);
+	tree_function(t, "0000:00:01.0/" VF0, "8086:10CA", "20000", "igbvf", 3);
+	tree_function(t, "0000:00:01.0/" VF1, "8086:10CA", "20000", NULL, 4);
+	tree_function(t, "0000:00:02.0/" NVME, "1B36:0010", "10802", "nvme", 6);
+	tree_function(t, "0000:00:03.0", "1B36:000E", "60400", NULL, 7);
+	tree_function(t, "0000:00:03.0/" FIRST, "1234:11E8", "FF0000", "edu", 7);
+	tree_function(t, "0000:00:03.0/" OTHER, "1234:11E8", "FF0000", "e1000", 7);
+	tree_function(t, "0000:00:09.0", "1234:11E8", "FF0000", NULL, -1);
+	tree_add(t, "sys/bus/pci/drivers/vfio-pci/\n"
+		    "sys/bus/pci/devices/" VF1 "/driver_override = pci-stub\n"
+		    "sys/class/nvme/nvme0 -> "
+		    "../../devices/pci0000:00/0000:00:02.0/" NVME "/nvme/nvme0\n");
+	e->opts.change = (struct iol_change_opts){ .dry_run = true, .step = told, .opaque = e };
+	*state = e;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct env *e = *state;
+
+	tree_remove(&e->tree);
+	free(e);
+	return 0;
+}
+
+static int bind_one(struct env *e, const char *what)
+{
+	struct iol_pci_addr addr = tree_addr(what);
+
+	e->steps[0] = '\0';
+	return iol_bind(e->tree.host, &addr, 1, &e->opts);
+}
+
+static void expect_refused(struct env *e, const char *what, const char *sentence)
+{
+	assert_int_equal(bind_one(e, what), -EBUSY);
+	if (!strstr(iol_error(), sentence))
+		fail_msg("\"%s\" is not in \"%s\"", sentence, iol_error());
+	assert_string_equal(e->steps, "");
+}
+
+static void plans(void **state)
+{
+	struct env *e = *state;
+
+	assert_int_equal(bind_one(e, VF0), 3);
+	assert_string_equal(e->steps, "driver " VF0 " igbvf>\n"
+				      "driver_override " VF0 " >vfio-pci\n"
+				      "driver " VF0 " >vfio-pci\n");
+	/* Without a driver, and with an override of somebody's. */
+	assert_int_equal(bind_one(e, VF1), 2);
+	assert_string_equal(e->steps, "driver_override " VF1 " pci-stub>vfio-pci\n"
+				      "driver " VF1 " >vfio-pci\n");
+}
+
+static void all_in_one_plan(void **state)
+{
+	struct env *e = *state;
+	struct iol_pci_addr addrs[] = { tree_addr(VF0), tree_addr(VF1), tree_addr(VF0) };
+
+	e->opts.owned = e->opts.persist = true;
+	e->opts.uid = 1000;
+	e->opts.gid = 100;
+	e->opts.driver = "my-vfio-pci";
+	assert_int_equal(iol_bind(e->tree.host, addrs, 3, &e->opts), 12);
+	assert_string_equal(e->steps, "module my-vfio-pci >loaded\n"
+				      "driver " VF0 " igbvf>\n"
+				      "driver_override " VF0 " >my-vfio-pci\n"
+				      "driver " VF0 " >my-vfio-pci\n"
+				      "driver_override " VF1 " pci-stub>my-vfio-pci\n"
+				      "driver " VF1 " >my-vfio-pci\n"
+				      "udev rule " VF0 " >my-vfio-pci\n"
+				      "udev rule " VF1 " >my-vfio-pci\n"
+				      "group node " VF0 " >1000:100:0600\n"
+				      "device node " VF0 " >1000:100:0600\n"
+				      "group node " VF1 " >1000:100:0600\n"
+				      "device node " VF1 " >1000:100:0600\n");
+}
+
+static void bound_already(void **state)
+{
+	struct env *e = *state;
+
+	tree_function(&e->tree, "0000:00:0a.0", "8086:10CA", "20000", "vfio-pci", 9);
+	assert_int_equal(bind_one(e, "0000:00:0a.0"), 0);
+	assert_string_equal(e->steps, "");
+}
+
+static void groups(void **state)
+{
+	struct iol_pci_addr both[] = { tree_addr(OTHER), tree_addr(FIRST) };
+	struct env *e = *state;
+
+	expect_refused(e, FIRST,
+		       FIRST " shares IOMMU group 7 with " OTHER " (e1000), which would stay");
+	assert_int_equal(iol_bind(e->tree.host, both, 2, &e->opts), 6);
+	/* The bridge in the group stays as it is. */
+	e->opts.with_group = true;
+	assert_int_equal(bind_one(e, FIRST), 6);
+	assert_non_null(strstr(e->steps, "driver " OTHER " e1000>\n"));
+	assert_null(strstr(e->steps, "0000:00:03.0"));
+	/* Drivers of the host's have no need of a group. */
+	e->opts.with_group = false;
+	e->opts.driver = "e1000";
+	tree_add(&e->tree, "sys/bus/pci/drivers/e1000/\n");
+	assert_int_equal(bind_one(e, FIRST), 3);
+}
+
+static void refusals(void **state)
+{
+	struct env *e = *state;
+
+	expect_refused(e, "0000:00:01.0", "as it is a bridge");
+	tree_add(&e->tree, "sys/bus/pci/devices/" NIC "/sriov_totalvfs = 7\n"
+			   "sys/bus/pci/devices/" NIC "/sriov_numvfs = 2\n");
+	expect_refused(e, NIC, "its 2 VFs would go with it");
+	assert_int_equal(bind_one(e, "0000:00:09.0"), -EOPNOTSUPP);
+	assert_non_null(strstr(iol_error(), "is in no IOMMU group"));
+	assert_int_equal(bind_one(e, "0000:00:1f.0"), -ENODEV);
+}
+
+static void what_is_in_use(void **state)
+{
+	struct env *e = *state;
+
+	tree_add(&e->tree,
+		 "sys/class/net/eth3 -> "
+		 "../../devices/pci0000:00/0000:00:01.0/" NIC "/net/eth3\n"
+		 "sys/devices/pci0000:00/0000:00:01.0/" NIC "/net/eth3/ifindex = 3\n"
+		 "proc/net/route = Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
+		 "proc/net/route = eth3\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\n");
+	expect_refused(e, NIC, "eth3 carries the default route");
+	assert_non_null(strstr(iol_error(), "by another interface first"));
+}
+
+static void members_in_use(void **state)
+{
+	struct env *e = *state;
+
+	/* Nobody named it, but it would go along. */
+	e->opts.with_group = true;
+	tree_add(&e->tree,
+		 "sys/class/net/eth4 -> "
+		 "../../devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4\n"
+		 "sys/devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4/ifindex = 4\n"
+		 "sys/devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4/master -> ../br0\n");
+	expect_refused(e, FIRST, OTHER " keeps its driver");
+}
+
+static void copies_are_not_changed(void **state)
+{
+	struct env *e = *state;
+	struct iol_pci_addr addr = tree_addr(VF0);
+
+	e->opts.change.dry_run = false;
+	assert_int_equal(bind_one(e, VF0), -EROFS);
+	assert_int_equal(iol_unbind(e->tree.host, &addr, 1, &e->opts.change), -EROFS);
+	assert_int_equal(iol_undo(e->tree.host, &e->opts.change), -EROFS);
+}
+
+static void names_of_drivers(void **state)
+{
+	static const char *const wrong[] = { "", "../x", "a b", "-r", "*", "a\n" };
+	struct env *e = *state;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		e->opts.driver = wrong[i];
+		assert_int_equal(bind_one(e, VF0), -EINVAL);
+	}
+}
+
+static void rules(void **state)
+{
+	static char text[4096];
+	struct env *e = *state;
+	char dir[80], path[160], value[IOL_NAME_MAX];
+	struct bind_env env = { e->tree.host, dir };
+	struct stat st;
+	FILE *f;
+
+	snprintf(dir, sizeof(dir), "%s/rules", e->tree.path);
+	assert_int_equal(iol_rule_get(&env, VF0, value), 0);
+	assert_string_equal(value, "");
+	assert_int_equal(iol_rule_set(&env, VF0, ""), 0);
+	assert_int_equal(iol_rule_set(&env, VF0, "vfio-pci"), -ENOENT);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(iol_rule_set(&env, VF0, "vfio-pci"), 0);
+	assert_int_equal(iol_rule_get(&env, VF0, value), 0);
+	assert_string_equal(value, "vfio-pci");
+	snprintf(path, sizeof(path), "%s/70-iolane-" VF0 ".rules", dir);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	assert_non_null(strstr(text, "DEVPATH==\"/devices/pci0000:00/0000:00:01.0/" VF0 "\", "
+				     "ATTR{driver_override}=\"vfio-pci\", "));
+	assert_int_equal(iol_rule_get(&env, VF1, value), 0);
+	assert_string_equal(value, "");
+	assert_int_equal(iol_rule_set(&env, VF0, ""), 0);
+	assert_int_equal(stat(path, &st), -1);
+	assert_int_equal(iol_rule_set(&env, "../x", "vfio-pci"), -EINVAL);
+	assert_int_equal(iol_rule_set(&env, VF0, "a\"b"), -EINVAL);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(iol_rule_get(&env, VF0, value), -EBADMSG);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(plans),
+		TEST(all_in_one_plan),
+		TEST(bound_already),
+		TEST(groups),
+		TEST(refusals),
+		TEST(what_is_in_use),
+		TEST(members_in_use),
+		TEST(copies_are_not_changed),
+		TEST(names_of_drivers),
+		TEST(rules),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The kinds of steps that taking devices is made of. */
+#ifndef IOL_VFIO_BIND_H
+#define IOL_VFIO_BIND_H
+
+#include "vfio/steps.h"
+
+#define STEP_DRIVER      "driver"
+#define STEP_OVERRIDE    "driver_override"
+#define STEP_MODULE      "module"
+#define STEP_GROUP_NODE  "group node"
+#define STEP_DEVICE_NODE "device node"
+#define STEP_NODE        "node"
+#define STEP_RULE        "udev rule"
+
+/* The driver that the kernel chooses, or none. */
+#define ANY_DRIVER "*"
+
+/** struct bind_env - What the kinds work on. */
+struct bind_env {
+	const struct iol_host *host;
+	const char *rules_dir;
+};
+
+/** iol_bind_engine() - An engine of these kinds. @env and @opts are kept. */
+struct iol_engine iol_bind_engine(struct bind_env *env, const struct iol_host *host,
+				  const struct iol_change_opts *opts);
+
+/** iol_node_get(), iol_node_set() - Owner and mode of a node: of STEP_NODE and its like. */
+int iol_group_node_get(void *env, const char *what, char value[IOL_NAME_MAX]);
+int iol_group_node_set(void *env, const char *what, const char *value);
+int iol_device_node_get(void *env, const char *what, char value[IOL_NAME_MAX]);
+int iol_device_node_set(void *env, const char *what, const char *value);
+int iol_node_get(void *env, const char *what, char value[IOL_NAME_MAX]);
+int iol_node_set(void *env, const char *what, const char *value);
+
+/** iol_rule_get(), iol_rule_set() - The driver that a udev rule gives a function. */
+int iol_rule_get(void *env, const char *what, char value[IOL_NAME_MAX]);
+int iol_rule_set(void *env, const char *what, const char *value);
+
+/** iol_driver_name() - Whether it can be a driver's. Sets no sentence. */
+bool iol_driver_name(const char *name);
+
+/** iol_is_vfio() - Whether a driver is one of VFIO's. */
+bool iol_is_vfio(const char *driver);
+
+/** iol_settle() - Wait while udev is busy with events, 10 s at most. Return: whether it was busy. */
+bool iol_settle(const struct iol_host *host);
+
+/** iol_refuse_uses() - -EBUSY when a function can't change its driver without harm; the sentence says why. */
+int iol_refuse_uses(const struct iol_host *host, const struct iol_pci_addr *addr);
+
+/** iol_may_change() - Whether this is a host that can be changed: -EROFS for a copy. */
+int iol_may_change(const struct iol_host *host);
+
+#endif
