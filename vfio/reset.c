@@ -86,7 +86,7 @@ static bool set_mark(const struct iol_device *dev, struct mark *mark)
 	at = (place & ~7u) + (vectors & 0x7ffu) * (uint64_t)ENTRY_SIZE + VECTOR_CONTROL;
 	if (iol_region_map(dev, place & 7u, at & ~(page - 1), page, &mark->page))
 		return false;
-	mark->control = (volatile uint32_t *)((char *)mark->page + (at & (page - 1)));
+	mark->control = (volatile uint32_t *)(void *)((char *)mark->page + (at & (page - 1)));
 	mark->before = *mark->control;
 	*mark->control = mark->before & ~VECTOR_MASKED;
 	if (!(*mark->control & VECTOR_MASKED))
