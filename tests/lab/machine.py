@@ -68,8 +68,13 @@ SPARE = [
 IOMMU_MODULES = {"virtio": ["virtio_iommu"]}
 
 TROUBLE = r"Call Trace|blocked for more than|Oops|BUG:|general protection"
+EDU = "0000:00:02.0"
 IGB = "0000:01:00.0"
 NVME = "0000:02:00.0"
+BRIDGE = "0000:03:00.0"
+GROUPED = ["0000:04:01.0", "0000:04:02.0"]
+DISK = "0000:00:07.0"
+NIC = "0000:00:08.0"
 
 
 def lab_kernel():
@@ -281,7 +286,10 @@ class Machine(Emulator):
 
     def netdev(self, address):
         """The name of the network device of a PCI function."""
-        return self.sh(f"ls /sys/bus/pci/devices/{address}/net")
+        folder = f"/sys/bus/pci/devices/{address}"
+        _, output = self.run(f"ls -d {folder}/net/* {folder}/virtio*/net/* 2>/dev/null")
+        check(output and "\n" not in output, f"{address} has not one network device: {output}")
+        return os.path.basename(output)
 
     def driver(self, address):
         """The driver that a PCI function is bound to, or None."""
