@@ -1,20 +1,27 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The library on devices of the lab: DMA, interrupts, and who is refused."""
+"""The library on devices of the lab: DMA, interrupts, reset, and who is refused."""
 
 import re
 
-from machine import Machine, check, main
+from machine import EDU, NVME, Machine, check, main
 
-EDU = "0000:00:02.0"
 OTHER = "0000:00:03.0"
 CONTEXTS = {"lab": ("iommufd", "type1"), "debian": ("type1",)}
+MODULES = {"iommufd": "iommufd", "type1": "vfio_iommu_type1"}
+NAMES = {"iommufd": "iommufd", "type1": "type1v2"}
 REFUSED = 3
 
 
 def probe(machine, *words):
-    status, output = machine.run("vfioprobe " + " ".join(words))
+    status, output = machine.run("vfioprobe " + " ".join(words), 120)
     check(status == 0, f"vfioprobe {' '.join(words)}: {status}\n{output}")
+    return output
+
+
+def refused(machine, *words):
+    status, output = machine.run("vfioprobe " + " ".join(words))
+    check(status == REFUSED, f"vfioprobe {' '.join(words)} is not refused: {status}\n{output}")
     return output
 
 
@@ -30,25 +37,47 @@ def check_faults(machine, context):
 
 def check_edu(machine, context):
     output = probe(machine, context, EDU, "dma", "msi", "intx", "entries", "cycles")
-    name = "type1v2" if context == "type1" else context
-    check(f"context {name}," in output, f"another context than {context}:\n{output}")
+    name = NAMES[context]
+    check(f"context {name}," in output, f"another context than {name}:\n{output}")
     check_faults(machine, context)
 
 
-def check_remapped(args):
+def remapped(args):
     with Machine(args, programs=["vfioprobe"]) as machine:
         machine.bind(EDU, "vfio-pci")
+        machine.bind(NVME, "vfio-pci")
         for context in CONTEXTS[args.kernel]:
             check_edu(machine, context)
-        check(f"context {'iommufd' if args.kernel == 'lab' else 'type1v2'}," in
-              probe(machine, "auto", EDU), "another context is chosen")
-        status, output = machine.run(f"vfioprobe type1 {OTHER}")
-        check(status == REFUSED and "iolane bind" in output, f"without a driver: {status}\n{output}")
+            output = probe(machine, context, NVME, "nvme")
+            check("resets: flr" in output, f"the drive's reset methods:\n{output}")
+            said = refused(machine, context, OTHER)
+            check("iolane bind" in said, f"a device without a driver: {said}")
+        best = NAMES[CONTEXTS[args.kernel][0]]
+        check(f"context {best}," in probe(machine, "auto", EDU), f"{best} is not chosen")
 
 
-def main_test(args):
-    check_remapped(args)
+def unremapped(args):
+    """Without interrupt remapping nobody is taken, but by the flag, and then not without the kernel's consent."""
+    with Machine(args, remap=False, programs=["vfioprobe"], devices=("edu",)) as machine:
+        machine.bind(EDU, "vfio-pci")
+        for context in CONTEXTS[args.kernel]:
+            said = refused(machine, context, EDU)
+            check("does not remap interrupts" in said, f"the reason: {said}")
+            module = MODULES[context]
+            option = f"/sys/module/{module}/parameters/allow_unsafe_interrupts"
+            said = refused(machine, "--unsafe", context, EDU)
+            check(option in said, f"how to allow it: {said}")
+            machine.sh(f"echo 1 > {option}")
+            said = refused(machine, context, EDU)
+            check("does not remap interrupts" in said, f"the reason: {said}")
+            said = probe(machine, "--unsafe", context, EDU, "dma", "msi")
+            check("not remapped" in said, f"there is no warning: {said}")
+
+
+def test(args):
+    remapped(args)
+    unremapped(args)
 
 
 if __name__ == "__main__":
-    main(main_test)
+    main(test)

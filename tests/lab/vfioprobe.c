@@ -18,6 +18,7 @@ static const struct {
 } probes[] = {
 	{ "dma", edu_dma },   { "faults", edu_faults }, { "msi", edu_msi },
 	{ "intx", edu_intx }, { "cycles", edu_cycles }, { "entries", edu_entries },
+	{ "nvme", nvme_io },
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

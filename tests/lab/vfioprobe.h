@@ -46,5 +46,6 @@ void edu_msi(struct probe *p);
 void edu_intx(struct probe *p);
 void edu_cycles(struct probe *p);
 void edu_entries(struct probe *p);
+void nvme_io(struct probe *p);
 
 #endif
