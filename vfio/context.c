@@ -135,3 +135,18 @@ int context_refused(const struct iol_context *ctx, const struct iol_pci_addr *ad
 			"the same: echo 1 > /sys/module/%s/parameters/allow_unsafe_interrupts",
 			name, module);
 }
+
+int context_check_remapping(const struct iol_context *ctx, const struct iol_pci_addr *addr)
+{
+	char name[IOL_PCI_ADDR_MAX];
+
+	if (ctx->kind == IOL_CONTEXT_UNSAFE_NOIOMMU || iol_iommu_remaps(ctx->host, NULL) != IOL_NO)
+		return 0;
+	if (!ctx->unsafe_interrupts)
+		return context_refused(ctx, addr, "");
+	iol_log(IOL_LOG_WARNING,
+		"%s is taken though interrupts are not remapped: it can write any interrupt of "
+		"this machine",
+		iol_pci_addr_format(addr, name));
+	return 0;
+}

@@ -67,6 +67,12 @@ extern const struct context_ops context_iommufd, context_type1;
 
 void context_ref(struct iol_context *ctx);
 
+/**
+ * context_check_remapping() - Refuse a device before it is touched, if the kernel does not remap interrupts; warn if it is
+ * taken all the same. What is not known here the kernel decides.
+ */
+int context_check_remapping(const struct iol_context *ctx, const struct iol_pci_addr *addr);
+
 /** context_refused() - The sentence for a device whose interrupts are not remapped. @module: whose option allows it. */
 int context_refused(const struct iol_context *ctx, const struct iol_pci_addr *addr,
 		    const char *module);

@@ -53,7 +53,9 @@ int iol_device_open(struct iol_context *ctx, const struct iol_device_spec *spec,
 	iol_pci_addr_format(&d->addr, d->name);
 	d->ctx = ctx;
 	context_ref(ctx);
-	rc = ctx->ops->attach(ctx, d, spec);
+	rc = context_check_remapping(ctx, &d->addr);
+	if (!rc)
+		rc = ctx->ops->attach(ctx, d, spec);
 	if (!rc)
 		rc = ctx->ops->facts(ctx);
 	if (!rc)
@@ -63,11 +65,6 @@ int iol_device_open(struct iol_context *ctx, const struct iol_device_spec *spec,
 		return rc;
 	}
 	ctx->devices++;
-	if (ctx->unsafe_interrupts)
-		iol_log(IOL_LOG_WARNING,
-			"%s is taken even if its interrupts are not remapped: it can then write "
-			"any interrupt of this machine",
-			d->name);
 	*dev = d;
 	return 0;
 }

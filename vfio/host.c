@@ -57,7 +57,8 @@ static int open_path(const struct iol_host *host, int flags, const char *fmt, va
 
 	if (rc)
 		return rc;
-	rc = openat(host->root_fd, path, flags | O_CLOEXEC);
+	/* A pipe in a copied tree must not hold us up. */
+	rc = openat(host->root_fd, path, flags | O_NONBLOCK | O_CLOEXEC);
 	return rc < 0 ? -errno : rc;
 }
 
@@ -170,23 +171,48 @@ char *iol_host_text(const struct iol_host *host, const char *fmt, ...)
 	return iol_take_ptr(text);
 }
 
-int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+static int read_target(const struct iol_host *host, char *buf, size_t len, const char *fmt,
+		       va_list args)
 {
-	char path[HOST_PATH_MAX], target[HOST_PATH_MAX];
-	const char *name;
-	va_list args;
+	char path[HOST_PATH_MAX];
+	int rc = make_path(path, fmt, args);
 	ssize_t n;
-	int rc;
 
-	va_start(args, fmt);
-	rc = make_path(path, fmt, args);
-	va_end(args);
 	if (rc)
 		return rc;
-	n = readlinkat(host->root_fd, path, target, sizeof(target) - 1);
+	n = readlinkat(host->root_fd, path, buf, len);
 	if (n < 0)
 		return -errno;
-	target[n] = '\0';
+	/* Cut off, for all one can see. */
+	if ((size_t)n >= len)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return (int)n;
+}
+
+int iol_host_target(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = read_target(host, buf, len, fmt, args);
+	va_end(args);
+	return n;
+}
+
+int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+{
+	char target[HOST_PATH_MAX];
+	const char *name;
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = read_target(host, target, sizeof(target), fmt, args);
+	va_end(args);
+	if (n < 0)
+		return n;
 	name = strrchr(target, '/');
 	name = name ? name + 1 : target;
 	if (strlen(name) >= len)

@@ -37,6 +37,10 @@ int iol_host_read_bytes(const struct iol_host *host, void *buf, size_t len, off_
 char *iol_host_text(const struct iol_host *host, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/** iol_host_target() - What a symbolic link holds. Return: its length, or a negative errno. */
+int iol_host_target(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /** iol_host_link() - The last part of what a symbolic link points to. Return: its length, or a negative errno. */
 int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

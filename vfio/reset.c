@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Reset, and whether it happened: kernels and devices say so more often than it is true. */
-#include "vfio/caps.h"
+#include "vfio/config.h"
 #include "vfio/context.h"
 #include "vfio/device.h"
 

@@ -45,7 +45,7 @@ struct iol_pci_addr {
 	uint8_t bus, dev, fn;
 };
 
-#define IOL_PCI_ADDR_MAX 16 /* bytes of "0000:01:10.0", and of domains with eight digits */
+#define IOL_PCI_ADDR_MAX 17 /* bytes of "0000:01:10.0", and of domains with eight digits */
 
 /** iol_pci_addr_parse() - Read "0000:01:10.0" or "01:10.0". -EINVAL: it is neither. */
 int iol_pci_addr_parse(const char *text, struct iol_pci_addr *addr);
@@ -61,21 +61,25 @@ bool iol_pci_addr_equal(const struct iol_pci_addr *a, const struct iol_pci_addr 
  * ("nvme0", "nvme0n1" or "/dev/nvme0n1"), or a VF by the function that made it and its index ("eth3/vf2",
  * "0000:01:00.0/vf2").
  *
- * Return: 0; -ENODEV when there is none; -EINVAL when it is no name of these kinds, or of no PCI device.
+ * Names that reach a function through another device (a USB adapter's interface) do not mean it.
+ *
+ * Return: 0; -ENODEV when there is none; -EINVAL when it is no name of these kinds, of no PCI function, or (an NVMe
+ * namespace with several controllers) of more than one.
  */
 int iol_pci_find(const struct iol_host *host, const char *name, struct iol_pci_addr *addr);
 
 /* ---- functions ---- */
 
 /**
- * struct iol_pci_info - What sysfs says of a function.
+ * struct iol_pci_info - What sysfs says of a function. Its configuration space is not touched: that would wake up a
+ * function that sleeps.
  * @class: base class, subclass and programming interface, as in 0x020000.
  * @driver, @driver_override: empty for none.
  * @numa_node, @iommu_group: -1 for none.
  * @vfs, @vfs_max: VFs that there are, and may be. @is_vf: it is one, number @vf_index of @pf's.
- * @is_bridge: of header type 1, or of class 0x06.
+ * @is_bridge: of base class 0x06.
  * @boot_vga: the console's.
- * @netdev: its first network interface, or empty. @nvme: its controller ("nvme0"), or empty.
+ * @netdev: its first network interface by name, or empty. @nvme: its controller ("nvme0"), or empty.
  */
 struct iol_pci_info {
 	struct iol_pci_addr addr;
@@ -146,7 +150,8 @@ int iol_group_members(const struct iol_host *host, int group, struct iol_group_m
  * @type: PCIe device/port type (7.5.3.2: 0 endpoint, 4 root port, 5 upstream, 6 downstream port …); -1: no PCIe.
  * @readable: its configuration space could be read that far (it takes CAP_SYS_ADMIN).
  * @has_acs, @cap, @ctrl: the capability, what it can do, what is switched on.
- * @missing: bits of IOL_ACS_REQUIRED that should be on here and are not; 0 where none need be.
+ * @missing: bits of IOL_ACS_REQUIRED that should be on here and are not; 0 where none need be, or where it is not
+ *           @readable. The kernel knows hardware that isolates without saying so: groups tell what it decided.
  */
 struct iol_acs_hop {
 	struct iol_pci_addr addr;
@@ -159,7 +164,7 @@ struct iol_acs_hop {
  * iol_acs_path() - From a function up to its root port.
  * @hops: the caller frees it; the function itself comes first.
  *
- * Return: how many.
+ * Return: how many; -ENODEV: there is no such function.
  */
 int iol_acs_path(const struct iol_host *host, const struct iol_pci_addr *addr,
 		 struct iol_acs_hop **hops);
@@ -174,7 +179,7 @@ enum iol_known { IOL_UNKNOWN = -1, IOL_NO, IOL_YES };
 /**
  * struct iol_iommu_info - An IOMMU, or what stands for all of them.
  * @name: as in sysfs ("dmar0", "ivhd0", "virtio0"); @kind: "intel", "amd", "virtio", "arm-smmu-v3", or "other".
- * @cap, @ecap: Intel's registers; AMD: the capability header and extended features.
+ * @cap, @ecap: Intel's registers; AMD: the capability header and the Extended Feature Register; else 0.
  * @remapping: interrupts are remapped; @posted: they can be posted.
  * @address_bits: of IOVAs at most; 0 unknown.
  * @page_sizes: a bit for each; 0 unknown.
@@ -198,7 +203,8 @@ struct iol_iommu_info {
 int iol_iommu_list(const struct iol_host *host, struct iol_iommu_info **list);
 
 /**
- * iol_iommu_remaps() - Whether the kernel remaps interrupts: from /proc/interrupts (chips named "IR-…").
+ * iol_iommu_remaps() - Whether the kernel remaps interrupts: from /proc/interrupts (chips named "IR-…" on x86, "ITS-…"
+ * on ARM). Unknown where no interrupt tells.
  * @where: what it was read off, for people; NULL if not wanted.
  */
 enum iol_known iol_iommu_remaps(const struct iol_host *host, const char **where);
@@ -216,7 +222,7 @@ struct iol_resv_region {
  * mapping) keeps the group from being taken at all.
  * @regions: the caller frees it; NULL when there is none.
  *
- * Return: how many.
+ * Return: how many; -ENOENT: there is no such group; -EPROTO: the kernel said what is not understood.
  */
 int iol_group_reserved(const struct iol_host *host, int group, struct iol_resv_region **regions);
 
@@ -228,7 +234,7 @@ int iol_group_type(const struct iol_host *host, int group, char type[IOL_NAME_MA
 enum iol_use_kind {
 	IOL_USE_ROUTE,   /* the default route */
 	IOL_USE_SSH,     /* an address that a session of this login comes by */
-	IOL_USE_MASTER,  /* part of a bridge, bond, team or VLAN */
+	IOL_USE_MASTER,  /* beneath a bridge, bond, team or VLAN */
 	IOL_USE_ADDRESS, /* an interface that is up and has an address */
 	IOL_USE_MOUNT,   /* a mounted file system */
 	IOL_USE_SWAP,
@@ -240,11 +246,13 @@ enum iol_use_kind {
 
 /**
  * struct iol_use - A use.
+ * @addr: of what function.
  * @harmful: taking it away would cut somebody off, so it is refused.
  * @what: a sentence: "eth0 carries the default route (via 10.0.0.1)".
  * @pid: of IOL_USE_PROCESS, else 0.
  */
 struct iol_use {
+	struct iol_pci_addr addr;
 	enum iol_use_kind kind;
 	bool harmful;
 	pid_t pid;
@@ -255,10 +263,16 @@ struct iol_use {
  * iol_pci_uses() - What a function is in use for, the worst first.
  * @uses: the caller frees it; NULL when there is none.
  *
+ * Processes are seen as far as the caller may look at their descriptors. Sessions are told by sshd's port and by
+ * what the caller and those who started it were told by sshd.
+ *
  * Return: how many.
  */
 int iol_pci_uses(const struct iol_host *host, const struct iol_pci_addr *addr,
 		 struct iol_use **uses);
+
+/** iol_pci_uses_all() - iol_pci_uses() of all functions in one go, by address. */
+int iol_pci_uses_all(const struct iol_host *host, struct iol_use **uses);
 
 /* ---- contexts ---- */
 
@@ -447,7 +461,7 @@ int iol_region_map(const struct iol_device *dev, unsigned int index, uint64_t of
  * iol_device_cap() - Where a capability is in the configuration space (PCI 3.0, 6.7; PCIe 6.0, 7.9).
  * @extended: one of the list that begins at 0x100.
  *
- * Return: its offset; -ENOENT: the device has none; -EBADMSG: the list is broken.
+ * Return: its offset; -ENOENT: the device has none, or its list is broken before it.
  */
 int iol_device_cap(const struct iol_device *dev, uint16_t id, bool extended);
 

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vfio/pci.h"
+
+#include "base/error.h"
+#include "base/own.h"
+#include "vfio/grow.h"
+#include "vfio/host.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEVICES "sys/bus/pci/devices"
+
+bool iol_pci_addr_read(const char *text, struct iol_pci_addr *addr)
+{
+	unsigned int domain, bus, dev, fn;
+	char again[IOL_PCI_ADDR_MAX];
+	struct iol_pci_addr read;
+
+	if (sscanf(text, "%8x:%2x:%2x.%1x", &domain, &bus, &dev, &fn) != 4)
+		return false;
+	read = (struct iol_pci_addr){ domain, (uint8_t)bus, (uint8_t)dev, (uint8_t)fn };
+	/* Nothing but what sysfs itself writes. */
+	if (strcmp(iol_pci_addr_format(&read, again), text) != 0)
+		return false;
+	*addr = read;
+	return true;
+}
+
+int iol_pci_addr_order(const struct iol_pci_addr *a, const struct iol_pci_addr *b)
+{
+	uint32_t x = (uint32_t)a->bus << 16 | (uint32_t)a->dev << 8 | a->fn;
+	uint32_t y = (uint32_t)b->bus << 16 | (uint32_t)b->dev << 8 | b->fn;
+
+	if (a->domain != b->domain)
+		return a->domain < b->domain ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+bool iol_pci_of_path(const char *path, struct iol_pci_addr *addr, const char **rest)
+{
+	char part[IOL_PCI_ADDR_MAX];
+	bool found = false;
+	size_t n;
+
+	for (; *path; path += n + (path[n] == '/')) {
+		n = strcspn(path, "/");
+		if (n >= sizeof(part))
+			continue;
+		memcpy(part, path, n);
+		part[n] = '\0';
+		if (!iol_pci_addr_read(part, addr))
+			continue;
+		found = true;
+		*rest = path + n + (path[n] == '/');
+	}
+	return found;
+}
+
+bool iol_pci_owns(const char *rest, const char *class)
+{
+	size_t n = strcspn(rest, "/");
+
+	if (!strncmp(rest, "virtio", 6) && rest[n] == '/')
+		rest += n + 1;
+	n = strlen(class);
+	return !strncmp(rest, class, n) && rest[n] == '/';
+}
+
+/* ---- names ---- */
+
+static int name_order(const void *x, const void *y)
+{
+	const struct pci_name *a = x, *b = y;
+	int order = iol_pci_addr_order(&a->addr, &b->addr);
+
+	return order ? order : strcmp(a->name, b->name);
+}
+
+static int load_class(const struct iol_host *host, struct pci_names *names, size_t *room,
+		      const char *class)
+{
+	_cleanup_dir_ DIR *dir = iol_host_opendir(host, "sys/class/%s", class);
+	char target[HOST_PATH_MAX];
+	struct iol_pci_addr addr;
+	const char *name, *rest;
+
+	while (dir && (name = iol_host_next(dir))) {
+		if (strlen(name) >= IOL_NAME_MAX ||
+		    iol_host_target(host, target, sizeof(target), "sys/class/%s/%s", class, name) <
+			    0)
+			continue;
+		if (!iol_pci_of_path(target, &addr, &rest) || !iol_pci_owns(rest, class))
+			continue;
+		if (!iol_grow(&names->list, names->count, room, sizeof(*names->list)))
+			return -ENOMEM;
+		names->list[names->count] = (struct pci_name){ addr, !strcmp(class, "nvme"), "" };
+		strcpy(names->list[names->count++].name, name);
+	}
+	return 0;
+}
+
+int iol_pci_names_load(const struct iol_host *host, struct pci_names *names)
+{
+	size_t room = 0;
+
+	/* Two folders read once, not folders in each function. */
+	if (load_class(host, names, &room, "net") || load_class(host, names, &room, "nvme"))
+		return iol_fail(ENOMEM, "no memory for the names of %zu devices", names->count);
+	if (names->count)
+		qsort(names->list, names->count, sizeof(*names->list), name_order);
+	return 0;
+}
+
+void iol_pci_names_clear(struct pci_names *names)
+{
+	free(names->list);
+	*names = (struct pci_names){ 0 };
+}
+
+/* ---- a function ---- */
+
+/* "KEY=hex" or "KEY=hex:hex" in a line of a uevent file. */
+static bool uevent_hex(const char *text, const char *key, unsigned int *a, unsigned int *b)
+{
+	const char *at = text;
+	size_t n = strlen(key);
+
+	while (at && (strncmp(at, key, n) != 0 || at[n] != '=')) {
+		at = strchr(at, '\n');
+		at = at ? at + 1 : NULL;
+	}
+	if (!at)
+		return false;
+	return b ? sscanf(at + n, "=%4x:%4x", a, b) == 2 : sscanf(at + n, "=%6x", a) == 1;
+}
+
+static unsigned int small_number(const struct iol_host *host, const char *name, const char *file,
+				 unsigned int max)
+{
+	uint64_t value;
+
+	if (iol_host_read_u64(host, &value, DEVICES "/%s/%s", name, file) || value > max)
+		return 0;
+	return (unsigned int)value;
+}
+
+static int group_of(const struct iol_host *host, const char *name)
+{
+	char text[16];
+	unsigned long value;
+	char *end;
+
+	if (iol_host_link(host, text, sizeof(text), DEVICES "/%s/iommu_group", name) <= 0)
+		return -1;
+	value = strtoul(text, &end, 10);
+	return text[0] < '0' || text[0] > '9' || *end || value > INT_MAX ? -1 : (int)value;
+}
+
+static void read_names(const struct pci_names *names, struct iol_pci_info *info)
+{
+	size_t i;
+
+	for (i = 0; i < names->count; i++) {
+		const struct pci_name *name = &names->list[i];
+		char *to = name->nvme ? info->nvme : info->netdev;
+
+		if (!to[0] && iol_pci_addr_equal(&name->addr, &info->addr))
+			strcpy(to, name->name);
+	}
+}
+
+int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
+		 const struct iol_pci_addr *addr, struct iol_pci_info *info)
+{
+	char name[IOL_PCI_ADDR_MAX], text[1024], pf[IOL_PCI_ADDR_MAX];
+	unsigned int a, b;
+	uint64_t node;
+	int rc;
+
+	iol_pci_addr_format(addr, name);
+	rc = iol_host_read(host, text, sizeof(text), DEVICES "/%s/uevent", name);
+	if (rc < 0)
+		return rc;
+	*info = (struct iol_pci_info){ .addr = *addr, .numa_node = -1 };
+	if (uevent_hex(text, "PCI_ID", &a, &b)) {
+		info->vendor = (uint16_t)a;
+		info->device = (uint16_t)b;
+	}
+	if (uevent_hex(text, "PCI_SUBSYS_ID", &a, &b)) {
+		info->subsystem_vendor = (uint16_t)a;
+		info->subsystem_device = (uint16_t)b;
+	}
+	if (uevent_hex(text, "PCI_CLASS", &a, NULL))
+		info->class = a;
+	info->revision = (uint8_t)small_number(host, name, "revision", UINT8_MAX);
+	info->is_bridge = info->class >> 16 == 0x06;
+	/* Only displays have the file. */
+	if (info->class >> 16 == 0x03)
+		info->boot_vga = small_number(host, name, "boot_vga", 1);
+
+	if (iol_host_link(host, info->driver, sizeof(info->driver), DEVICES "/%s/driver", name) < 0)
+		info->driver[0] = '\0';
+	if (iol_host_read(host, info->driver_override, sizeof(info->driver_override),
+			  DEVICES "/%s/driver_override", name) < 0 ||
+	    !strcmp(info->driver_override, "(null)"))
+		info->driver_override[0] = '\0';
+	if (!iol_host_read_u64(host, &node, DEVICES "/%s/numa_node", name) && node <= INT_MAX)
+		info->numa_node = (int)node;
+	info->iommu_group = group_of(host, name);
+
+	info->vfs_max = small_number(host, name, "sriov_totalvfs", UINT16_MAX);
+	if (info->vfs_max)
+		info->vfs = small_number(host, name, "sriov_numvfs", info->vfs_max);
+	else if (iol_host_link(host, pf, sizeof(pf), DEVICES "/%s/physfn", name) > 0)
+		info->is_vf = iol_pci_addr_read(pf, &info->pf);
+	read_names(names, info);
+	return 0;
+}
+
+/* The VF with this number. */
+static bool vf_of(const struct iol_host *host, const struct iol_pci_addr *pf, unsigned int index,
+		  struct iol_pci_addr *vf)
+{
+	char name[IOL_PCI_ADDR_MAX], text[IOL_PCI_ADDR_MAX];
+
+	return iol_host_link(host, text, sizeof(text), DEVICES "/%s/virtfn%u",
+			     iol_pci_addr_format(pf, name), index) > 0 &&
+	       iol_pci_addr_read(text, vf);
+}
+
+int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
+		 struct iol_pci_info *info)
+{
+	_cleanup_names_ struct pci_names names = { 0 };
+	char name[IOL_PCI_ADDR_MAX];
+	struct iol_pci_addr vf;
+	unsigned int i, vfs;
+	int rc;
+
+	rc = iol_pci_names_load(host, &names);
+	if (rc)
+		return rc;
+	rc = iol_pci_read(host, &names, addr, info);
+	iol_pci_addr_format(addr, name);
+	if (rc == -ENOENT)
+		return iol_fail(ENODEV, "there is no PCI function %s here (iolane list --all)",
+				name);
+	if (rc)
+		return iol_fail(-rc, "cannot read /" DEVICES "/%s/uevent: %s", name, strerror(-rc));
+	if (!info->is_vf)
+		return 0;
+	vfs = small_number(host, iol_pci_addr_format(&info->pf, name), "sriov_numvfs", UINT16_MAX);
+	for (i = 0; i < vfs; i++)
+		if (vf_of(host, &info->pf, i, &vf) && iol_pci_addr_equal(&vf, addr)) {
+			info->vf_index = i;
+			break;
+		}
+	return 0;
+}
+
+/* ---- all functions ---- */
+
+static int info_order(const void *a, const void *b)
+{
+	return iol_pci_addr_order(&((const struct iol_pci_info *)a)->addr,
+				  &((const struct iol_pci_info *)b)->addr);
+}
+
+static void number_vfs(const struct iol_host *host, struct iol_pci_info *list, size_t count)
+{
+	struct iol_pci_info key = { 0 }, *vf;
+	unsigned int index;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		for (index = 0; index < list[i].vfs; index++) {
+			if (!vf_of(host, &list[i].addr, index, &key.addr))
+				continue;
+			vf = bsearch(&key, list, count, sizeof(*list), info_order);
+			if (vf && vf->is_vf && iol_pci_addr_equal(&vf->pf, &list[i].addr))
+				vf->vf_index = index;
+		}
+}
+
+int iol_pci_list(const struct iol_host *host, struct iol_pci_info **list)
+{
+	_cleanup_free_ struct iol_pci_info *all = NULL;
+	_cleanup_names_ struct pci_names names = { 0 };
+	_cleanup_dir_ DIR *dir = NULL;
+	struct iol_pci_addr addr;
+	size_t count = 0, room = 0;
+	const char *name;
+	int rc;
+
+	*list = NULL;
+	dir = iol_host_opendir(host, DEVICES);
+	if (!dir && errno == ENOENT)
+		return 0;
+	if (!dir)
+		return iol_fail(errno, "cannot look into /" DEVICES ": %s", strerror(errno));
+	rc = iol_pci_names_load(host, &names);
+	if (rc)
+		return rc;
+	while ((name = iol_host_next(dir))) {
+		if (!iol_pci_addr_read(name, &addr))
+			continue;
+		if (!iol_grow(&all, count, &room, sizeof(*all)))
+			return iol_fail(ENOMEM, "no memory for %zu PCI functions", count);
+		/* What has just been unplugged is not listed. */
+		if (!iol_pci_read(host, &names, &addr, &all[count]))
+			count++;
+	}
+	if (count) {
+		qsort(all, count, sizeof(*all), info_order);
+		number_vfs(host, all, count);
+		*list = iol_take_ptr(all);
+	}
+	return (int)count;
+}

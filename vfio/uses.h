@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What functions are in use for, collected for all functions at once. */
+#ifndef IOL_VFIO_USES_H
+#define IOL_VFIO_USES_H
+
+#include <iolane/vfio.h>
+
+/** struct use_list - Uses of any functions; @no_memory: some could not be noted. */
+struct use_list {
+	struct iol_use *list;
+	size_t count, room;
+	bool no_memory;
+};
+
+/** iol_use_add() - Note one; text of files is freed of control characters. */
+void iol_use_add(struct use_list *uses, const struct iol_pci_addr *addr, enum iol_use_kind kind,
+		 bool harmful, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/** iol_uses_net() - Routes, sessions, addresses, and interfaces that lie beneath others. */
+void iol_uses_net(const struct iol_host *host, struct use_list *uses);
+
+/**
+ * iol_uses_disks() - Mounts, swap, and what is stacked on disks.
+ * @claim: of this function's disks also try whether something else has them for itself; NULL for none.
+ */
+void iol_uses_disks(const struct iol_host *host, const struct iol_pci_addr *claim,
+		    struct use_list *uses);
+
+#endif
