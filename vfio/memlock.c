@@ -14,29 +14,36 @@
 /* What else a process may have locked (rings of io_uring, stacks), so that the limit does not bite at the last page. */
 #define SLACK (64u << 20)
 
+/* Raise the limit: as far as is comfortable, or as far as anybody may. */
+static bool raise_limit(struct rlimit limit, uint64_t need, uint64_t comfortable)
+{
+	struct rlimit hard = { limit.rlim_max, limit.rlim_max };
+	struct rlimit more = { comfortable, comfortable };
+
+	if (limit.rlim_max < comfortable && !setrlimit(RLIMIT_MEMLOCK, &more))
+		return true;
+	return limit.rlim_max >= need && !setrlimit(RLIMIT_MEMLOCK, &hard);
+}
+
 int iol_memlock(uint64_t need)
 {
-	struct rlimit limit, raised;
+	uint64_t comfortable = need > UINT64_MAX - SLACK ? UINT64_MAX : need + SLACK;
+	struct rlimit limit;
 	char needs[16], has[16];
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit))
 		return iol_fail(errno, "cannot read RLIMIT_MEMLOCK: %s", strerror(errno));
-	need = need > UINT64_MAX - SLACK ? UINT64_MAX : need + SLACK;
-	if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= need)
-		return 0;
-	raised.rlim_cur = raised.rlim_max = limit.rlim_max;
-	if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < need)
-		raised.rlim_cur = raised.rlim_max = need;
-	if (!setrlimit(RLIMIT_MEMLOCK, &raised))
+	/* RLIM_INFINITY is the largest number. */
+	if (limit.rlim_cur >= comfortable || raise_limit(limit, need, comfortable))
 		return 0;
 	return iol_fail(
 		ENOMEM,
-		"DMA needs %s of locked memory, and this process may lock %s: write '%s - "
+		"DMA needs %s of locked memory, and this process may lock %s: write 'USER - "
 		"memlock %llu' into /etc/security/limits.d/iolane.conf and log in again, or "
 		"LimitMEMLOCK=%llu into the service's unit",
 		iol_format_size(need, needs, sizeof(needs)),
-		iol_format_size(limit.rlim_max, has, sizeof(has)), "USER",
-		(unsigned long long)(need / 1024 + 1), (unsigned long long)need);
+		iol_format_size(limit.rlim_max, has, sizeof(has)),
+		(unsigned long long)(comfortable / 1024), (unsigned long long)comfortable);
 }
 
 /* CAP_IPC_LOCK exempts a process from the limit. */
