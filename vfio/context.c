@@ -136,17 +136,38 @@ int context_refused(const struct iol_context *ctx, const struct iol_pci_addr *ad
 			name, module);
 }
 
+int context_no_group(const struct iol_context *ctx, const char *name)
+{
+	if (!iol_host_exists(ctx->host, "sys/bus/pci/devices/%s", name))
+		return iol_fail(ENODEV, "there is no PCI function %s", name);
+	return iol_fail(ENODEV,
+			"%s is in no IOMMU group: switch the IOMMU on, in the firmware and with "
+			"intel_iommu=on on the kernel's command line (AMD needs none)",
+			name);
+}
+
 int context_check_remapping(const struct iol_context *ctx, const struct iol_pci_addr *addr)
 {
 	char name[IOL_PCI_ADDR_MAX];
 
-	if (ctx->kind == IOL_CONTEXT_UNSAFE_NOIOMMU || iol_iommu_remaps(ctx->host, NULL) != IOL_NO)
+	if (ctx->kind == IOL_CONTEXT_UNSAFE_NOIOMMU) {
+		iol_log(IOL_LOG_WARNING,
+			"%s is taken without an IOMMU: it can read and write all of this machine's "
+			"memory",
+			iol_pci_addr_format(addr, name));
+		return 0;
+	}
+	iol_pci_addr_format(addr, name);
+	/* Who has no IOMMU at all should not go and look for interrupt remapping. */
+	if (!iol_host_exists(ctx->host, "sys/bus/pci/devices/%s/iommu_group", name))
+		return context_no_group(ctx, name);
+	if (iol_iommu_remaps(ctx->host, NULL) != IOL_NO)
 		return 0;
 	if (!ctx->unsafe_interrupts)
 		return context_refused(ctx, addr, "");
 	iol_log(IOL_LOG_WARNING,
 		"%s is taken though interrupts are not remapped: it can write any interrupt of "
 		"this machine",
-		iol_pci_addr_format(addr, name));
+		name);
 	return 0;
 }

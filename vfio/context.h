@@ -73,6 +73,9 @@ void context_ref(struct iol_context *ctx);
  */
 int context_check_remapping(const struct iol_context *ctx, const struct iol_pci_addr *addr);
 
+/** context_no_group() - The sentence for a function that is in no IOMMU group. */
+int context_no_group(const struct iol_context *ctx, const char *name);
+
 /** context_refused() - The sentence for a device whose interrupts are not remapped. @module: whose option allows it. */
 int context_refused(const struct iol_context *ctx, const struct iol_pci_addr *addr,
 		    const char *module);

@@ -38,6 +38,11 @@ static int open_container(struct iol_context *ctx)
 		ctx->name = "noiommu";
 		if (ioctl(ctx->fd, VFIO_CHECK_EXTENSION, iommu_of(ctx)) > 0)
 			return 0;
+		if (!iol_host_exists(ctx->host,
+				     "sys/module/vfio/parameters/enable_unsafe_noiommu_mode"))
+			return iol_fail(ENODEV,
+					"this kernel was built without a way to use VFIO without "
+					"an IOMMU (CONFIG_VFIO_NOIOMMU)");
 		return iol_fail(ENODEV,
 				"this kernel has VFIO without an IOMMU switched off: echo 1 > "
 				"/sys/module/vfio/parameters/enable_unsafe_noiommu_mode");
@@ -201,14 +206,8 @@ static int group_number(const struct iol_context *ctx, const struct iol_device *
 	unsigned long number;
 
 	if (iol_host_link(ctx->host, link, sizeof(link), "sys/bus/pci/devices/%s/iommu_group",
-			  dev->name) < 0) {
-		if (!iol_host_exists(ctx->host, "sys/bus/pci/devices/%s", dev->name))
-			return iol_fail(ENODEV, "there is no PCI function %s", dev->name);
-		return iol_fail(ENODEV,
-				"%s is in no IOMMU group: switch the IOMMU on, in the firmware and "
-				"with intel_iommu=on on the kernel's command line (AMD needs none)",
-				dev->name);
-	}
+			  dev->name) < 0)
+		return context_no_group(ctx, dev->name);
 	errno = 0;
 	number = strtoul(link, &end, 10);
 	if (errno || end == link || *end || number > INT32_MAX)

@@ -569,6 +569,61 @@ int iol_hot_reset_peers(const struct iol_device *dev, struct iol_reset_peer **pe
 /** iol_device_hot_reset() - Reset the bus or slot. -EPERM: it touches others, who are named. */
 int iol_device_hot_reset(struct iol_device *dev);
 
+/* ---- features (linux/vfio.h, VFIO_DEVICE_FEATURE) ---- */
+
+/** iol_device_has() - Whether a device has a feature, by its number: VFIO_DEVICE_FEATURE_*. */
+bool iol_device_has(const struct iol_device *dev, uint16_t feature);
+
+/**
+ * iol_device_low_power() - Let a device that is not in use sleep, or wake it.
+ * @wakeup: an eventfd that is signalled when the device wants to be woken; -1: any access to it wakes it for as long.
+ *
+ * Mapped BARs fault while it sleeps. Return: 0; -ENOTTY: it can't.
+ */
+int iol_device_low_power(const struct iol_device *dev, int wakeup);
+int iol_device_wake(const struct iol_device *dev);
+
+/**
+ * iol_device_vf_token() - The secret that whoever opens a VF of this PF has to show.
+ * @token: 16 bytes of a UUID.
+ *
+ * Return: 0; -ENOTTY: it is no PF; -EBUSY: VFs are open already.
+ */
+int iol_device_vf_token(const struct iol_device *dev, const uint8_t token[16]);
+
+/** enum iol_migration - States of a device that migrates, numbered as enum vfio_device_mig_state. */
+enum iol_migration {
+	IOL_MIGRATION_ERROR,
+	IOL_MIGRATION_STOP,
+	IOL_MIGRATION_RUNNING,
+	IOL_MIGRATION_STOP_COPY,
+	IOL_MIGRATION_RESUMING,
+	IOL_MIGRATION_RUNNING_P2P,
+	IOL_MIGRATION_PRE_COPY,
+	IOL_MIGRATION_PRE_COPY_P2P,
+	IOL_MIGRATION_STATES,
+};
+
+/**
+ * iol_migration_info() - What a device can.
+ * @states: a bit for each state that it has.
+ *
+ * Return: 0; -ENOTTY: it can't migrate.
+ */
+int iol_migration_info(const struct iol_device *dev, unsigned int *states);
+
+/** iol_migration_state() - The state that it is in. */
+int iol_migration_state(const struct iol_device *dev, enum iol_migration *state);
+
+/**
+ * iol_migration_set() - Have it go to a state, through those between.
+ * @data: where its data is read (STOP_COPY, PRE_COPY) or written (RESUMING), the caller's to close; -1 in other states.
+ *
+ * Return: 0; -EINVAL: there is no way there; other errors leave it where it was, or, if it says so then, in
+ * IOL_MIGRATION_ERROR, which only a reset ends.
+ */
+int iol_migration_set(const struct iol_device *dev, enum iol_migration state, int *data);
+
 #ifdef __cplusplus
 }
 #endif

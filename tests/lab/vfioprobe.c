@@ -12,15 +12,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const struct {
-	const char *name;
-	void (*run)(struct probe *p);
-} probes[] = {
-	{ "dma", edu_dma },   { "faults", edu_faults }, { "msi", edu_msi },
-	{ "intx", edu_intx }, { "cycles", edu_cycles }, { "entries", edu_entries },
-	{ "nvme", nvme_io },
-};
-
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 void probe_start(const struct probe *p)
@@ -71,6 +62,31 @@ unsigned int probe_fds(void)
 	closedir(dir);
 	return count;
 }
+
+/* The machine takes the device away, and the kernel asks for it. */
+static void request(struct probe *p)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	need(!iol_irq_set(p->dev, IOL_IRQ_REQUEST, 0, &fd, 1), "no requests");
+	need(!probe_signalled(fd, 500), "a request without a reason");
+	printf("waiting\n");
+	need(probe_signalled(fd, 80000), "no request came");
+	need(!iol_irq_clear(p->dev, IOL_IRQ_REQUEST), "requests do not end");
+	close(fd);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct probe *p);
+} probes[] = {
+	{ "dma", edu_dma },       { "faults", edu_faults },
+	{ "msi", edu_msi },       { "intx", edu_intx },
+	{ "cycles", edu_cycles }, { "entries", edu_entries },
+	{ "nvme", nvme_io },      { "peer", edu_peer },
+	{ "sleep", edu_sleep },   { "hot-reset", nvme_hot_reset },
+	{ "request", request },
+};
 
 static void log_line(void *ctx, enum iol_log_level level, const char *line)
 {

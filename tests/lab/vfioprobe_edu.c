@@ -242,3 +242,39 @@ void edu_entries(struct probe *p)
 	need(after.entries_left == before.entries_left, "entries are left over");
 	close(fd);
 }
+
+/* A BAR as memory of other devices: type1 can, iommufd says that it can't, and leaves nothing behind. */
+void edu_peer(struct probe *p)
+{
+	struct iol_dma_region region = { .len = 1u << 20,
+					 .iova = 0x6000000,
+					 .access = IOL_DMA_READ | IOL_DMA_WRITE };
+	volatile uint32_t *bar = registers(p);
+	struct iol_context_info info;
+
+	need(!iol_context_info(p->ctx, &info), "no facts");
+	region.addr = (void *)bar;
+	if (info.kind == IOL_CONTEXT_TYPE1) {
+		need(iol_dma_map(p->ctx, &region, 1) == 1, "a BAR can't be mapped");
+		need(iol_dma_unmap(p->ctx, region.iova, region.len) == 1, "no unmapping");
+	} else {
+		need(iol_dma_map(p->ctx, &region, 1) == -14, "a BAR is mapped by iommufd");
+	}
+	munmap((void *)bar, 1u << 20);
+}
+
+/* Asleep, and awake again with its registers. */
+void edu_sleep(struct probe *p)
+{
+	volatile uint32_t *bar = registers(p);
+
+	if (!iol_device_has(p->dev, 3)) {
+		printf("sleep: the kernel has no such feature\n");
+		return;
+	}
+	bar[1] = 0x12345678;
+	need(!iol_device_low_power(p->dev, -1), "it does not sleep");
+	need(!iol_device_wake(p->dev), "it does not wake");
+	need(bar[1] == ~0x12345678u, "it woke without its registers");
+	munmap((void *)bar, 1u << 20);
+}

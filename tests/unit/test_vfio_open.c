@@ -309,13 +309,48 @@ static void test_region_bounds(void **state)
 	fake_end(&tree);
 }
 
+static void test_migration(void **state)
+{
+	enum iol_migration at;
+	struct iol_context *ctx = NULL;
+	struct iol_device *dev = NULL;
+	struct host_tree tree;
+	unsigned int states;
+	int data;
+
+	fake_begin(&tree);
+	fake.migration = VFIO_DEVICE_STATE_RUNNING;
+	assert_int_equal(open_device(&tree, IOL_CONTEXT_IOMMUFD, &ctx, &dev), 0);
+	assert_true(iol_device_has(dev, VFIO_DEVICE_FEATURE_MIGRATION));
+	assert_false(iol_device_has(dev, VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY));
+	assert_int_equal(iol_device_low_power(dev, -1), -ENOTTY);
+	assert_int_equal(iol_migration_info(dev, &states), 0);
+	assert_int_equal(states, 0x1f);
+	assert_int_equal(iol_migration_state(dev, &at), 0);
+	assert_int_equal(at, IOL_MIGRATION_RUNNING);
+	assert_int_equal(iol_migration_set(dev, IOL_MIGRATION_STOP_COPY, &data), 0);
+	assert_int_equal(fake.migration, VFIO_DEVICE_STATE_STOP_COPY);
+	assert_true(data >= 0);
+	close(data);
+	assert_int_equal(iol_migration_set(dev, IOL_MIGRATION_STOP, &data), 0);
+	assert_int_equal(data, -1);
+	assert_int_equal(iol_migration_set(dev, IOL_MIGRATION_PRE_COPY, &data), -EINVAL);
+	assert_int_equal(iol_migration_set(dev, IOL_MIGRATION_STATES, &data), -EINVAL);
+	/* A state that nobody knows. */
+	fake.migration = 77;
+	assert_int_equal(iol_migration_state(dev, &at), -EBADMSG);
+	iol_device_close(&dev);
+	iol_context_destroy(&ctx);
+	fake_end(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unwinding),     cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_choice),        cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_malformed),     cmocka_unit_test(test_vectors),
-		cmocka_unit_test(test_region_bounds),
+		cmocka_unit_test(test_region_bounds), cmocka_unit_test(test_migration),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,39 @@ static int set_msix(const struct vfio_irq_set *set)
 	return 0;
 }
 
+/* A device that can migrate, without P2P and PRE_COPY, and has no other feature. */
+static int feature(struct vfio_device_feature *f)
+{
+	struct vfio_device_feature_migration info = { .flags = VFIO_MIGRATION_STOP_COPY };
+	struct vfio_device_feature_mig_state state;
+	uint32_t number = f->flags & VFIO_DEVICE_FEATURE_MASK;
+
+	if (number != VFIO_DEVICE_FEATURE_MIGRATION &&
+	    number != VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
+		return no(ENOTTY);
+	if (f->flags & VFIO_DEVICE_FEATURE_PROBE)
+		return 0;
+	if (number == VFIO_DEVICE_FEATURE_MIGRATION) {
+		assert_int_equal(f->argsz, sizeof(*f) + sizeof(info));
+		memcpy(f->data, &info, sizeof(info));
+		return 0;
+	}
+	assert_int_equal(f->argsz, sizeof(*f) + sizeof(state));
+	memcpy(&state, f->data, sizeof(state));
+	if (f->flags & VFIO_DEVICE_FEATURE_GET) {
+		state.device_state = fake.migration;
+	} else {
+		if (state.device_state > VFIO_DEVICE_STATE_RESUMING)
+			return no(EINVAL);
+		fake.migration = state.device_state;
+		state.data_fd = fake.migration >= VFIO_DEVICE_STATE_STOP_COPY
+					? memfd_create("state", MFD_CLOEXEC)
+					: -1;
+	}
+	memcpy(f->data, &state, sizeof(state));
+	return 0;
+}
+
 static int device_ioctl(unsigned long request, void *arg)
 {
 	struct vfio_device_info *info = arg;
@@ -189,6 +222,8 @@ static int device_ioctl(unsigned long request, void *arg)
 		return irq_info(arg);
 	case VFIO_DEVICE_SET_IRQS:
 		return set->index == VFIO_PCI_MSIX_IRQ_INDEX ? set_msix(set) : 0;
+	case VFIO_DEVICE_FEATURE:
+		return feature(arg);
 	case VFIO_DEVICE_RESET:
 		return 0;
 	default:

@@ -45,6 +45,7 @@ struct fake_kernel {
 	size_t num_maps;
 	int vectors[FAKE_MSIX];
 	unsigned int enabled; /* vectors of MSI-X */
+	uint32_t migration;   /* the state; the kernel's number */
 	unsigned int starts;  /* how often MSI-X went from none to some */
 };
 
