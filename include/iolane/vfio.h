@@ -506,9 +506,10 @@ int iol_irq_set(struct iol_device *dev, enum iol_irq kind, unsigned int start, c
 int iol_irq_clear(struct iol_device *dev, enum iol_irq kind);
 
 /**
- * iol_irq_mask() - Hold a vector back. The device keeps it pending (INTx: by its line) until iol_irq_unmask().
+ * iol_irq_mask() - Hold a vector back until iol_irq_unmask().
  *
- * The kernel masks INTx only. A vector of MSI-X is masked by the kernel when nobody listens, so its eventfd is taken off meanwhile.
+ * INTx is masked by the kernel, and comes afterwards if its line is still up. Nobody listens to a vector of MSI-X or MSI
+ * meanwhile: MSI-X keeps it pending in the device, and so does MSI with masks; of MSI without them it is lost.
  */
 int iol_irq_mask(struct iol_device *dev, enum iol_irq kind, unsigned int vector);
 int iol_irq_unmask(struct iol_device *dev, enum iol_irq kind, unsigned int vector);
