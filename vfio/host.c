@@ -43,16 +43,14 @@ void iol_host_destroy(struct iol_host **host)
 	free(h);
 }
 
-static int __attribute__((format(printf, 2, 0)))
-make_path(char *path, const char *fmt, va_list args)
+static int make_path(char *path, const char *fmt, va_list args)
 {
 	int n = vsnprintf(path, HOST_PATH_MAX, fmt, args);
 
 	return n < 0 || n >= HOST_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-static int __attribute__((format(printf, 3, 0)))
-open_path(const struct iol_host *host, int flags, const char *fmt, va_list args)
+static int open_path(const struct iol_host *host, int flags, const char *fmt, va_list args)
 {
 	char path[HOST_PATH_MAX];
 	int rc = make_path(path, fmt, args);
