@@ -43,14 +43,16 @@ void iol_host_destroy(struct iol_host **host)
 	free(h);
 }
 
-static int make_path(char *path, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int make_path(char *path, const char *fmt,
+							   va_list args)
 {
 	int n = vsnprintf(path, HOST_PATH_MAX, fmt, args);
 
 	return n < 0 || n >= HOST_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-static int open_path(const struct iol_host *host, int flags, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static int open_path(const struct iol_host *host, int flags,
+							   const char *fmt, va_list args)
 {
 	char path[HOST_PATH_MAX];
 	int rc = make_path(path, fmt, args);
@@ -80,6 +82,17 @@ static int read_all(int fd, char *buf, size_t len, off_t offset)
 	return (int)got;
 }
 
+/* A file that is known to come at once, as sysfs's do: its end needs no second look. */
+static int read_once(int fd, char *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = pread(fd, buf, len, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : (int)n;
+}
+
 int iol_host_read(const struct iol_host *host, char *buf, size_t len, const char *fmt, ...)
 {
 	_cleanup_close_ int fd = -1;
@@ -91,7 +104,7 @@ int iol_host_read(const struct iol_host *host, char *buf, size_t len, const char
 	va_end(args);
 	if (fd < 0)
 		return fd;
-	n = read_all(fd, buf, len - 1, 0);
+	n = read_once(fd, buf, len - 1);
 	if (n < 0)
 		return n;
 	while (n && (buf[n - 1] == '\n' || buf[n - 1] == ' '))
@@ -112,7 +125,7 @@ int iol_host_read_u64(const struct iol_host *host, uint64_t *value, const char *
 	va_end(args);
 	if (fd < 0)
 		return fd;
-	n = read_all(fd, text, sizeof(text) - 1, 0);
+	n = read_once(fd, text, sizeof(text) - 1);
 	if (n < 0)
 		return n;
 	text[n] = '\0';
@@ -171,8 +184,8 @@ char *iol_host_text(const struct iol_host *host, const char *fmt, ...)
 	return iol_take_ptr(text);
 }
 
-static int read_target(const struct iol_host *host, char *buf, size_t len, const char *fmt,
-		       va_list args)
+__attribute__((format(printf, 4, 0))) static int
+read_target(const struct iol_host *host, char *buf, size_t len, const char *fmt, va_list args)
 {
 	char path[HOST_PATH_MAX];
 	int rc = make_path(path, fmt, args);
@@ -231,6 +244,17 @@ bool iol_host_exists(const struct iol_host *host, const char *fmt, ...)
 	rc = make_path(path, fmt, args);
 	va_end(args);
 	return !rc && !faccessat(host->root_fd, path, F_OK, 0);
+}
+
+int iol_host_folder(const struct iol_host *host, const char *fmt, ...)
+{
+	va_list args;
+	int fd;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_PATH | O_DIRECTORY, fmt, args);
+	va_end(args);
+	return fd;
 }
 
 DIR *iol_host_opendir(const struct iol_host *host, const char *fmt, ...)

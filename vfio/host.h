@@ -49,6 +49,10 @@ int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char
 bool iol_host_exists(const struct iol_host *host, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/** iol_host_folder() - A descriptor of a folder, to look things up in. Return: a negative errno when there is none. */
+int iol_host_folder(const struct iol_host *host, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /** iol_host_opendir() - Open a folder; NULL when there is none (errno). */
 DIR *iol_host_opendir(const struct iol_host *host, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -136,23 +136,40 @@ static bool uevent_hex(const char *text, const char *key, unsigned int *a, unsig
 	return b ? sscanf(at + n, "=%4x:%4x", a, b) == 2 : sscanf(at + n, "=%6x", a) == 1;
 }
 
-static unsigned int small_number(const struct iol_host *host, const char *name, const char *file,
-				 unsigned int max)
+/* Files of a function are read from its folder, which spares looking up the whole path for each. */
+static int open_function(const struct iol_host *host, const struct iol_pci_addr *addr,
+			 struct iol_host *folder)
+{
+	char name[IOL_PCI_ADDR_MAX];
+
+	*folder = (struct iol_host){ .live = host->live };
+	folder->root_fd = iol_host_folder(host, DEVICES "/%s", iol_pci_addr_format(addr, name));
+	return folder->root_fd < 0 ? folder->root_fd : 0;
+}
+
+static void close_function(struct iol_host *folder)
+{
+	iol_close(&folder->root_fd);
+}
+
+#define _cleanup_function_ _cleanup_(close_function)
+
+static unsigned int small_number(const struct iol_host *folder, const char *file, unsigned int max)
 {
 	uint64_t value;
 
-	if (iol_host_read_u64(host, &value, DEVICES "/%s/%s", name, file) || value > max)
+	if (iol_host_read_u64(folder, &value, "%s", file) || value > max)
 		return 0;
 	return (unsigned int)value;
 }
 
-static int group_of(const struct iol_host *host, const char *name)
+static int group_of(const struct iol_host *folder)
 {
 	char text[16];
 	unsigned long value;
 	char *end;
 
-	if (iol_host_link(host, text, sizeof(text), DEVICES "/%s/iommu_group", name) <= 0)
+	if (iol_host_link(folder, text, sizeof(text), "iommu_group") <= 0)
 		return -1;
 	value = strtoul(text, &end, 10);
 	return text[0] < '0' || text[0] > '9' || *end || value > INT_MAX ? -1 : (int)value;
@@ -171,19 +188,15 @@ static void read_names(const struct pci_names *names, struct iol_pci_info *info)
 	}
 }
 
-int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
-		 const struct iol_pci_addr *addr, struct iol_pci_info *info)
+static int read_ids(const struct iol_host *folder, struct iol_pci_info *info)
 {
-	char name[IOL_PCI_ADDR_MAX], text[1024], pf[IOL_PCI_ADDR_MAX];
 	unsigned int a, b;
-	uint64_t node;
+	char text[1024];
 	int rc;
 
-	iol_pci_addr_format(addr, name);
-	rc = iol_host_read(host, text, sizeof(text), DEVICES "/%s/uevent", name);
+	rc = iol_host_read(folder, text, sizeof(text), "uevent");
 	if (rc < 0)
 		return rc;
-	*info = (struct iol_pci_info){ .addr = *addr, .numa_node = -1 };
 	if (uevent_hex(text, "PCI_ID", &a, &b)) {
 		info->vendor = (uint16_t)a;
 		info->device = (uint16_t)b;
@@ -194,40 +207,69 @@ int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
 	}
 	if (uevent_hex(text, "PCI_CLASS", &a, NULL))
 		info->class = a;
-	info->revision = (uint8_t)small_number(host, name, "revision", UINT8_MAX);
+	info->revision = (uint8_t)small_number(folder, "revision", UINT8_MAX);
 	info->is_bridge = info->class >> 16 == 0x06;
 	/* Only displays have the file. */
 	if (info->class >> 16 == 0x03)
-		info->boot_vga = small_number(host, name, "boot_vga", 1);
+		info->boot_vga = small_number(folder, "boot_vga", 1);
+	return 0;
+}
 
-	if (iol_host_link(host, info->driver, sizeof(info->driver), DEVICES "/%s/driver", name) < 0)
+int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
+		 const struct iol_pci_addr *addr, struct iol_pci_info *info)
+{
+	_cleanup_function_ struct iol_host folder = { .root_fd = -1 };
+	char pf[IOL_PCI_ADDR_MAX];
+	uint64_t node;
+	int rc;
+
+	*info = (struct iol_pci_info){ .addr = *addr, .numa_node = -1 };
+	rc = open_function(host, addr, &folder);
+	if (!rc)
+		rc = read_ids(&folder, info);
+	if (rc)
+		return rc;
+	if (iol_host_link(&folder, info->driver, sizeof(info->driver), "driver") < 0)
 		info->driver[0] = '\0';
-	if (iol_host_read(host, info->driver_override, sizeof(info->driver_override),
-			  DEVICES "/%s/driver_override", name) < 0 ||
+	if (iol_host_read(&folder, info->driver_override, sizeof(info->driver_override),
+			  "driver_override") < 0 ||
 	    !strcmp(info->driver_override, "(null)"))
 		info->driver_override[0] = '\0';
-	if (!iol_host_read_u64(host, &node, DEVICES "/%s/numa_node", name) && node <= INT_MAX)
+	if (!iol_host_read_u64(&folder, &node, "numa_node") && node <= INT_MAX)
 		info->numa_node = (int)node;
-	info->iommu_group = group_of(host, name);
-
-	info->vfs_max = small_number(host, name, "sriov_totalvfs", UINT16_MAX);
-	if (info->vfs_max)
-		info->vfs = small_number(host, name, "sriov_numvfs", info->vfs_max);
-	else if (iol_host_link(host, pf, sizeof(pf), DEVICES "/%s/physfn", name) > 0)
+	info->iommu_group = group_of(&folder);
+	if (iol_host_link(&folder, pf, sizeof(pf), "physfn") > 0)
 		info->is_vf = iol_pci_addr_read(pf, &info->pf);
+	if (!info->is_vf)
+		info->vfs_max = small_number(&folder, "sriov_totalvfs", UINT16_MAX);
+	if (info->vfs_max)
+		info->vfs = small_number(&folder, "sriov_numvfs", info->vfs_max);
 	read_names(names, info);
 	return 0;
 }
 
-/* The VF with this number. */
-static bool vf_of(const struct iol_host *host, const struct iol_pci_addr *pf, unsigned int index,
-		  struct iol_pci_addr *vf)
+/* The VF with this number of the function whose folder it is. */
+static bool vf_of(const struct iol_host *folder, unsigned int index, struct iol_pci_addr *vf)
 {
-	char name[IOL_PCI_ADDR_MAX], text[IOL_PCI_ADDR_MAX];
+	char text[IOL_PCI_ADDR_MAX];
 
-	return iol_host_link(host, text, sizeof(text), DEVICES "/%s/virtfn%u",
-			     iol_pci_addr_format(pf, name), index) > 0 &&
+	return iol_host_link(folder, text, sizeof(text), "virtfn%u", index) > 0 &&
 	       iol_pci_addr_read(text, vf);
+}
+
+static unsigned int vf_number(const struct iol_host *host, const struct iol_pci_info *info)
+{
+	_cleanup_function_ struct iol_host pf = { .root_fd = -1 };
+	struct iol_pci_addr vf;
+	unsigned int i, vfs;
+
+	if (open_function(host, &info->pf, &pf))
+		return 0;
+	vfs = small_number(&pf, "sriov_numvfs", UINT16_MAX);
+	for (i = 0; i < vfs; i++)
+		if (vf_of(&pf, i, &vf) && iol_pci_addr_equal(&vf, &info->addr))
+			return i;
+	return 0;
 }
 
 int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
@@ -235,8 +277,6 @@ int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
 {
 	_cleanup_names_ struct pci_names names = { 0 };
 	char name[IOL_PCI_ADDR_MAX];
-	struct iol_pci_addr vf;
-	unsigned int i, vfs;
 	int rc;
 
 	rc = iol_pci_names_load(host, &names);
@@ -249,14 +289,8 @@ int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
 				name);
 	if (rc)
 		return iol_fail(-rc, "cannot read /" DEVICES "/%s/uevent: %s", name, strerror(-rc));
-	if (!info->is_vf)
-		return 0;
-	vfs = small_number(host, iol_pci_addr_format(&info->pf, name), "sriov_numvfs", UINT16_MAX);
-	for (i = 0; i < vfs; i++)
-		if (vf_of(host, &info->pf, i, &vf) && iol_pci_addr_equal(&vf, addr)) {
-			info->vf_index = i;
-			break;
-		}
+	if (info->is_vf)
+		info->vf_index = vf_number(host, info);
 	return 0;
 }
 
@@ -274,14 +308,19 @@ static void number_vfs(const struct iol_host *host, struct iol_pci_info *list, s
 	unsigned int index;
 	size_t i;
 
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
+		_cleanup_function_ struct iol_host pf = { .root_fd = -1 };
+
+		if (!list[i].vfs || open_function(host, &list[i].addr, &pf))
+			continue;
 		for (index = 0; index < list[i].vfs; index++) {
-			if (!vf_of(host, &list[i].addr, index, &key.addr))
+			if (!vf_of(&pf, index, &key.addr))
 				continue;
 			vf = bsearch(&key, list, count, sizeof(*list), info_order);
 			if (vf && vf->is_vf && iol_pci_addr_equal(&vf->pf, &list[i].addr))
 				vf->vf_index = index;
 		}
+	}
 }
 
 int iol_pci_list(const struct iol_host *host, struct iol_pci_info **list)

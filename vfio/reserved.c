@@ -53,9 +53,10 @@ int iol_group_reserved(const struct iol_host *host, int group, struct iol_resv_r
 			   &region.last, kind) != 3 ||
 		    region.first > region.last || !read_kind(kind, &region.kind))
 			return iol_fail(EPROTO,
-					"/" GROUPS "/%d/reserved_regions has a line that says "
-					"nothing to us: %.64s",
-					group, line);
+					"line %zu of /" GROUPS
+					"/%d/reserved_regions is none that we "
+					"know (first, last, kind)",
+					count + 1, group);
 		if (!iol_grow(&all, count, &room, sizeof(*all)))
 			return iol_fail(ENOMEM, "no memory for %zu reserved regions", count);
 		all[count++] = region;
@@ -69,7 +70,7 @@ int iol_group_type(const struct iol_host *host, int group, char type[IOL_NAME_MA
 	int n = iol_host_read(host, type, IOL_NAME_MAX, GROUPS "/%d/type", group);
 
 	if (n >= 0)
-		return n;
+		return 0;
 	type[0] = '\0';
 	/* Kernels before 5.11 do not say. */
 	if (n == -ENOENT && iol_host_exists(host, GROUPS "/%d", group))

@@ -251,17 +251,12 @@ static void keep_only(struct use_list *uses, const struct iol_pci_addr *addr)
 }
 
 /* Of all functions, or of @only. */
-static int collect(const struct iol_host *host, const struct iol_pci_addr *only,
-		   struct iol_use **list)
+static int collect(const struct iol_host *host, const struct iol_pci_info *functions, int count,
+		   const struct iol_pci_addr *only, struct iol_use **list)
 {
-	_cleanup_free_ struct iol_pci_info *functions = NULL;
 	struct use_list uses = { 0 };
-	int count;
 
 	*list = NULL;
-	count = iol_pci_list(host, &functions);
-	if (count < 0)
-		return count;
 	iol_uses_net(host, &uses);
 	iol_uses_disks(host, only, &uses);
 	add_consoles(host, functions, count, &uses);
@@ -285,10 +280,22 @@ static int collect(const struct iol_host *host, const struct iol_pci_addr *only,
 int iol_pci_uses(const struct iol_host *host, const struct iol_pci_addr *addr,
 		 struct iol_use **uses)
 {
-	return collect(host, addr, uses);
+	_cleanup_free_ struct iol_pci_info *list = NULL;
+	int count = iol_pci_list(host, &list);
+
+	return count < 0 ? count : collect(host, list, count, addr, uses);
+}
+
+int iol_pci_uses_listed(const struct iol_host *host, const struct iol_pci_info *list, int count,
+			struct iol_use **uses)
+{
+	return collect(host, list, count, NULL, uses);
 }
 
 int iol_pci_uses_all(const struct iol_host *host, struct iol_use **uses)
 {
-	return collect(host, NULL, uses);
+	_cleanup_free_ struct iol_pci_info *list = NULL;
+	int count = iol_pci_list(host, &list);
+
+	return count < 0 ? count : collect(host, list, count, NULL, uses);
 }

@@ -274,6 +274,10 @@ int iol_pci_uses(const struct iol_host *host, const struct iol_pci_addr *addr,
 /** iol_pci_uses_all() - iol_pci_uses() of all functions in one go, by address. */
 int iol_pci_uses_all(const struct iol_host *host, struct iol_use **uses);
 
+/** iol_pci_uses_listed() - iol_pci_uses_all() when iol_pci_list() has been asked already: half of the work. */
+int iol_pci_uses_listed(const struct iol_host *host, const struct iol_pci_info *list, int count,
+			struct iol_use **uses);
+
 /* ---- contexts ---- */
 
 struct iol_context;
