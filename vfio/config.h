@@ -13,7 +13,9 @@
 #define CONFIG_SIZE     256
 #define CONFIG_EXT_SIZE 4096
 
+#define CAP_PM      0x01
 #define CAP_PCIE    0x10
+#define CAP_MSIX    0x11
 #define EXT_CAP_ACS 0x000d
 
 /** iol_config_u8(), _u16(), _u32() - A register; all ones where there is nothing, as on the bus. */

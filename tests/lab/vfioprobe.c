@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Runs in the lab's machine, on a device that is bound to vfio-pci: vfioprobe [--unsafe] CONTEXT ADDRESS PROBE...
+ * Exits with 0 when all was as it must be, with 1 when not, and with 3 when the device was refused.
+ */
+#include "vfioprobe.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+void probe_start(const struct probe *p)
+{
+	uint16_t command;
+
+	need(!iol_vfio_region_read(p->dev, IOL_REGION_CONFIG, 4, &command, sizeof(command)),
+	     "no command");
+	command |= 0x6;
+	need(!iol_vfio_region_write(p->dev, IOL_REGION_CONFIG, 4, &command, sizeof(command)),
+	     "no command");
+}
+
+struct iol_dma_region probe_memory(const struct probe *p, size_t len, uint64_t limit,
+				   unsigned int access)
+{
+	int fd = memfd_create("probe", MFD_CLOEXEC);
+	struct iol_dma_region region = {
+		.fd = fd,
+		.len = len,
+		.iova = IOL_IOVA_ANY,
+		.limit = limit,
+		.access = access,
+	};
+
+	need(fd >= 0 && !ftruncate(fd, (off_t)len), "no memory");
+	need(iol_dma_map(p->ctx, &region, 1) == 1, "no mapping");
+	close(fd);
+	return region;
+}
+
+bool probe_signalled(int fd, int ms)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+	eventfd_t count;
+
+	return poll(&poll_fd, 1, ms) == 1 && !eventfd_read(fd, &count);
+}
+
+unsigned int probe_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	need(dir, "no /proc");
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* The machine takes the device away, and the kernel asks for it. */
+static void request(struct probe *p)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	need(!iol_irq_set(p->dev, IOL_IRQ_REQUEST, 0, &fd, 1), "no requests");
+	need(!probe_signalled(fd, 500), "a request without a reason");
+	printf("waiting\n");
+	need(probe_signalled(fd, 80000), "no request came");
+	need(!iol_irq_clear(p->dev, IOL_IRQ_REQUEST), "requests do not end");
+	close(fd);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct probe *p);
+} probes[] = {
+	{ "dma", edu_dma },       { "faults", edu_faults },
+	{ "msi", edu_msi },       { "intx", edu_intx },
+	{ "cycles", edu_cycles }, { "entries", edu_entries },
+	{ "nvme", nvme_io },      { "peer", edu_peer },
+	{ "sleep", edu_sleep },   { "hot-reset", nvme_hot_reset },
+	{ "request", request },
+};
+
+static void log_line(void *ctx, enum iol_log_level level, const char *line)
+{
+	printf("log: %s\n", line);
+}
+
+static void run(struct probe *p, const char *name)
+{
+	for (size_t i = 0; i < COUNT(probes); i++) {
+		if (strcmp(probes[i].name, name) != 0)
+			continue;
+		probes[i].run(p);
+		printf("%s: as it must be\n", name);
+		return;
+	}
+	need(false, "no probe is called %s", name);
+}
+
+static enum iol_context_kind kind_of(const char *name)
+{
+	static const char *const names[] = { "auto", "iommufd", "type1", "noiommu" };
+
+	for (size_t i = 0; i < COUNT(names); i++)
+		if (!strcmp(names[i], name))
+			return (enum iol_context_kind)i;
+	need(false, "no context is called %s", name);
+	return IOL_CONTEXT_AUTO;
+}
+
+static void show(struct probe *p)
+{
+	struct iol_context_info info;
+	struct iol_reset_methods methods;
+
+	need(!iol_context_info(p->ctx, &info), "no facts");
+	printf("context %s, pages 0x%llx, %zu ranges, entries %zu and %u left\n", info.name,
+	       (unsigned long long)info.page_sizes, info.num_ranges, info.entries,
+	       info.entries_left);
+	need(!iol_reset_methods(p->host, &p->addr, &methods), "no methods");
+	printf("resets:");
+	for (unsigned int i = 0; i < methods.num; i++)
+		printf(" %s", methods.name[i]);
+	printf("\n");
+}
+
+int main(int argc, char **argv)
+{
+	struct iol_context_spec spec = { 0 };
+	unsigned int fds = probe_fds();
+	struct probe p = { 0 };
+	int i = 1;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	iol_log_set(log_line, NULL, IOL_LOG_INFO);
+	if (argc > i && !strcmp(argv[i], "--unsafe")) {
+		spec.unsafe_interrupts = true;
+		i++;
+	}
+	need(argc > i + 1, "vfioprobe [--unsafe] CONTEXT ADDRESS PROBE...");
+	spec.kind = kind_of(argv[i++]);
+	need(!iol_pci_addr_parse(argv[i++], &p.addr), "no address");
+	need(!iol_host_new(NULL, &p.host), "no host");
+	need(!iol_context_new(p.host, &spec, &p.ctx), "no context");
+	if (iol_vfio_open(p.ctx, &(struct iol_vfio_device_spec){ .addr = p.addr }, &p.dev)) {
+		printf("refused: %s\n", iol_error());
+		iol_context_destroy(&p.ctx);
+		iol_host_destroy(&p.host);
+		need(probe_fds() == fds, "%u descriptors, not %u", probe_fds(), fds);
+		return 3;
+	}
+	show(&p);
+	probe_start(&p);
+	for (; i < argc; i++)
+		run(&p, argv[i]);
+	/* Whoever is destroyed first: the context waits for its device. */
+	iol_context_destroy(&p.ctx);
+	iol_vfio_close(&p.dev);
+	iol_host_destroy(&p.host);
+	need(probe_fds() == fds, "%u descriptors, not %u", probe_fds(), fds);
+	return 0;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* edu, QEMU's device to learn on (docs/specs/edu.rst): it copies between memory and a buffer of its own, and interrupts. */
+#include "vfioprobe.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define EDU_ID         0x00u
+#define EDU_IRQ_STATUS 0x24u
+#define EDU_IRQ_RAISE  0x60u
+#define EDU_IRQ_ACK    0x64u
+#define EDU_DMA_FROM   0x80u
+#define EDU_DMA_TO     0x88u
+#define EDU_DMA_COUNT  0x90u
+#define EDU_DMA_CMD    0x98u
+#define EDU_BUFFER     0x40000u
+#define EDU_LIMIT      0x0fffffffu /* it has 28 address lines */
+#define CMD_START      1u
+#define CMD_TO_MEMORY  2u
+
+/* What comes later than this does not come; what does not come is waited for as long as edu's DMA takes, and more. */
+#define COMES_MS 20000
+#define STAYS_MS 500
+
+#define PAGE 4096u
+
+static volatile uint32_t *registers(const struct probe *p)
+{
+	void *bar;
+
+	need(!iol_vfio_region_map(p->dev, 0, 0, 1u << 20, &bar), "BAR 0 can't be mapped");
+	need(*(volatile uint32_t *)bar >> 24 == 1, "this is no edu");
+	return bar;
+}
+
+static void write64(volatile uint32_t *bar, uint32_t at, uint64_t value)
+{
+	*(volatile uint64_t *)(void *)((volatile char *)bar + at) = value;
+}
+
+static void copy(volatile uint32_t *bar, uint64_t from, uint64_t to, uint64_t cmd)
+{
+	write64(bar, EDU_DMA_FROM, from);
+	write64(bar, EDU_DMA_TO, to);
+	write64(bar, EDU_DMA_COUNT, PAGE);
+	write64(bar, EDU_DMA_CMD, cmd | CMD_START);
+	for (int i = 0; i < 2000 && bar[EDU_DMA_CMD / 4] & CMD_START; i++)
+		usleep(10000);
+	need(!(bar[EDU_DMA_CMD / 4] & CMD_START), "edu's DMA does not end");
+}
+
+static bool filled(const void *memory, int byte)
+{
+	const unsigned char *m = memory;
+
+	for (size_t i = 0; i < PAGE; i++)
+		if (m[i] != byte)
+			return false;
+	return true;
+}
+
+void edu_dma(struct probe *p)
+{
+	volatile uint32_t *bar = registers(p);
+	struct iol_dma_region from = probe_memory(p, PAGE, EDU_LIMIT, IOL_DMA_READ);
+	struct iol_dma_region to =
+		probe_memory(p, 4u << 20, EDU_LIMIT, IOL_DMA_READ | IOL_DMA_WRITE);
+	char *target = (char *)to.addr + (3u << 20);
+
+	need(to.iova + to.len - 1 <= EDU_LIMIT, "IOVA 0x%llx is beyond edu's reach",
+	     (unsigned long long)to.iova);
+	need((to.iova & 0x1fffff) == ((uintptr_t)to.addr & 0x1fffff), "no huge page fits");
+	need(!mprotect(from.addr, PAGE, PROT_READ | PROT_WRITE), "no memory");
+	for (uint32_t i = 0; i < PAGE; i++)
+		((unsigned char *)from.addr)[i] = (unsigned char)(i * 7 + i / 256);
+	copy(bar, from.iova, EDU_BUFFER, 0);
+	copy(bar, EDU_BUFFER, to.iova + (3u << 20), CMD_TO_MEMORY);
+	need(!memcmp(from.addr, target, PAGE), "DMA brought other bytes");
+	need(filled(to.addr, 0), "DMA came where it should not");
+	need(iol_dma_unmap(p->ctx, from.iova, from.len) == 1, "no unmapping");
+	need(iol_dma_unmap(p->ctx, to.iova, to.len) == 1, "no unmapping");
+	munmap((void *)bar, 1u << 20);
+}
+
+void edu_faults(struct probe *p)
+{
+	volatile uint32_t *bar = registers(p);
+	void *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iol_dma_region region = {
+		.addr = memory,
+		.len = PAGE,
+		.iova = 0x8000000,
+		.access = IOL_DMA_READ,
+	};
+
+	need(memory != MAP_FAILED, "no memory");
+	memset(memory, 0x5a, PAGE);
+	need(iol_dma_map(p->ctx, &region, 1) == 1, "no mapping");
+	copy(bar, EDU_BUFFER, region.iova, CMD_TO_MEMORY);
+	need(filled(memory, 0x5a), "a device wrote into memory that it may only read");
+	need(iol_dma_unmap(p->ctx, region.iova, PAGE) == 1, "no unmapping");
+
+	/* It was writable, and is not mapped any more. */
+	region.iova = 0x9000000;
+	region.access = IOL_DMA_READ | IOL_DMA_WRITE;
+	need(iol_dma_map(p->ctx, &region, 1) == 1, "no mapping");
+	need(iol_dma_unmap(p->ctx, region.iova, PAGE) == 1, "no unmapping");
+	copy(bar, EDU_BUFFER, region.iova, CMD_TO_MEMORY);
+	need(filled(memory, 0x5a), "a device wrote into memory that was unmapped");
+	munmap(memory, PAGE);
+	munmap((void *)bar, 1u << 20);
+}
+
+void edu_msi(struct probe *p)
+{
+	volatile uint32_t *bar = registers(p);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct iol_irq_info info;
+
+	need(!iol_irq_info(p->dev, IOL_IRQ_MSI, &info) && info.count == 1, "no MSI");
+	need(!iol_irq_set(p->dev, IOL_IRQ_MSI, 0, &fd, 1), "no MSI");
+	need(iol_irq_set(p->dev, IOL_IRQ_INTX, 0, &fd, 1) == -16, "INTx and MSI at a time");
+	bar[EDU_IRQ_RAISE / 4] = 1;
+	need(probe_signalled(fd, COMES_MS), "MSI did not come");
+	bar[EDU_IRQ_ACK / 4] = 1;
+
+	need(!iol_irq_mask(p->dev, IOL_IRQ_MSI, 0), "MSI can't be masked");
+	bar[EDU_IRQ_RAISE / 4] = 1;
+	need(!probe_signalled(fd, STAYS_MS), "MSI came though masked");
+	bar[EDU_IRQ_ACK / 4] = 1;
+	need(!iol_irq_unmask(p->dev, IOL_IRQ_MSI, 0), "MSI can't be unmasked");
+	bar[EDU_IRQ_RAISE / 4] = 1;
+	need(probe_signalled(fd, COMES_MS), "MSI did not come after it was unmasked");
+	bar[EDU_IRQ_ACK / 4] = 1;
+
+	need(!iol_irq_clear(p->dev, IOL_IRQ_MSI), "MSI does not end");
+	bar[EDU_IRQ_RAISE / 4] = 1;
+	need(!probe_signalled(fd, STAYS_MS), "MSI came after its end");
+	bar[EDU_IRQ_ACK / 4] = 1;
+	close(fd);
+	munmap((void *)bar, 1u << 20);
+}
+
+void edu_intx(struct probe *p)
+{
+	volatile uint32_t *bar = registers(p);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int resample = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct iol_irq_info info;
+
+	need(!iol_irq_info(p->dev, IOL_IRQ_INTX, &info) && info.count == 1, "no INTx");
+	need(info.maskable && info.automasked, "INTx is not masked by the kernel");
+	need(!iol_irq_set(p->dev, IOL_IRQ_INTX, 0, &fd, 1), "no INTx");
+	bar[EDU_IRQ_RAISE / 4] = 1;
+	need(probe_signalled(fd, COMES_MS), "INTx did not come");
+	need(!probe_signalled(fd, STAYS_MS), "INTx came twice, though it masks itself");
+
+	/* Its line is still up: it comes again as soon as it is unmasked, here by the eventfd. */
+	need(!iol_irq_resample(p->dev, resample), "no resampling");
+	need(!eventfd_write(resample, 1), "no eventfd");
+	need(probe_signalled(fd, COMES_MS), "INTx was not resampled");
+
+	/* Answered first, it does not. */
+	bar[EDU_IRQ_ACK / 4] = 1;
+	need(!eventfd_write(resample, 1), "no eventfd");
+	need(!probe_signalled(fd, STAYS_MS), "INTx came though it was answered");
+	need(!iol_irq_resample(p->dev, -1), "resampling does not end");
+
+	need(!iol_irq_mask(p->dev, IOL_IRQ_INTX, 0), "INTx can't be masked");
+	bar[EDU_IRQ_RAISE / 4] = 1;
+	need(!probe_signalled(fd, STAYS_MS), "INTx came though masked");
+	need(!iol_irq_unmask(p->dev, IOL_IRQ_INTX, 0), "INTx can't be unmasked");
+	need(probe_signalled(fd, COMES_MS), "INTx did not come after it was unmasked");
+	bar[EDU_IRQ_ACK / 4] = 1;
+	need(!iol_irq_clear(p->dev, IOL_IRQ_INTX), "INTx does not end");
+	close(fd);
+	close(resample);
+	munmap((void *)bar, 1u << 20);
+}
+
+void edu_cycles(struct probe *p)
+{
+	struct iol_context_info before, after;
+	unsigned int fds = probe_fds();
+	void *memory =
+		mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	need(memory != MAP_FAILED && !iol_context_info(p->ctx, &before), "no facts");
+	for (int i = 0; i < 10000; i++) {
+		struct iol_dma_region region = {
+			.addr = (char *)memory + i % 16 * PAGE,
+			.len = PAGE,
+			.iova = IOL_IOVA_ANY,
+			.access = IOL_DMA_READ | IOL_DMA_WRITE,
+		};
+
+		need(iol_dma_map(p->ctx, &region, 1) == 1, "cycle %d", i);
+		need(iol_dma_unmap(p->ctx, region.iova, region.len) == 1, "cycle %d", i);
+	}
+	need(!iol_context_info(p->ctx, &after), "no facts");
+	need(before.entries_left == after.entries_left && before.entries == after.entries,
+	     "entries are left over: %u, then %u", before.entries_left, after.entries_left);
+	need(probe_fds() == fds, "%u descriptors, not %u", probe_fds(), fds);
+	munmap(memory, 16 * PAGE);
+}
+
+/* The kernel's count of entries is ours, and neighbours are one. */
+void edu_entries(struct probe *p)
+{
+	enum { PIECES = 64 };
+	struct iol_dma_region regions[PIECES];
+	struct iol_context_info before, during, after;
+	int fd = memfd_create("pieces", MFD_CLOEXEC);
+
+	need(fd >= 0 && !ftruncate(fd, PIECES * (off_t)PAGE), "no memory");
+	/* Last first: they are put in order. */
+	for (int i = 0; i < PIECES; i++)
+		regions[PIECES - 1 - i] = (struct iol_dma_region){
+			.fd = fd,
+			.offset = i * (uint64_t)PAGE,
+			.len = PAGE,
+			.iova = 0x4000000 + i * (uint64_t)PAGE,
+			.access = IOL_DMA_READ | IOL_DMA_WRITE,
+		};
+	/* And a hole, for two entries. */
+	for (int i = 0; i < PIECES / 2; i++)
+		regions[i].iova += PAGE;
+	need(!iol_context_info(p->ctx, &before), "no facts");
+	need(iol_dma_map(p->ctx, regions, PIECES) == 2, "not two entries");
+	need(!iol_context_info(p->ctx, &during), "no facts");
+	need(during.entries == before.entries + 2, "not two entries");
+	need(before.entries_left == UINT32_MAX || during.entries_left == before.entries_left - 2,
+	     "the kernel counts other entries: %u, then %u", before.entries_left,
+	     during.entries_left);
+	need(iol_dma_map(p->ctx, &regions[5], 1) == -17, "mapped twice");
+	need(iol_dma_unmap(p->ctx, regions[5].iova, PAGE) == -22, "an entry was cut");
+	need(iol_dma_unmap(p->ctx, 0x4000000, (PIECES + 1) * (uint64_t)PAGE) == 2,
+	     "not two entries");
+	need(!iol_context_info(p->ctx, &after), "no facts");
+	need(after.entries_left == before.entries_left, "entries are left over");
+	close(fd);
+}
+
+/* A BAR as memory of other devices: type1 can, iommufd says that it can't, and leaves nothing behind. */
+void edu_peer(struct probe *p)
+{
+	struct iol_dma_region region = { .len = 1u << 20,
+					 .iova = 0x6000000,
+					 .access = IOL_DMA_READ | IOL_DMA_WRITE };
+	volatile uint32_t *bar = registers(p);
+	struct iol_context_info info;
+
+	need(!iol_context_info(p->ctx, &info), "no facts");
+	region.addr = (void *)bar;
+	if (info.kind == IOL_CONTEXT_TYPE1) {
+		need(iol_dma_map(p->ctx, &region, 1) == 1, "a BAR can't be mapped");
+		need(iol_dma_unmap(p->ctx, region.iova, region.len) == 1, "no unmapping");
+	} else {
+		need(iol_dma_map(p->ctx, &region, 1) == -14, "a BAR is mapped by iommufd");
+	}
+	munmap((void *)bar, 1u << 20);
+}
+
+/* Asleep, and awake again with its registers. */
+void edu_sleep(struct probe *p)
+{
+	volatile uint32_t *bar = registers(p);
+
+	if (!iol_vfio_has(p->dev, 3)) {
+		printf("sleep: the kernel has no such feature\n");
+		return;
+	}
+	bar[1] = 0x12345678;
+	need(!iol_vfio_low_power(p->dev, -1), "it does not sleep");
+	need(!iol_vfio_wake(p->dev), "it does not wake");
+	need(bar[1] == ~0x12345678u, "it woke without its registers");
+	munmap((void *)bar, 1u << 20);
+}

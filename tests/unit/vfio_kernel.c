@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/unit/vfio_kernel.h"
+
+#include "vfio/host.h"
+#include "vfio/iommufd_abi.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+/* cmocka wants the headers above first. */
+#include <cmocka.h>
+
+/* Regions in the device's descriptor. */
+#define BAR_OFFSET    0x100000u
+#define BAR_SIZE      0x4000u
+#define CONFIG_OFFSET 0x0u
+#define CONFIG_BYTES  0x1000u
+
+struct fake_kernel fake;
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+
+void fake_put(struct fake_chain *chain, uint64_t value, size_t len)
+{
+	assert_true(chain->len + len <= sizeof(chain->bytes));
+	memcpy(chain->bytes + chain->len, &value, len);
+	chain->len += len;
+}
+
+void fake_begin(struct host_tree *tree)
+{
+	free(fake.maps);
+	fake = (struct fake_kernel){ .entries = 65535, .fail_errno = EIO };
+	tree_make(tree);
+	tree_function(tree, FAKE_DEVICE, "1B36:0010", "10802", "vfio-pci", 7);
+	tree_add(tree, "sys/bus/pci/devices/" FAKE_DEVICE "/vfio-dev/vfio0/\n"
+		       "sys/bus/pci/devices/" FAKE_DEVICE "/reset_method = flr bus\n"
+		       "proc/interrupts = 24: 0 IR-PCI-MSI-0000:01:00.0 0-edge x\n"
+		       "dev/iommu = node\n"
+		       "dev/vfio/vfio = node\n"
+		       "dev/vfio/7 = node\n"
+		       "dev/vfio/devices/vfio0 = node\n");
+	/* Its nodes can be opened, which those of a copy can't. */
+	tree->host->live = true;
+}
+
+void fake_end(struct host_tree *tree)
+{
+	assert_int_equal(fake.groups, 0);
+	assert_int_equal(fake.num_maps, 0);
+	assert_int_equal(fake.enabled, 0);
+	free(fake.maps);
+	fake.maps = NULL;
+	tree_remove(tree);
+}
+
+static int no(int err)
+{
+	errno = err;
+	return -1;
+}
+
+static int map(uint64_t iova, uint64_t addr, uint64_t len, unsigned int access)
+{
+	for (size_t i = 0; i < fake.num_maps; i++)
+		if (iova < fake.maps[i].iova + fake.maps[i].len && fake.maps[i].iova < iova + len)
+			return no(EEXIST);
+	if (fake.num_maps >= fake.entries)
+		return no(ENOSPC);
+	fake.maps = reallocarray(fake.maps, fake.num_maps + 1, sizeof(*fake.maps));
+	assert_non_null(fake.maps);
+	fake.maps[fake.num_maps++] = (struct fake_map){ iova, addr, len, access };
+	return 0;
+}
+
+static int unmap(uint64_t iova, uint64_t len)
+{
+	for (size_t i = 0; i < fake.num_maps; i++) {
+		if (fake.maps[i].iova != iova || fake.maps[i].len != len)
+			continue;
+		fake.maps[i] = fake.maps[--fake.num_maps];
+		return 0;
+	}
+	return no(ENOENT);
+}
+
+/* The answer with as much of the chain as there is room for, as the kernel does it. */
+static void answer(void *arg, size_t head, const struct fake_chain *chain, uint32_t *flags,
+		   uint32_t flag, uint32_t *first)
+{
+	uint32_t room;
+
+	memcpy(&room, arg, sizeof(room));
+	if (!chain->len)
+		return;
+	*flags |= flag;
+	if (room < head + chain->len) {
+		*first = 0;
+		room = (uint32_t)(head + chain->len);
+		memcpy(arg, &room, sizeof(room));
+		return;
+	}
+	*first = chain->first;
+	memcpy((char *)arg + head, chain->bytes, chain->len);
+}
+
+static int region_info(struct vfio_region_info *info)
+{
+	switch (info->index) {
+	case VFIO_PCI_BAR0_REGION_INDEX:
+		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
+			      VFIO_REGION_INFO_FLAG_MMAP;
+		info->size = BAR_SIZE;
+		info->offset = BAR_OFFSET;
+		answer(info, sizeof(*info), &fake.region, &info->flags, VFIO_REGION_INFO_FLAG_CAPS,
+		       &info->cap_offset);
+		return 0;
+	case VFIO_PCI_CONFIG_REGION_INDEX:
+		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+		info->size = CONFIG_BYTES;
+		info->offset = CONFIG_OFFSET;
+		return 0;
+	case VFIO_PCI_VGA_REGION_INDEX:
+		return no(EINVAL);
+	default:
+		info->size = 0;
+		return 0;
+	}
+}
+
+static int irq_info(struct vfio_irq_info *info)
+{
+	static const uint32_t counts[] = { 1, 1, FAKE_MSIX, 1, 1 };
+
+	if (info->index >= sizeof(counts) / sizeof(counts[0]))
+		return no(EINVAL);
+	info->count = counts[info->index];
+	info->flags = VFIO_IRQ_INFO_EVENTFD;
+	if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
+		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+	else if (!fake.dynamic)
+		info->flags |= VFIO_IRQ_INFO_NORESIZE;
+	return 0;
+}
+
+static int set_msix(const struct vfio_irq_set *set)
+{
+	int fds[FAKE_MSIX];
+
+	if (set->flags & VFIO_IRQ_SET_DATA_NONE && !set->count) {
+		fake.enabled = 0;
+		return 0;
+	}
+	assert_true(set->flags & VFIO_IRQ_SET_DATA_EVENTFD && set->start + set->count <= FAKE_MSIX);
+	assert_int_equal(set->argsz, sizeof(*set) + set->count * sizeof(int));
+	if (fake.enabled && set->start + set->count > fake.enabled && !fake.dynamic)
+		return no(EINVAL);
+	memcpy(fds, set->data, set->count * sizeof(int));
+	if (!fake.enabled) {
+		assert_int_equal(set->start, 0);
+		memset(fake.vectors, -1, sizeof(fake.vectors));
+		fake.starts++;
+	}
+	memcpy(fake.vectors + set->start, fds, set->count * sizeof(int));
+	if (set->start + set->count > fake.enabled)
+		fake.enabled = set->start + set->count;
+	return 0;
+}
+
+/* A device that can migrate, without P2P and PRE_COPY, and has no other feature. */
+static int feature(struct vfio_device_feature *f)
+{
+	struct vfio_device_feature_migration info = { .flags = VFIO_MIGRATION_STOP_COPY };
+	struct vfio_device_feature_mig_state state;
+	uint32_t number = f->flags & VFIO_DEVICE_FEATURE_MASK;
+
+	if (number != VFIO_DEVICE_FEATURE_MIGRATION &&
+	    number != VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
+		return no(ENOTTY);
+	if (f->flags & VFIO_DEVICE_FEATURE_PROBE)
+		return 0;
+	if (number == VFIO_DEVICE_FEATURE_MIGRATION) {
+		assert_int_equal(f->argsz, sizeof(*f) + sizeof(info));
+		memcpy(f->data, &info, sizeof(info));
+		return 0;
+	}
+	assert_int_equal(f->argsz, sizeof(*f) + sizeof(state));
+	memcpy(&state, f->data, sizeof(state));
+	if (f->flags & VFIO_DEVICE_FEATURE_GET) {
+		state.device_state = fake.migration;
+	} else {
+		if (state.device_state > VFIO_DEVICE_STATE_RESUMING)
+			return no(EINVAL);
+		fake.migration = state.device_state;
+		state.data_fd = fake.migration >= VFIO_DEVICE_STATE_STOP_COPY
+					? memfd_create("state", MFD_CLOEXEC)
+					: -1;
+	}
+	memcpy(f->data, &state, sizeof(state));
+	return 0;
+}
+
+static int device_ioctl(unsigned long request, void *arg)
+{
+	struct vfio_device_info *info = arg;
+	const struct vfio_irq_set *set = arg;
+
+	switch (request) {
+	case VFIO_DEVICE_GET_INFO:
+		info->flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
+		info->num_regions = VFIO_PCI_NUM_REGIONS;
+		info->num_irqs = VFIO_PCI_NUM_IRQS;
+		return 0;
+	case VFIO_DEVICE_GET_REGION_INFO:
+		return region_info(arg);
+	case VFIO_DEVICE_GET_IRQ_INFO:
+		return irq_info(arg);
+	case VFIO_DEVICE_SET_IRQS:
+		return set->index == VFIO_PCI_MSIX_IRQ_INDEX ? set_msix(set) : 0;
+	case VFIO_DEVICE_FEATURE:
+		return feature(arg);
+	case VFIO_DEVICE_RESET:
+		return 0;
+	default:
+		return no(ENOTTY);
+	}
+}
+
+static int iommufd_ioctl(unsigned long request, void *arg)
+{
+	struct abi_ioas_alloc *alloc = arg;
+	struct abi_ioas_iova_ranges *ranges = arg;
+	const struct abi_ioas_map *m = arg;
+	const struct abi_ioas_unmap *u = arg;
+	struct iol_iova_range *out;
+
+	switch (request) {
+	case ABI_IOMMU_IOAS_ALLOC:
+		alloc->out_ioas_id = 3;
+		return 0;
+	case ABI_IOMMU_DESTROY:
+	case ABI_VFIO_ATTACH_PT:
+		return 0;
+	case ABI_VFIO_BIND_IOMMUFD:
+		return fake.refuses ? no(EPERM) : 0;
+	case ABI_IOMMU_IOAS_IOVA_RANGES:
+		ranges->num_iovas = 2;
+		ranges->out_iova_alignment = 4096;
+		out = (struct iol_iova_range *)(uintptr_t)ranges->allowed_iovas;
+		out[0] = (struct iol_iova_range){ 0, 0xfedfffff };
+		out[1] = (struct iol_iova_range){ 0xfef00000, (UINT64_C(1) << 48) - 1 };
+		return 0;
+	case ABI_IOMMU_IOAS_MAP:
+		return map(m->iova, m->user_va, m->length, m->flags >> 1);
+	case ABI_IOMMU_IOAS_UNMAP:
+		return unmap(u->iova, u->length);
+	default:
+		return device_ioctl(request, arg);
+	}
+}
+
+static int iommu_info(struct vfio_iommu_type1_info *info)
+{
+	struct fake_chain chain = fake.iommu;
+
+	if (!chain.len) {
+		/* Ranges, then entries that are left. */
+		chain.first = sizeof(*info);
+		fake_put(&chain, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE | 1 << 16, 4);
+		fake_put(&chain, sizeof(*info) + 48, 4);
+		fake_put(&chain, 2, 8);
+		fake_put(&chain, 0, 8);
+		fake_put(&chain, 0xfedfffff, 8);
+		fake_put(&chain, 0xfef00000, 8);
+		fake_put(&chain, (UINT64_C(1) << 48) - 1, 8);
+		fake_put(&chain, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL | 1 << 16, 4);
+		fake_put(&chain, 0, 4);
+		fake_put(&chain, fake.entries - fake.num_maps, 4);
+	}
+	info->flags = VFIO_IOMMU_INFO_PGSIZES;
+	info->iova_pgsizes = 0x40201000;
+	answer(info, sizeof(*info), &chain, &info->flags, VFIO_IOMMU_INFO_CAPS, &info->cap_offset);
+	return 0;
+}
+
+static int type1_ioctl(unsigned long request, void *arg)
+{
+	const struct vfio_iommu_type1_dma_map *m = arg;
+	const struct vfio_iommu_type1_dma_unmap *u = arg;
+	struct vfio_group_status *status = arg;
+
+	switch (request) {
+	case VFIO_GET_API_VERSION:
+		return VFIO_API_VERSION;
+	case VFIO_CHECK_EXTENSION:
+		return (uintptr_t)arg == VFIO_TYPE1_IOMMU ||
+		       ((uintptr_t)arg == VFIO_TYPE1v2_IOMMU && !fake.no_v2);
+	case VFIO_GROUP_GET_STATUS:
+		status->flags = fake.not_viable ? 0 : VFIO_GROUP_FLAGS_VIABLE;
+		return 0;
+	case VFIO_GROUP_SET_CONTAINER:
+		fake.groups++;
+		return 0;
+	case VFIO_GROUP_UNSET_CONTAINER:
+		assert_true(fake.groups);
+		if (!--fake.groups) {
+			fake.has_iommu = false;
+			/* Nobody may think that they are still there. */
+			assert_int_equal(fake.num_maps, 0);
+		}
+		return 0;
+	case VFIO_SET_IOMMU:
+		assert_true(fake.groups && !fake.has_iommu);
+		assert_int_equal((uintptr_t)arg,
+				 fake.no_v2 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU);
+		if (fake.refuses)
+			return no(EPERM);
+		fake.has_iommu = true;
+		return 0;
+	case VFIO_GROUP_GET_DEVICE_FD:
+		assert_true(fake.has_iommu);
+		assert_string_equal(arg, FAKE_DEVICE);
+		return memfd_create("device", MFD_CLOEXEC);
+	case VFIO_IOMMU_GET_INFO:
+		assert_true(fake.has_iommu);
+		return iommu_info(arg);
+	case VFIO_IOMMU_MAP_DMA:
+		assert_true(fake.has_iommu);
+		return map(m->iova, m->vaddr, m->size, m->flags);
+	case VFIO_IOMMU_UNMAP_DMA:
+		return unmap(u->iova, u->size);
+	default:
+		return iommufd_ioctl(request, arg);
+	}
+}
+
+/* What ends something can't fail in the kernel either, as the library uses it; a question may be denied without harm. */
+static bool may_fail(unsigned long request)
+{
+	return request != VFIO_GROUP_UNSET_CONTAINER && request != VFIO_IOMMU_UNMAP_DMA &&
+	       request != ABI_IOMMU_IOAS_UNMAP && request != ABI_IOMMU_DESTROY &&
+	       request != VFIO_CHECK_EXTENSION;
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *arg;
+
+	va_start(args, request);
+	arg = va_arg(args, void *);
+	va_end(args);
+	if (may_fail(request) && ++fake.calls == fake.fail_at) {
+		fake.failed = true;
+		return no(fake.fail_errno);
+	}
+	return type1_ioctl(request, arg);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What Debian 12's kernel headers lack: iommufd, and the calls that tie VFIO's device nodes to it. Layouts and numbers are the
+ * kernel's ABI (Documentation/userspace-api/iommufd.rst); names are prefixed, so that a newer header may be there, too.
+ */
+#ifndef IOL_VFIO_IOMMUFD_ABI_H
+#define IOL_VFIO_IOMMUFD_ABI_H
+
+#include <linux/ioctl.h>
+#include <linux/vfio.h>
+#include <stdint.h>
+
+#define ABI_IOMMUFD(nr) _IO(';', (nr))
+
+struct abi_destroy {
+	uint32_t size, id;
+};
+#define ABI_IOMMU_DESTROY ABI_IOMMUFD(0x80)
+
+struct abi_ioas_alloc {
+	uint32_t size, flags, out_ioas_id;
+};
+#define ABI_IOMMU_IOAS_ALLOC ABI_IOMMUFD(0x81)
+
+struct abi_iova_range {
+	uint64_t first, last;
+};
+
+/* @num_iovas: room in @allowed_iovas; comes back as how many there are (EMSGSIZE: more than there was room). */
+struct abi_ioas_iova_ranges {
+	uint32_t size, ioas_id, num_iovas, reserved;
+	uint64_t allowed_iovas, out_iova_alignment;
+};
+#define ABI_IOMMU_IOAS_IOVA_RANGES ABI_IOMMUFD(0x84)
+
+struct abi_ioas_map {
+	uint32_t size, flags, ioas_id, reserved;
+	uint64_t user_va, length, iova;
+};
+#define ABI_IOMMU_IOAS_MAP ABI_IOMMUFD(0x85)
+#define ABI_MAP_FIXED_IOVA (1u << 0)
+#define ABI_MAP_WRITEABLE  (1u << 1)
+#define ABI_MAP_READABLE   (1u << 2)
+
+struct abi_ioas_unmap {
+	uint32_t size, ioas_id;
+	uint64_t iova, length;
+};
+#define ABI_IOMMU_IOAS_UNMAP ABI_IOMMUFD(0x86)
+
+struct abi_bind_iommufd {
+	uint32_t argsz, flags;
+	int32_t iommufd;
+	uint32_t out_devid;
+};
+#define ABI_VFIO_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+
+struct abi_attach_pt {
+	uint32_t argsz, flags, pt_id;
+};
+#define ABI_VFIO_ATTACH_PT _IO(VFIO_TYPE, VFIO_BASE + 19)
+
+/* struct vfio_pci_hot_reset_info.flags: devices are told by their number in the iommufd, not by group. */
+#define ABI_HOT_RESET_DEV_ID (1u << 0)
+#define ABI_DEVID_NOT_OWNED  UINT32_MAX
+
+#endif

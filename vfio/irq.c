@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Interrupts as eventfds (linux/vfio.h, VFIO_DEVICE_SET_IRQS). */
+#include "vfio/device.h"
+
+#include "base/error.h"
+#include "base/own.h"
+
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+
+static const char *const kind_names[IOL_IRQ_KINDS] = { "INTx", "MSI", "MSI-X", "error", "request" };
+
+int device_irqs(struct iol_vfio_device *dev, unsigned int num)
+{
+	for (unsigned int i = 0; i < num && i < IOL_IRQ_KINDS; i++) {
+		struct vfio_irq_info info = { .argsz = sizeof(info), .index = i };
+
+		/* A kind that this device can't have is no failure (errors of devices without PCIe). */
+		if (ioctl(dev->fd, VFIO_DEVICE_GET_IRQ_INFO, &info)) {
+			if (errno == EINVAL)
+				continue;
+			return iol_fail(errno, "cannot ask %s for its %s interrupts: %s", dev->name,
+					kind_names[i], strerror(errno));
+		}
+		if (info.count > IRQ_VECTORS_MAX)
+			return iol_fail(EBADMSG, "%s claims %u %s interrupts", dev->name,
+					info.count, kind_names[i]);
+		if (!(info.flags & VFIO_IRQ_INFO_EVENTFD))
+			continue;
+		dev->irqs[i].info = (struct iol_irq_info){
+			.count = info.count,
+			.maskable = info.flags & VFIO_IRQ_INFO_MASKABLE,
+			.automasked = info.flags & VFIO_IRQ_INFO_AUTOMASKED,
+			.dynamic = !(info.flags & VFIO_IRQ_INFO_NORESIZE),
+		};
+	}
+	return 0;
+}
+
+static void free_vectors(struct device_irq *irq)
+{
+	for (unsigned int i = 0; irq->fds && i < irq->info.count; i++)
+		iol_close(&irq->fds[i]);
+	free(irq->fds);
+	free(irq->masked);
+	irq->fds = NULL;
+	irq->masked = NULL;
+	irq->set = 0;
+}
+
+void device_irqs_free(struct iol_vfio_device *dev)
+{
+	for (unsigned int i = 0; i < IOL_IRQ_KINDS; i++)
+		free_vectors(&dev->irqs[i]);
+}
+
+int iol_irq_info(const struct iol_vfio_device *dev, enum iol_irq kind, struct iol_irq_info *info)
+{
+	if ((unsigned int)kind >= IOL_IRQ_KINDS)
+		return iol_fail(EINVAL, "there is no kind %d of interrupts", (int)kind);
+	*info = dev->irqs[kind].info;
+	return 0;
+}
+
+/* One call. @fds: NULL with @num 0 ends all, otherwise without data. Return: 0, or a negative errno. */
+static int set_irqs(const struct iol_vfio_device *dev, enum iol_irq kind, uint32_t action,
+		    unsigned int start, const int *fds, unsigned int num)
+{
+	size_t len = sizeof(struct vfio_irq_set) + (fds ? num * sizeof(*fds) : 0);
+	_cleanup_free_ struct vfio_irq_set *set = calloc(1, len);
+	int rc;
+
+	if (!set)
+		return -ENOMEM;
+	set->argsz = (uint32_t)len;
+	set->flags = action | (fds ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE);
+	set->index = kind;
+	set->start = start;
+	set->count = num;
+	if (fds)
+		memcpy(set->data, fds, num * sizeof(*fds));
+	rc = ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, set);
+	if (rc < 0)
+		return -errno;
+	/* More than the processors have vectors for: it tells how many there are. */
+	return rc ? -ENOSPC : 0;
+}
+
+/* Tell the kernel of vectors as they are noted, but for those that are masked. */
+static int tell(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned int start,
+		unsigned int num)
+{
+	const struct device_irq *irq = &dev->irqs[kind];
+	_cleanup_free_ int *fds = malloc(num * sizeof(*fds));
+
+	if (!fds)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < num; i++)
+		fds[i] = irq->masked[start + i] ? -1 : irq->fds[start + i];
+	return set_irqs(dev, kind, VFIO_IRQ_SET_ACTION_TRIGGER, start, fds, num);
+}
+
+static int stop(const struct iol_vfio_device *dev, enum iol_irq kind)
+{
+	return set_irqs(dev, kind, VFIO_IRQ_SET_ACTION_TRIGGER, 0, NULL, 0);
+}
+
+/* More vectors than the kernel took at first: all over again, and nobody may miss what came meanwhile. */
+static int grow(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned int num)
+{
+	const struct device_irq *irq = &dev->irqs[kind];
+	int rc = stop(dev, kind);
+
+	if (rc)
+		return rc;
+	rc = tell(dev, kind, 0, num);
+	if (rc)
+		/* As it was: there was room for these. */
+		tell(dev, kind, 0, irq->set);
+	for (unsigned int i = 0; i < irq->set; i++)
+		if (irq->fds[i] >= 0 && !irq->masked[i])
+			eventfd_write(irq->fds[i], 1);
+	return rc;
+}
+
+static int check_free(const struct iol_vfio_device *dev, enum iol_irq kind)
+{
+	for (enum iol_irq other = IOL_IRQ_INTX; kind <= IOL_IRQ_MSIX && other <= IOL_IRQ_MSIX;
+	     other++)
+		if (other != kind && dev->irqs[other].set)
+			return iol_fail(EBUSY, "%s can't use %s while it uses %s: end those first",
+					dev->name, kind_names[kind], kind_names[other]);
+	return 0;
+}
+
+static int check_vectors(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned int start,
+			 unsigned int num)
+{
+	unsigned int count;
+
+	if ((unsigned int)kind >= IOL_IRQ_KINDS)
+		return iol_fail(EINVAL, "there is no kind %d of interrupts", (int)kind);
+	count = dev->irqs[kind].info.count;
+	if (!num || start >= count || num > count - start)
+		return iol_fail(EINVAL, "%s has %u %s interrupts, not %u + %u", dev->name, count,
+				kind_names[kind], start, num);
+	return 0;
+}
+
+static int make_vectors(struct device_irq *irq)
+{
+	if (irq->fds)
+		return 0;
+	irq->fds = malloc(irq->info.count * sizeof(*irq->fds));
+	irq->masked = calloc(irq->info.count, sizeof(*irq->masked));
+	if (!irq->fds || !irq->masked) {
+		free(iol_take_ptr(irq->fds));
+		free(iol_take_ptr(irq->masked));
+		return iol_fail(ENOMEM, "no memory for %u interrupts", irq->info.count);
+	}
+	memset(irq->fds, -1, irq->info.count * sizeof(*irq->fds));
+	return 0;
+}
+
+/* Duplicates of @num descriptors; -1 stays -1. */
+static int duplicate(const int *fds, unsigned int num, int **copies)
+{
+	_cleanup_free_ int *c = malloc(num * sizeof(*c));
+
+	if (!c)
+		return iol_fail(ENOMEM, "no memory for %u interrupts", num);
+	for (unsigned int i = 0; i < num; i++) {
+		c[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+		if (fds[i] >= 0 && c[i] < 0) {
+			int err = errno;
+
+			while (i--)
+				iol_close(&c[i]);
+			return iol_fail(err, "cannot keep an eventfd: %s%s", strerror(err),
+					err == EMFILE ? " (ulimit -n)" : "");
+		}
+	}
+	*copies = iol_take_ptr(c);
+	return 0;
+}
+
+static void swap(int *a, int *b, unsigned int num)
+{
+	for (unsigned int i = 0; i < num; i++) {
+		int held = a[i];
+
+		a[i] = b[i];
+		b[i] = held;
+	}
+}
+
+int iol_irq_set(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int start, const int *fds,
+		unsigned int num)
+{
+	_cleanup_free_ int *copies = NULL;
+	struct device_irq *irq;
+	int rc = check_vectors(dev, kind, start, num);
+
+	if (!rc)
+		rc = check_free(dev, kind);
+	if (rc)
+		return rc;
+	irq = &dev->irqs[kind];
+	rc = duplicate(fds, num, &copies);
+	if (rc)
+		return rc;
+	rc = make_vectors(irq);
+	if (!rc) {
+		swap(&irq->fds[start], copies, num);
+		if (!irq->set)
+			rc = tell(dev, kind, 0, start + num);
+		else if (start + num <= irq->set || irq->info.dynamic)
+			rc = tell(dev, kind, start, num);
+		else
+			rc = grow(dev, kind, start + num);
+		if (rc) {
+			swap(&irq->fds[start], copies, num);
+			rc = iol_fail(-rc, "cannot set %s interrupts %u + %u of %s: %s",
+				      kind_names[kind], start, num, dev->name,
+				      rc == -ENOSPC ? "the machine has not so many left"
+						    : strerror(-rc));
+		}
+	}
+	for (unsigned int i = 0; i < num; i++)
+		iol_close(&copies[i]);
+	if (rc && !irq->set)
+		free_vectors(irq);
+	if (!rc && start + num > irq->set)
+		irq->set = start + num;
+	return rc;
+}
+
+int iol_irq_clear(struct iol_vfio_device *dev, enum iol_irq kind)
+{
+	struct device_irq *irq;
+	int rc;
+
+	if ((unsigned int)kind >= IOL_IRQ_KINDS)
+		return iol_fail(EINVAL, "there is no kind %d of interrupts", (int)kind);
+	irq = &dev->irqs[kind];
+	if (!irq->set)
+		return 0;
+	rc = stop(dev, kind);
+	if (rc)
+		return iol_fail(-rc, "cannot end %s interrupts of %s: %s", kind_names[kind],
+				dev->name, strerror(-rc));
+	free_vectors(irq);
+	return 0;
+}
+
+static int mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector, bool on)
+{
+	int rc = check_vectors(dev, kind, vector, 1);
+	struct device_irq *irq;
+	bool was;
+
+	if (rc)
+		return rc;
+	irq = &dev->irqs[kind];
+	if (vector >= irq->set || irq->fds[vector] < 0)
+		return iol_fail(EINVAL, "nobody listens to %s interrupt %u of %s", kind_names[kind],
+				vector, dev->name);
+	if (irq->info.maskable) {
+		rc = set_irqs(dev, kind, on ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK,
+			      vector, NULL, 1);
+	} else {
+		was = irq->masked[vector];
+		irq->masked[vector] = on;
+		rc = was == on ? 0 : tell(dev, kind, vector, 1);
+		if (rc)
+			irq->masked[vector] = was;
+	}
+	if (rc)
+		return iol_fail(-rc, "cannot %s %s interrupt %u of %s: %s", on ? "mask" : "unmask",
+				kind_names[kind], vector, dev->name, strerror(-rc));
+	return 0;
+}
+
+int iol_irq_mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector)
+{
+	return mask(dev, kind, vector, true);
+}
+
+int iol_irq_unmask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector)
+{
+	return mask(dev, kind, vector, false);
+}
+
+int iol_irq_resample(struct iol_vfio_device *dev, int fd)
+{
+	int rc = check_vectors(dev, IOL_IRQ_INTX, 0, 1);
+
+	if (rc)
+		return rc;
+	if (!dev->irqs[IOL_IRQ_INTX].set)
+		return iol_fail(EINVAL, "INTx of %s is not set as yet", dev->name);
+	rc = set_irqs(dev, IOL_IRQ_INTX, VFIO_IRQ_SET_ACTION_UNMASK, 0, &fd, 1);
+	if (rc)
+		return iol_fail(-rc, "cannot have INTx of %s unmasked by an eventfd: %s", dev->name,
+				strerror(-rc));
+	return 0;
+}
