@@ -165,3 +165,18 @@ struct iol_pci_addr tree_addr(const char *text)
 	demand(!iol_pci_addr_parse(text, &addr), text);
 	return addr;
 }
+
+int tree_setup(void **state)
+{
+	static struct host_tree tree;
+
+	tree_make(&tree);
+	*state = &tree;
+	return 0;
+}
+
+int tree_teardown(void **state)
+{
+	tree_remove(*state);
+	return 0;
+}

@@ -14,6 +14,10 @@ struct host_tree {
 void tree_make(struct host_tree *tree);
 void tree_remove(struct host_tree *tree);
 
+/** tree_setup(), tree_teardown() - The same around a test, whose state is the machine. */
+int tree_setup(void **state);
+int tree_teardown(void **state);
+
 /**
  * tree_add() - Files of it, a line each; folders on their way come by themselves:
  *   "path = text", "path -> target of a link", "path : bytes in hexadecimal", "path/" (a folder).

@@ -15,21 +15,6 @@
 
 #include <iolane/base.h>
 
-static int setup(void **state)
-{
-	static struct host_tree tree;
-
-	tree_make(&tree);
-	*state = &tree;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	tree_remove(*state);
-	return 0;
-}
-
 /* An SR-IOV NIC with two VFs, an NVMe drive, a display and a USB adapter behind a controller. */
 static void add_machine(struct host_tree *tree)
 {
@@ -373,7 +358,7 @@ static void test_addresses(void **state)
 	assert_string_equal(iol_pci_addr_format(&addr, text), "10000:e1:00.0");
 }
 
-#define IN_TREE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define IN_TREE(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
 
 int main(void)
 {

@@ -14,21 +14,6 @@
 
 #include <iolane/base.h>
 
-static int setup(void **state)
-{
-	static struct host_tree tree;
-
-	tree_make(&tree);
-	*state = &tree;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	tree_remove(*state);
-	return 0;
-}
-
 static void put16(uint8_t *p, unsigned int value)
 {
 	p[0] = (uint8_t)value;
@@ -453,7 +438,7 @@ static void test_group_type(void **state)
 	assert_string_equal(type, "DMA-FQ");
 }
 
-#define IN_TREE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define IN_TREE(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
 
 int main(void)
 {

@@ -11,21 +11,6 @@
 /* cmocka wants the headers above first. */
 #include <cmocka.h>
 
-static int setup(void **state)
-{
-	static struct host_tree tree;
-
-	tree_make(&tree);
-	*state = &tree;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	tree_remove(*state);
-	return 0;
-}
-
 struct want {
 	enum iol_use_kind kind;
 	bool harmful;
@@ -452,7 +437,7 @@ static void test_malformed(void **state)
 	NOTHING(tree, "00:04.0");
 }
 
-#define IN_TREE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define IN_TREE(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
 
 int main(void)
 {
