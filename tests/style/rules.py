@@ -26,7 +26,7 @@ PROGRAMS = ("tools", "tests")
 FOREIGN = {
     re.compile(r"liburing\b"): ("vhost-user/blk", "tools", "tests"),
     re.compile(r"rte_"): ("vhost-user/net", "tools", "tests"),
-    re.compile(r"pci/"): ("sriov", "tools", "tests"),
+    re.compile(r"pci/"): ("tools", "tests"),
 }
 
 COMMENT_OR_STRING = re.compile(

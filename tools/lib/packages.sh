@@ -16,6 +16,7 @@ build liburing-dev       pc:liburing        io_uring, which the disk backend sta
 build libjson-c-dev      pc:json-c          JSON in and out
 build libdpdk-dev        pc:libdpdk         poll threads and NICs of the network backend
 build libpci-dev         pc:libpci          names of PCI devices
+build libmnl-dev         pc:libmnl          settings of NICs' virtual functions
 build libcmocka-dev      pc:cmocka          runs the C tests
 guest qemu-system-x86    qemu-system-x86_64 the virtual machine of the guest tests
 guest qemu-utils         qemu-img           disk images, and the disk backend to compare with
