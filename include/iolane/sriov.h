@@ -185,6 +185,83 @@ struct iol_vf_nvme {
 int iol_vf_nvme_list(const struct iol_host *host, const struct iol_pf *pf,
 		     struct iol_vf_nvme **list);
 
+/* ---- a declared state ---- */
+
+/**
+ * struct iol_want_vf - What VFs @first to @last of a PF shall be. What is not said stays as it is.
+ * @net: the settings that are said (its @has).
+ * @driver: who shall have them; "none" for no driver; empty: not said.
+ * @owner: "UID:GID:MODE" of their nodes in /dev/vfio; empty: not said.
+ * @queues, @interrupts: of an NVMe controller's VF, which is brought online with them; -1: not said.
+ * @label: a name to find them by; empty: not said.
+ */
+struct iol_want_vf {
+	unsigned int first, last;
+	struct iol_vf_net net;
+	char driver[IOL_NAME_MAX], owner[IOL_NAME_MAX], label[IOL_NAME_MAX];
+	int queues, interrupts;
+};
+
+/**
+ * struct iol_want_pf - What a PF shall be.
+ * @vfs: how many VFs; -1: as many as there are.
+ * @eswitch: "legacy" or "switchdev"; empty: not said.
+ * @vf: @num_vf ranges, which do not overlap.
+ */
+struct iol_want_pf {
+	struct iol_pf pf;
+	int vfs;
+	char eswitch[IOL_NAME_MAX];
+	struct iol_want_vf *vf;
+	unsigned int num_vf;
+};
+
+/** struct iol_state - What a host's PFs shall be; those that are not in it stay as they are. */
+struct iol_state {
+	struct iol_want_pf *pf;
+	unsigned int num_pf;
+};
+
+/**
+ * struct iol_state_fault - Where a state is wrong.
+ * @pf: number of the PF in it. @vf: number of the range; -1: the PF itself.
+ * @field: as in the structures: "vfs", "mac".
+ */
+struct iol_state_fault {
+	unsigned int pf;
+	int vf;
+	const char *field;
+};
+
+/**
+ * iol_state_check() - Whether a state can be: PFs named twice, VFs that are too many, are not there or overlap, a MAC
+ * for several VFs.
+ * @fault: NULL if not wanted.
+ *
+ * Return: 0; -EINVAL.
+ */
+int iol_state_check(const struct iol_state *state, struct iol_state_fault *fault);
+
+/** struct iol_apply_opts - How to bring a host to a state. All zero is a good start. */
+struct iol_apply_opts {
+	struct iol_change_opts change;
+};
+
+/**
+ * iol_apply() - Bring a host to a state, or on failure leave it as it was.
+ *
+ * What differs becomes steps, each noted in the journal ahead (struct iol_step), in an order in which no VF comes by a
+ * driver with settings of before. Settings are read back at the end. It is refused while a VF that would go, or that
+ * would change its driver, is in use (iol_pci_uses()), and while an earlier change is left in the middle.
+ *
+ * Return: how many steps were made, 0 when all was so already; others as of iol_bind().
+ */
+int iol_apply(const struct iol_host *host, const struct iol_state *state,
+	      const struct iol_apply_opts *opts);
+
+/** iol_apply_undo() - iol_undo(), also of what iol_apply() did. */
+int iol_apply_undo(const struct iol_host *host, const struct iol_change_opts *opts);
+
 #ifdef __cplusplus
 }
 #endif

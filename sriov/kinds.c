@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Steps on PFs and their VFs. */
+#include "sriov/apply.h"
+
+#include "base/error.h"
+#include "base/own.h"
+#include "sriov/count.h"
+#include "sriov/devlink.h"
+#include "sriov/nvme.h"
+#include "vfio/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a PF ---- */
+
+static int vfs_get(void *env, const struct iol_step_kind *kind, const char *what,
+		   char value[IOL_NAME_MAX])
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	int rc = iol_cache_pf(e, what, &c);
+
+	if (!rc)
+		rc = iol_vf_count_get(e->bind.host, &c->pf);
+	if (rc < 0)
+		return rc;
+	snprintf(value, IOL_NAME_MAX, "%d", rc);
+	return 0;
+}
+
+static int number(const char *what, const char *value, unsigned int *n)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(value, &end, 10);
+	if (errno || end == value || *end || v > UINT16_MAX)
+		return iol_fail(EINVAL, "\"%s\" is no number for %s", value, what);
+	*n = (unsigned int)v;
+	return 0;
+}
+
+static int vfs_set(void *env, const struct iol_step_kind *kind, const char *what, const char *value)
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	unsigned int n = 0;
+	int rc = number(what, value, &n);
+
+	if (!rc)
+		rc = iol_cache_pf(e, what, &c);
+	if (rc)
+		return rc;
+	iol_cache_drop(c);
+	rc = iol_vf_count_set(e->bind.host, &c->pf, n);
+	/* Offset and stride may depend on how many there are (PCIe 6.0, 9.3.3.9). */
+	return rc ? rc : iol_pf_find(e->bind.host, what, &c->pf);
+}
+
+static int autoprobe_get(void *env, const struct iol_step_kind *kind, const char *what,
+			 char value[IOL_NAME_MAX])
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	int rc = iol_cache_pf(e, what, &c);
+
+	if (!rc)
+		rc = iol_vf_autoprobe_get(e->bind.host, &c->pf);
+	if (rc < 0)
+		return rc;
+	strcpy(value, rc ? "on" : "off");
+	return 0;
+}
+
+static int autoprobe_set(void *env, const struct iol_step_kind *kind, const char *what,
+			 const char *value)
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	int rc = iol_cache_pf(e, what, &c);
+
+	return rc ? rc : iol_vf_autoprobe_set(e->bind.host, &c->pf, !strcmp(value, "on"));
+}
+
+static int eswitch_get(void *env, const struct iol_step_kind *kind, const char *what,
+		       char value[IOL_NAME_MAX])
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	int rc = iol_cache_pf(e, what, &c);
+
+	return rc ? rc : iol_pf_eswitch(e->bind.host, &c->pf, value);
+}
+
+static int eswitch_set(void *env, const struct iol_step_kind *kind, const char *what,
+		       const char *value)
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	int rc = iol_cache_pf(e, what, &c);
+
+	if (rc)
+		return rc;
+	iol_cache_drop(c);
+	return iol_pf_eswitch_set(e->bind.host, &c->pf, value);
+}
+
+static int interface_get(void *env, const struct iol_step_kind *kind, const char *what,
+			 char value[IOL_NAME_MAX])
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	int rc = iol_cache_pf(e, what, &c);
+
+	if (!rc)
+		rc = e->nl ? 0 : iol_rtnl_open(&e->nl);
+	if (!rc)
+		rc = iol_rtnl_is_up(e->nl, &c->pf);
+	if (rc < 0)
+		return rc;
+	strcpy(value, rc ? "up" : "down");
+	return 0;
+}
+
+static int interface_set(void *env, const struct iol_step_kind *kind, const char *what,
+			 const char *value)
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	int rc = iol_cache_pf(e, what, &c);
+
+	if (!rc)
+		rc = e->nl ? 0 : iol_rtnl_open(&e->nl);
+	return rc ? rc : iol_rtnl_up(e->nl, &c->pf, !strcmp(value, "up"));
+}
+
+/* ---- a NIC's VF ---- */
+
+/* -ENODEV, without a sentence, when the VF is not there (any more). */
+static int find_net(struct sriov_env *e, const char *what, struct pf_cache **c, unsigned int *index)
+{
+	char name[IOL_NAME_MAX];
+	int rc = iol_vf_name_parse(what, name, index);
+
+	if (!rc)
+		rc = iol_cache_pf(e, name, c);
+	if (!rc)
+		rc = iol_cache_nets(e, *c);
+	if (rc < 0)
+		return rc;
+	return *index < (unsigned int)rc ? 0 : -ENODEV;
+}
+
+static int setting_get(void *env, const struct iol_step_kind *kind, const char *what,
+		       char value[IOL_NAME_MAX])
+{
+	struct pf_cache *c;
+	unsigned int index;
+	int rc = find_net(env, what, &c, &index);
+
+	_Static_assert(IOL_VF_VALUE_MAX <= IOL_NAME_MAX, "a setting's text is a step's value");
+	if (rc)
+		return rc;
+	if (c->nets[index].has & (1u << kind->arg))
+		iol_vf_setting_format((enum iol_vf_setting)kind->arg, &c->nets[index], value);
+	else
+		value[0] = '\0';
+	return 0;
+}
+
+static int setting_set(void *env, const struct iol_step_kind *kind, const char *what,
+		       const char *value)
+{
+	struct iol_vf_net net = { 0 };
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	unsigned int index;
+	int rc = *value ? find_net(e, what, &c, &index) : 0;
+
+	/* Nobody has to clear what goes with its VF, or put back what nobody could tell. */
+	if (!*value)
+		return 0;
+	if (rc == -ENODEV)
+		return iol_fail(ENODEV, "%s has gone", what);
+	if (!rc)
+		rc = iol_vf_setting_parse((enum iol_vf_setting)kind->arg, value, &net);
+	if (!rc)
+		rc = iol_rtnl_vf_set(e->nl, &c->pf, index, (enum iol_vf_setting)kind->arg, &net);
+	/* Read back at the end, of all VFs at once. */
+	return rc ? rc
+		  : iol_vf_setting_parse((enum iol_vf_setting)kind->arg, value, &c->nets[index]);
+}
+
+/* ---- an NVMe controller's VF ---- */
+
+enum { NVME_QUEUES, NVME_INTERRUPTS, NVME_ONLINE };
+
+static int find_nvme(struct sriov_env *e, const char *what, struct pf_cache **c,
+		     unsigned int *index)
+{
+	char name[IOL_NAME_MAX];
+	int rc = iol_vf_name_parse(what, name, index);
+
+	if (!rc)
+		rc = iol_cache_pf(e, name, c);
+	if (!rc)
+		rc = iol_cache_nvmes(e, *c);
+	if (rc < 0)
+		return rc;
+	return *index < (unsigned int)rc ? 0 : -ENODEV;
+}
+
+static int nvme_get(void *env, const struct iol_step_kind *kind, const char *what,
+		    char value[IOL_NAME_MAX])
+{
+	const struct iol_vf_nvme *vf;
+	struct pf_cache *c;
+	unsigned int index;
+	int rc = find_nvme(env, what, &c, &index);
+
+	if (rc)
+		return rc;
+	vf = &c->nvmes[index];
+	if (kind->arg == NVME_ONLINE)
+		strcpy(value, vf->online ? "on" : "off");
+	else
+		snprintf(value, IOL_NAME_MAX, "%u",
+			 kind->arg == NVME_QUEUES ? vf->queues : vf->interrupts);
+	return 0;
+}
+
+static int nvme_set(void *env, const struct iol_step_kind *kind, const char *what,
+		    const char *value)
+{
+	struct sriov_env *e = env;
+	struct pf_cache *c;
+	unsigned int index, n = 0;
+	int rc = find_nvme(e, what, &c, &index);
+
+	if (rc == -ENODEV)
+		return iol_fail(ENODEV, "%s has gone", what);
+	if (!rc && kind->arg != NVME_ONLINE)
+		rc = number(what, value, &n);
+	if (rc)
+		return rc;
+	if (kind->arg == NVME_ONLINE)
+		rc = iol_nvme_vf_online(e->bind.host, &c->pf, c->nvmes[index].id,
+					!strcmp(value, "on"));
+	else if (kind->arg == NVME_QUEUES)
+		rc = iol_nvme_vf_queues(e->bind.host, &c->pf, c->nvmes[index].id, n);
+	else
+		rc = iol_nvme_vf_interrupts(e->bind.host, &c->pf, c->nvmes[index].id, n);
+	iol_cache_drop(c);
+	return rc;
+}
+
+/* ---- labels ---- */
+
+static int label_get(void *env, const struct iol_step_kind *kind, const char *what,
+		     char value[IOL_NAME_MAX])
+{
+	return iol_label_get(((struct sriov_env *)env)->state_dir, what, value);
+}
+
+static int label_set(void *env, const struct iol_step_kind *kind, const char *what,
+		     const char *value)
+{
+	return iol_label_set(((struct sriov_env *)env)->state_dir, what, value);
+}
+
+/* ---- all of them ---- */
+
+static const struct iol_step_kind kinds[] = {
+	{ STEP_VFS, vfs_get, vfs_set },
+	{ STEP_AUTOPROBE, autoprobe_get, autoprobe_set },
+	{ STEP_ESWITCH, eswitch_get, eswitch_set },
+	{ STEP_INTERFACE, interface_get, interface_set },
+	{ STEP_SETTING "mac", setting_get, setting_set, .arg = IOL_VF_MAC, .goes = true },
+	{ STEP_SETTING "vlan", setting_get, setting_set, .arg = IOL_VF_VLAN, .goes = true },
+	{ STEP_SETTING "spoofchk", setting_get, setting_set, .arg = IOL_VF_SPOOFCHK, .goes = true },
+	{ STEP_SETTING "trust", setting_get, setting_set, .arg = IOL_VF_TRUST, .goes = true },
+	{ STEP_SETTING "link", setting_get, setting_set, .arg = IOL_VF_LINK, .goes = true },
+	{ STEP_SETTING "rate", setting_get, setting_set, .arg = IOL_VF_RATE, .goes = true },
+	{ STEP_SETTING "rss_query", setting_get, setting_set, .arg = IOL_VF_RSS_QUERY,
+	  .goes = true },
+	{ STEP_QUEUES, nvme_get, nvme_set, .arg = NVME_QUEUES },
+	{ STEP_INTERRUPTS, nvme_get, nvme_set, .arg = NVME_INTERRUPTS },
+	{ STEP_ONLINE, nvme_get, nvme_set, .arg = NVME_ONLINE },
+	{ STEP_LABEL, label_get, label_set },
+	{ 0 },
+};
+
+/* Of the steps of a change, those on settings: the driver has what it was given. */
+static int check_settings(struct sriov_env *e, const struct iol_entry *entry)
+{
+	char now[IOL_NAME_MAX];
+	unsigned int i;
+
+	for (i = 0; i < e->num_pfs; i++)
+		iol_cache_drop(e->pfs[i]);
+	for (i = 0; i < entry->count; i++) {
+		const struct iol_step *s = &entry->steps[i];
+		const struct iol_step_kind *k = kinds;
+		int rc;
+
+		while (k->name && strcmp(k->name, s->kind) != 0)
+			k++;
+		if (k->get != setting_get || !*s->value)
+			continue;
+		rc = setting_get(e, k, s->what, now);
+		if (rc == -ENODEV)
+			return iol_fail(ENODEV, "%s has gone", s->what);
+		if (rc)
+			return rc;
+		/* What a driver does not tell can't be looked at. */
+		if (*now && strcmp(now, s->value) != 0)
+			return iol_fail(EIO,
+					"the %s of %s was set to %s without an error, and is %s: "
+					"the driver did not take it, or somebody else changes it",
+					s->kind + strlen(STEP_SETTING), s->what, s->value, now);
+	}
+	return 0;
+}
+
+/* A group that the host has a hand in can't be opened: told now, and not when a guest starts. */
+static int check_groups(const struct iol_host *host, const struct iol_entry *entry)
+{
+	unsigned int i;
+	int n, m;
+
+	for (i = 0; i < entry->count; i++) {
+		_cleanup_free_ struct iol_group_member *members = NULL;
+		const struct iol_step *s = &entry->steps[i];
+		struct iol_pci_addr addr;
+		struct iol_pci_info info;
+
+		if (strcmp(s->kind, STEP_DRIVER) != 0 || !iol_is_vfio(s->value) ||
+		    iol_pci_find(host, s->what, &addr) || iol_pci_info(host, &addr, &info))
+			continue;
+		if (info.iommu_group < 0)
+			return iol_fail(EOPNOTSUPP,
+					"%s is in no IOMMU group, so nothing would keep its DMA in "
+					"bounds: switch the IOMMU on in the firmware, and for "
+					"Intel's boot with intel_iommu=on",
+					s->what);
+		n = iol_group_members(host, info.iommu_group, &members);
+		for (m = 0; m < n; m++) {
+			char other[IOL_PCI_ADDR_MAX];
+
+			if (members[m].state != IOL_MEMBER_BLOCKS)
+				continue;
+			return iol_fail(EBUSY,
+					"%s shares IOMMU group %d with %s (%s), which would stay "
+					"with the host: the slot does not keep them apart (iolane "
+					"show %s tells the ACS bits)",
+					s->what, info.iommu_group,
+					iol_pci_addr_format(&members[m].pci.addr, other),
+					members[m].pci.driver, s->what);
+		}
+	}
+	return 0;
+}
+
+static int check(void *env, const struct iol_entry *entry)
+{
+	struct sriov_env *e = env;
+	int rc = check_settings(e, entry);
+
+	return rc ? rc : check_groups(e->bind.host, entry);
+}
+
+struct iol_engine iol_sriov_engine(struct sriov_env *env, const struct iol_host *host,
+				   const struct iol_change_opts *opts)
+{
+	struct iol_engine engine = iol_bind_engine(&env->bind, host, opts);
+
+	env->state_dir = opts->state_dir ? opts->state_dir : "/run/iolane";
+	engine.more = kinds;
+	engine.check = check;
+	engine.env = env;
+	return engine;
+}

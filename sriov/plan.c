@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From what a host is to what it shall be, in an order in which nobody sees a VF half made: VFs come with probing off,
+ * get their settings, then their drivers, then their owners. Undone backwards the same holds.
+ */
+#include "sriov/apply.h"
+
+#include "base/error.h"
+#include "base/own.h"
+#include "sriov/count.h"
+#include "vfio/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A PF on its way: @fresh: its VFs will be new, so nothing of what they are like now counts. */
+struct job {
+	const struct iol_engine *engine;
+	struct sriov_env *env;
+	const struct iol_want_pf *want;
+	struct pf_cache *cache;
+	struct iol_plan *plan;
+	unsigned int count;
+	bool fresh;
+};
+
+struct vf_name {
+	char text[IOL_NAME_MAX + 8];
+};
+
+static struct vf_name vf_name(const struct job *job, unsigned int index)
+{
+	struct vf_name name;
+
+	snprintf(name.text, sizeof(name.text), "%s/vf%u", job->want->pf.name, index);
+	return name;
+}
+
+static int add(const struct job *job, const char *kind, const char *what, const char *value,
+	       const char *was)
+{
+	return strcmp(value, was) != 0 ? iol_plan_add(job->plan, kind, what, value, was) : 0;
+}
+
+/* A step if the property is not so already; @fresh: whatever it is now will be gone by then. */
+static int want(const struct job *job, const char *kind, const char *what, const char *value,
+		bool fresh)
+{
+	char now[IOL_NAME_MAX] = "";
+	int rc = 0;
+
+	if (!fresh)
+		rc = iol_step_now(job->engine, kind, what, now);
+	/* What is not there yet comes with an earlier step. */
+	if (rc == -ENODEV)
+		rc = 0;
+	return rc      ? rc
+	       : fresh ? iol_plan_add(job->plan, kind, what, value, "")
+		       : add(job, kind, what, value, now);
+}
+
+/* ---- VFs that go ---- */
+
+/* What is now, so that undoing brings it back; nothing to be done if it goes with its VF. */
+static int leave(const struct job *job, const char *kind, const char *what, const char *value)
+{
+	char now[IOL_NAME_MAX];
+	int rc = iol_step_now(job->engine, kind, what, now);
+
+	if (rc == -ENODEV || (!rc && !*now))
+		return 0;
+	return rc ? rc : add(job, kind, what, value, now);
+}
+
+static int leave_vf(const struct job *job, unsigned int index)
+{
+	const struct iol_pf *pf = &job->want->pf;
+	struct vf_name vf = vf_name(job, index);
+	char kind[IOL_NAME_MAX];
+	int rc = leave(job, STEP_LABEL, vf.text, ""), s;
+
+	if (!rc && pf->is_pci) {
+		rc = leave(job, STEP_GROUP_NODE, vf.text, "");
+		if (!rc)
+			rc = leave(job, STEP_DEVICE_NODE, vf.text, "");
+		if (!rc)
+			rc = leave(job, STEP_DRIVER, vf.text, "");
+		if (!rc)
+			rc = leave(job, STEP_OVERRIDE, vf.text, "");
+	}
+	if (!rc && pf->nvme[0]) {
+		rc = leave(job, STEP_ONLINE, vf.text, "off");
+		if (!rc)
+			rc = leave(job, STEP_INTERRUPTS, vf.text, "0");
+		if (!rc)
+			rc = leave(job, STEP_QUEUES, vf.text, "0");
+	}
+	for (s = 0; !rc && pf->netdev[0] && s < IOL_VF_SETTINGS; s++) {
+		snprintf(kind, sizeof(kind), STEP_SETTING "%s",
+			 iol_vf_setting_name((enum iol_vf_setting)s));
+		rc = leave(job, kind, vf.text, "");
+	}
+	return rc;
+}
+
+static int leave_vfs(const struct job *job)
+{
+	unsigned int i;
+	int rc = iol_vf_refuse_busy(job->env->bind.host, &job->want->pf);
+
+	for (i = 0; !rc && i < job->want->pf.enabled; i++)
+		rc = leave_vf(job, i);
+	return rc;
+}
+
+/* ---- the PF ---- */
+
+static int plan_count(struct job *job, bool *probes)
+{
+	const struct iol_want_pf *w = job->want;
+	char mode[IOL_NAME_MAX] = "", now[16], then[16];
+	bool other;
+	int rc = 0;
+
+	if (w->eswitch[0])
+		rc = iol_step_now(job->engine, STEP_ESWITCH, w->pf.name, mode);
+	other = w->eswitch[0] && strcmp(w->eswitch, mode) != 0;
+	job->fresh = other || job->count != w->pf.enabled;
+	*probes = job->fresh && w->pf.autoprobe && job->count;
+	if (!rc && job->fresh && w->pf.enabled)
+		rc = leave_vfs(job);
+	if (!rc && *probes)
+		rc = iol_plan_add(job->plan, STEP_AUTOPROBE, w->pf.name, "off", "on");
+	snprintf(now, sizeof(now), "%u", w->pf.enabled);
+	snprintf(then, sizeof(then), "%u", job->count);
+	/* Drivers change the mode only while there are no VFs. */
+	if (!rc && other && w->pf.enabled) {
+		rc = iol_plan_add(job->plan, STEP_VFS, w->pf.name, "0", now);
+		strcpy(now, "0");
+	}
+	if (!rc && other)
+		rc = iol_plan_add(job->plan, STEP_ESWITCH, w->pf.name, w->eswitch, mode);
+	return rc ? rc : add(job, STEP_VFS, w->pf.name, then, now);
+}
+
+/* ---- VFs that shall be something ---- */
+
+static int plan_settings(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	struct vf_name vf = vf_name(job, index);
+	char kind[IOL_NAME_MAX], value[IOL_VF_VALUE_MAX];
+	int rc = 0, s;
+
+	for (s = 0; !rc && s < IOL_VF_SETTINGS; s++) {
+		if (!(w->net.has & (1u << s)))
+			continue;
+		snprintf(kind, sizeof(kind), STEP_SETTING "%s",
+			 iol_vf_setting_name((enum iol_vf_setting)s));
+		rc = want(job, kind, vf.text,
+			  iol_vf_setting_format((enum iol_vf_setting)s, &w->net, value),
+			  job->fresh);
+	}
+	return rc;
+}
+
+/* Resources are given to a controller that is offline (NVMe 2.0, 8.2.6). */
+static int plan_nvme(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	struct vf_name vf = vf_name(job, index);
+	char queues[16], interrupts[16], now[IOL_NAME_MAX];
+	struct iol_plan resources = { 0 };
+	struct job some = *job;
+	int rc = 0;
+
+	if (w->queues < 0 && w->interrupts < 0)
+		return 0;
+	snprintf(queues, sizeof(queues), "%d", w->queues);
+	snprintf(interrupts, sizeof(interrupts), "%d", w->interrupts);
+	some.plan = &resources;
+	if (w->interrupts >= 0)
+		rc = want(&some, STEP_INTERRUPTS, vf.text, interrupts, job->fresh);
+	if (!rc && w->queues >= 0)
+		rc = want(&some, STEP_QUEUES, vf.text, queues, job->fresh);
+	if (!rc && resources.count && !job->fresh) {
+		rc = iol_step_now(job->engine, STEP_ONLINE, vf.text, now);
+		if (!rc && !strcmp(now, "on"))
+			rc = iol_plan_add(job->plan, STEP_ONLINE, vf.text, "off", now);
+	}
+	for (unsigned int i = 0; !rc && i < resources.count; i++)
+		rc = iol_plan_add(job->plan, resources.steps[i].kind, vf.text,
+				  resources.steps[i].value, resources.steps[i].was);
+	if (!rc)
+		rc = want(job, STEP_ONLINE, vf.text, "on", job->fresh || resources.count);
+	iol_plan_freep(&resources);
+	return rc;
+}
+
+/* Off its driver before the override, as in vfio/bind.c: undone backwards, the old driver is asked last. */
+static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	const char *driver = strcmp(w->driver, "none") != 0 ? w->driver : "";
+	const char *override = iol_is_vfio(driver) ? driver : "";
+	struct vf_name vf = vf_name(job, index);
+	char now[IOL_NAME_MAX] = "", over[IOL_NAME_MAX] = "";
+	struct iol_pci_addr addr;
+	int rc = 0;
+
+	if (!w->driver[0])
+		return 0;
+	if (!job->fresh) {
+		rc = iol_step_now(job->engine, STEP_DRIVER, vf.text, now);
+		if (!rc)
+			rc = iol_step_now(job->engine, STEP_OVERRIDE, vf.text, over);
+	}
+	if (rc || (!job->fresh && !strcmp(now, driver) && !strcmp(over, override)))
+		return rc;
+	if (now[0] && strcmp(now, driver) != 0) {
+		rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
+		if (!rc)
+			rc = iol_refuse_uses(job->env->bind.host, &addr);
+		if (!rc)
+			rc = iol_plan_add(job->plan, STEP_DRIVER, vf.text, "", now);
+		now[0] = '\0';
+	}
+	if (!rc)
+		rc = add(job, STEP_OVERRIDE, vf.text, override, over);
+	return rc ? rc : add(job, STEP_DRIVER, vf.text, driver, now);
+}
+
+/* Nodes come with the driver, and with it they are new. */
+static int plan_nodes(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	struct vf_name vf = vf_name(job, index);
+	int rc;
+
+	if (!w->owner[0] || !iol_is_vfio(w->driver))
+		return 0;
+	rc = want(job, STEP_GROUP_NODE, vf.text, w->owner, job->fresh);
+	if (!rc && iol_host_exists(job->env->bind.host, "dev/vfio/devices"))
+		rc = want(job, STEP_DEVICE_NODE, vf.text, w->owner, job->fresh);
+	return rc;
+}
+
+/* With probing off, VFs of which no driver is said are left for the kernel to give out. */
+static int plan_rest(const struct job *job)
+{
+	unsigned int i, r;
+	int rc = 0;
+
+	for (i = 0; !rc && i < job->count; i++) {
+		struct vf_name vf = vf_name(job, i);
+
+		for (r = 0; r < job->want->num_vf; r++) {
+			const struct iol_want_vf *w = &job->want->vf[r];
+
+			if (w->first <= i && i <= w->last && w->driver[0])
+				break;
+		}
+		if (r == job->want->num_vf)
+			rc = iol_plan_add(job->plan, STEP_DRIVER, vf.text, ANY_DRIVER, "");
+	}
+	return rc;
+}
+
+static int plan_label(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	struct vf_name vf = vf_name(job, index);
+
+	return w->label[0] ? want(job, STEP_LABEL, vf.text, w->label, job->fresh) : 0;
+}
+
+static int each_vf(const struct job *job,
+		   int (*one)(const struct job *job, const struct iol_want_vf *w,
+			      unsigned int index))
+{
+	unsigned int r, i;
+	int rc = 0;
+
+	for (r = 0; !rc && r < job->want->num_vf; r++) {
+		const struct iol_want_vf *w = &job->want->vf[r];
+
+		for (i = w->first; !rc && i <= w->last; i++)
+			rc = one(job, w, i);
+	}
+	return rc;
+}
+
+static int plan_modules(const struct job *job)
+{
+	const struct iol_want_pf *w = job->want;
+	unsigned int r, k;
+	int rc = 0;
+
+	for (r = 0; !rc && r < w->num_vf; r++) {
+		const char *driver = w->vf[r].driver;
+
+		for (k = 0; k < job->plan->count; k++) {
+			if (!strcmp(job->plan->steps[k].kind, STEP_MODULE) &&
+			    !strcmp(job->plan->steps[k].what, driver))
+				break;
+		}
+		if (*driver && strcmp(driver, "none") != 0 && k == job->plan->count)
+			rc = want(job, STEP_MODULE, driver, "loaded", false);
+	}
+	return rc;
+}
+
+static int plan_pf(struct job *job)
+{
+	const struct iol_pf *pf = &job->want->pf;
+	bool probes = false;
+	int rc = plan_modules(job);
+
+	if (!rc)
+		rc = plan_count(job, &probes);
+	/* A VF whose PF is down finds it in reset. */
+	if (!rc && pf->netdev[0] && job->count && (job->fresh || job->want->num_vf))
+		rc = want(job, STEP_INTERFACE, pf->name, "up", false);
+	if (!rc)
+		rc = each_vf(job, plan_settings);
+	if (!rc)
+		rc = each_vf(job, plan_nvme);
+	if (!rc)
+		rc = each_vf(job, plan_driver);
+	if (!rc && probes && pf->is_pci)
+		rc = plan_rest(job);
+	if (!rc)
+		rc = each_vf(job, plan_nodes);
+	if (!rc)
+		rc = each_vf(job, plan_label);
+	if (!rc && probes)
+		rc = iol_plan_add(job->plan, STEP_AUTOPROBE, pf->name, "on", "off");
+	return rc;
+}
+
+int iol_apply_plan(const struct iol_engine *engine, const struct iol_state *state,
+		   struct iol_plan *plan)
+{
+	struct sriov_env *env = engine->env;
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; !rc && i < state->num_pf; i++) {
+		const struct iol_want_pf *w = &state->pf[i];
+		struct job job = {
+			.engine = engine,
+			.env = env,
+			.want = w,
+			.plan = plan,
+			.count = w->vfs < 0 ? w->pf.enabled : (unsigned int)w->vfs,
+		};
+
+		rc = iol_cache_pf(env, w->pf.name, &job.cache);
+		if (!rc)
+			rc = plan_pf(&job);
+	}
+	return rc;
+}
