@@ -56,9 +56,6 @@ int iol_cache_nvmes(struct sriov_env *env, struct pf_cache *c);
 /** iol_cache_drop() - Something has changed them. */
 void iol_cache_drop(struct pf_cache *c);
 
-/** iol_vf_name_parse() - "0000:01:00.0/vf3" into its PF's name and its index. */
-int iol_vf_name_parse(const char *what, char pf[IOL_NAME_MAX], unsigned int *index);
-
 /** iol_label_get(), iol_label_set() - The label of a VF, kept in @dir/labels. */
 int iol_label_get(const char *dir, const char *what, char value[IOL_NAME_MAX]);
 int iol_label_set(const char *dir, const char *what, const char *value);

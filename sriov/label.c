@@ -74,3 +74,24 @@ int iol_label_set(const char *dir, const char *what, const char *value)
 			     strerror(-rc))
 		  : 0;
 }
+
+int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int count,
+		  char (**labels)[IOL_NAME_MAX])
+{
+	char(*list)[IOL_NAME_MAX] = calloc(count + 1, sizeof(*list)), what[IOL_NAME_MAX + 16];
+	unsigned int i;
+	int rc = 0;
+
+	if (!list)
+		return iol_fail(ENOMEM, "no memory for the labels of %s", pf->name);
+	for (i = 0; !rc && i < count; i++) {
+		snprintf(what, sizeof(what), "%s/vf%u", pf->name, i);
+		rc = iol_label_get(state_dir ? state_dir : IOL_STATE_DIR, what, list[i]);
+	}
+	if (rc) {
+		free(list);
+		return rc;
+	}
+	*labels = list;
+	return 0;
+}

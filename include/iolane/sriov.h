@@ -68,6 +68,12 @@ int iol_pf_list(const struct iol_host *host, struct iol_pf **list);
 int iol_vf_addr(const struct iol_host *host, const struct iol_pf *pf, unsigned int index,
 		struct iol_pci_addr *addr);
 
+/**
+ * iol_vf_name_parse() - The name of a VF, "eth3/vf2" or "0000:01:00.0/vf2", in its two parts.
+ * @pf: what iol_pf_find() takes.
+ */
+int iol_vf_name_parse(const char *name, char pf[IOL_NAME_MAX], unsigned int *index);
+
 /* ---- a NIC's VFs ---- */
 
 /** enum iol_vf_setting - What the PF's driver keeps for a VF. */
@@ -258,6 +264,14 @@ struct iol_apply_opts {
  */
 int iol_apply(const struct iol_host *host, const struct iol_state *state,
 	      const struct iol_apply_opts *opts);
+
+/**
+ * iol_vf_labels() - The labels of a PF's VFs, by index, for the caller to free.
+ * @state_dir: NULL for /run/iolane.
+ * @count: how many VFs. A VF without one has an empty text.
+ */
+int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int count,
+		  char (**labels)[IOL_NAME_MAX]);
 
 /** iol_apply_undo() - iol_undo(), also of what iol_apply() did. */
 int iol_apply_undo(const struct iol_host *host, const struct iol_change_opts *opts);

@@ -84,6 +84,25 @@ static int told(void *opaque, enum iol_step_event event, const struct iol_step *
 	return 0;
 }
 
+int change_open(const struct verb_args *a, struct change *c)
+{
+	c->json = a->json;
+	c->verbose = asked.verbose || isatty(STDOUT_FILENO);
+	c->opts = (struct iol_change_opts){
+		.dry_run = asked.dry_run,
+		.step = told,
+		.opaque = c,
+	};
+	c->steps = json_object_new_array();
+	return host_open(a, &c->host);
+}
+
+const char *const *change_words(unsigned int *count)
+{
+	*count = asked.count;
+	return asked.names;
+}
+
 int change_begin(const struct verb_args *a, bool needs_names, struct change *c)
 {
 	unsigned int i;
@@ -98,20 +117,12 @@ int change_begin(const struct verb_args *a, bool needs_names, struct change *c)
 		iol_fail(EINVAL, "unexpected argument \"%s\": leave it out", asked.names[0]);
 		return prog_usage();
 	}
-	c->json = a->json;
-	c->verbose = asked.verbose || isatty(STDOUT_FILENO);
-	c->opts = (struct iol_change_opts){
-		.dry_run = asked.dry_run,
-		.step = told,
-		.opaque = c,
-	};
-	c->steps = json_object_new_array();
 	c->addrs = calloc(asked.count + 1, sizeof(*c->addrs));
 	if (!c->addrs) {
 		iol_fail(ENOMEM, "no memory for the devices");
 		return prog_fail();
 	}
-	status = host_open(a, &c->host);
+	status = change_open(a, c);
 	for (i = 0; !status && i < asked.count; i++) {
 		if (iol_pci_find_late(c->host, asked.names[i], &c->addrs[i]) < 0)
 			status = prog_fail();
@@ -179,6 +190,26 @@ static void report_device(const struct change *c, const struct iol_pci_info *inf
 	else
 		printf("has no driver");
 	printf("%s\n", changed ? "" : ", as before");
+}
+
+int change_report_steps(struct change *c, int changed)
+{
+	struct json_object *result;
+
+	if (changed < 0)
+		return prog_fail();
+	if (c->json) {
+		result = json_object_new_object();
+		json_object_object_add(result, "steps", json_object_get(c->steps));
+		add_bool(result, "dry_run", c->opts.dry_run);
+		return verb_print_json(result);
+	}
+	if (!changed)
+		printf("nothing to do: all is so already\n");
+	else if (!c->opts.dry_run)
+		printf("done in %d step%s; iolane undo takes it back\n", changed,
+		       changed == 1 ? "" : "s");
+	return prog_flush();
 }
 
 int change_report(struct change *c, int changed)

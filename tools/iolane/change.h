@@ -37,6 +37,12 @@ struct change {
 /** change_option() - Take one of CHANGE_OPTS, or OPT_WORD: the name of a function. 0 or a negative errno. */
 int change_option(int id, const char *value);
 
+/** change_open() - Open the host for a change. Return: PROG_OK, or the exit status after saying why. */
+int change_open(const struct verb_args *a, struct change *c);
+
+/** change_words() - What change_option() took as OPT_WORD. */
+const char *const *change_words(unsigned int *count);
+
 /**
  * change_begin() - Open the host, and find the functions that were named.
  * @needs_names: at least one must be.
@@ -55,5 +61,8 @@ void change_end(struct change *c);
  * Return: the exit status.
  */
 int change_report(struct change *c, int changed);
+
+/** change_report_steps() - The same of what is told by its steps alone. */
+int change_report_steps(struct change *c, int changed);
 
 #endif

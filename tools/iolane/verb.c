@@ -59,10 +59,13 @@ int verb_help(const struct verb_group *g, const char *name)
 		verb = find_verb(g, name);
 		return verb ? prog_print(verb->help) : unknown_verb(g, name);
 	}
-	printf("Usage: iolane %s VERB [ARGUMENT]...   steer a running %s\n"
-	       "       iolane %s --OPTION...          start %s (see %s --help)\n"
-	       "\n",
-	       g->name, g->program, g->name, g->program, g->program);
+	if (g->program)
+		printf("Usage: iolane %s VERB [ARGUMENT]...   steer a running %s\n"
+		       "       iolane %s --OPTION...          start %s (see %s --help)\n"
+		       "\n",
+		       g->name, g->program, g->name, g->program, g->program);
+	else
+		printf("Usage: iolane %s VERB [ARGUMENT]...\n\n", g->name);
 	for (i = 0; i < g->num; i++)
 		printf("  %-9s %s\n", g->rows[i].name, g->rows[i].verb->line);
 	printf("\n"
@@ -108,7 +111,7 @@ static int parse(const struct verb_group *g, const struct verb *verb, struct ver
 	const char *value;
 	int id, rc;
 
-	if (g) {
+	if (g && g->program) {
 		a->program = g->program;
 		ctl_default_path(g->program, a->control, sizeof(a->control));
 	}
@@ -150,14 +153,15 @@ int verb_main(const struct verb_group *g, int argc, char **argv)
 	const struct verb *verb;
 
 	if (argc < 2) {
-		iol_fail(EINVAL, "iolane %s needs a verb, such as list, or options of %s", g->name,
-			 g->program);
+		iol_fail(EINVAL, "iolane %s needs a verb, such as list%s%s", g->name,
+			 g->program ? ", or options of " : "", g->program ? g->program : "");
 		return prog_usage();
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
 		return verb_help(g, NULL);
-	verb_first(g, argc, argv);
-	if (argv[1][0] == '-') {
+	if (g->program)
+		verb_first(g, argc, argv);
+	if (argv[1][0] == '-' && g->program) {
 		sibling_exec(g->name, argv);
 		return prog_fail();
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Verbs. Those of a group speak to the control socket of a running program: "iolane blk list" to that of iolane-blk.
- * Those without a group speak of the host: "iolane list".
+ * Verbs. Those of a program's group speak to its control socket: "iolane blk list" to that of iolane-blk. The others
+ * speak of the host: "iolane list", "iolane vf list".
  */
 #ifndef TOOLS_IOLANE_VERB_H
 #define TOOLS_IOLANE_VERB_H
@@ -61,8 +61,8 @@ struct verb_row {
 /**
  * struct verb_group - The verbs of one program.
  * @name: "blk" for "iolane blk".
- * @program: "iolane-blk".
- * @opts_help: VERB_OPTS_HELP for it.
+ * @program: "iolane-blk"; NULL for verbs that speak of the host.
+ * @opts_help: VERB_OPTS_HELP for it, or HOST_OPTS_HELP.
  */
 struct verb_group {
 	const char *name;
@@ -72,8 +72,9 @@ struct verb_group {
 	unsigned int num;
 };
 
-extern const struct verb_group blk_group, net_group;
-extern const struct verb host_list, host_show, host_check, host_bind, host_unbind, host_undo;
+extern const struct verb_group blk_group, net_group, vf_group;
+extern const struct verb host_list, host_show, host_check, host_bind, host_unbind, host_undo,
+	host_plan, host_apply, host_drift, host_export;
 
 enum {
 	VERB_CONTROL = 1,

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* "iolane vf list" and "iolane vf stats". */
+#include "base/error.h"
+#include "device.h"
+#include "table.h"
+#include "tools/common/prog.h"
+#include "vf.h"
+
+#include <iolane/sriov.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+
+/* The PFs that were asked for: one, or all. Return: how many, or a negative errno. */
+static int find_pfs(const struct iol_host *host, const char *name, struct iol_pf **list)
+{
+	int rc;
+
+	if (!name)
+		return iol_pf_list(host, list);
+	*list = calloc(1, sizeof(**list));
+	if (!*list)
+		return iol_fail(ENOMEM, "no memory for %s", name);
+	rc = iol_pf_find(host, name, *list);
+	return rc ? rc : 1;
+}
+
+static void add_settings(struct json_object *o, const struct iol_vf_net *net)
+{
+	char text[IOL_VF_VALUE_MAX];
+	int s;
+
+	for (s = 0; s < IOL_VF_SETTINGS; s++) {
+		if (net->has & (1u << s))
+			add_text(o, iol_vf_setting_name((enum iol_vf_setting)s),
+				 iol_vf_setting_format((enum iol_vf_setting)s, net, text));
+	}
+}
+
+/* What a VF is as a function of PCI; one that has just gone is told without it. */
+static void add_function(struct json_object *o, const struct iol_host *host,
+			 const struct iol_pf *pf, unsigned int index)
+{
+	_cleanup_free_ struct iol_use *uses = NULL;
+	struct iol_pci_addr addr;
+	struct iol_pci_info info;
+	int n;
+
+	if (!pf->is_pci || iol_vf_addr(host, pf, index, &addr) || iol_pci_info(host, &addr, &info))
+		return;
+	add_addr(o, "address", &addr);
+	add_text(o, "driver", info.driver);
+	add_text(o, "netdev", info.netdev);
+	add_text(o, "nvme", info.nvme);
+	add_number(o, "iommu_group", info.iommu_group);
+	n = iol_pci_uses(host, &addr, &uses);
+	if (n > 0)
+		add_text(o, "use", uses[0].what);
+}
+
+static struct json_object *vf_json(const struct iol_host *host, const struct iol_pf *pf,
+				   unsigned int index, const struct iol_vf_net *net,
+				   const struct iol_vf_nvme *nvme, const char *label)
+{
+	struct json_object *o = json_object_new_object();
+	char name[IOL_NAME_MAX + 16];
+
+	snprintf(name, sizeof(name), "%s/vf%u", pf->netdev[0] ? pf->netdev : pf->name, index);
+	add_text(o, "name", name);
+	add_number(o, "index", index);
+	add_text(o, "label", label);
+	add_function(o, host, pf, index);
+	if (net)
+		add_settings(o, net);
+	if (nvme) {
+		add_number(o, "controller", nvme->id);
+		add_bool(o, "online", nvme->online);
+		add_number(o, "queues", nvme->queues);
+		add_number(o, "interrupts", nvme->interrupts);
+	}
+	return o;
+}
+
+static int pf_json(const struct iol_host *host, const struct iol_pf *pf, struct json_object **out)
+{
+	_cleanup_free_ struct iol_vf_nvme *nvmes = NULL;
+	_cleanup_free_ struct iol_vf_net *nets = NULL;
+	_cleanup_free_ char(*labels)[IOL_NAME_MAX] = NULL;
+	struct json_object *o, *list;
+	unsigned int i;
+	int num_nets = 0, num_nvmes = 0, rc;
+
+	if (pf->netdev[0] && pf->enabled)
+		num_nets = iol_vf_net_list(host, pf, &nets);
+	if (pf->nvme[0] && pf->enabled)
+		num_nvmes = iol_vf_nvme_list(host, pf, &nvmes);
+	/* A drive may have VFs without their management (NVMe 2.0, 8.2.6 is optional). */
+	if (num_nvmes == -EOPNOTSUPP)
+		num_nvmes = 0;
+	rc = num_nets < 0 ? num_nets : num_nvmes < 0 ? num_nvmes : 0;
+	if (!rc)
+		rc = iol_vf_labels(pf, NULL, pf->enabled, &labels);
+	if (rc)
+		return rc;
+	o = json_object_new_object();
+	list = json_object_new_array();
+	add_text(o, "pf", pf->name);
+	add_text(o, "netdev", pf->netdev);
+	add_text(o, "nvme", pf->nvme);
+	add_text(o, "driver", pf->driver);
+	add_number(o, "numa_node", pf->numa_node);
+	add_number(o, "enabled", pf->enabled);
+	add_number(o, "total", pf->total == UINT_MAX ? -1 : (int64_t)pf->total);
+	add_bool(o, "autoprobe", pf->autoprobe);
+	json_object_object_add(o, "vfs", list);
+	for (i = 0; i < pf->enabled; i++)
+		json_object_array_add(list,
+				      vf_json(host, pf, i, (int)i < num_nets ? &nets[i] : NULL,
+					      (int)i < num_nvmes ? &nvmes[i] : NULL, labels[i]));
+	*out = o;
+	return 0;
+}
+
+static void print_list(struct json_object *pfs)
+{
+	struct table *t = table_new("VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOFCHK,TRUST,LINK,>RATE,"
+				    "~USED BY");
+	size_t i, v;
+
+	for (i = 0; i < array_length(pfs); i++) {
+		struct json_object *vfs = field(json_object_array_get_idx(pfs, i), "vfs");
+
+		for (v = 0; v < array_length(vfs); v++) {
+			static const char *const columns[] = { "name",     "label", "address",
+							       "driver",   "mac",   "vlan",
+							       "spoofchk", "trust", "link",
+							       "rate",     "use" };
+			struct json_object *vf = json_object_array_get_idx(vfs, v);
+			size_t k;
+
+			for (k = 0; k < sizeof(columns) / sizeof(columns[0]); k++)
+				table_add(t, "%s", or_dash(field_string(vf, columns[k])));
+		}
+	}
+	table_print(t);
+	table_free(t);
+	for (i = 0; i < array_length(pfs); i++) {
+		struct json_object *pf = json_object_array_get_idx(pfs, i);
+		const char *name = field_string(pf, "netdev");
+
+		if (!array_length(field(pf, "vfs")))
+			printf("%s%s%s%s has no VFs, and may have %s\n", field_string(pf, "pf"),
+			       *name ? " (" : "", name, *name ? ")" : "",
+			       field(pf, "total") ? field_string(pf, "total") : "some");
+	}
+	if (!array_length(pfs))
+		printf("nothing here can make VFs\n");
+}
+
+static int run_list(const struct verb_args *a)
+{
+	_cleanup_host_ struct iol_host *host = NULL;
+	_cleanup_free_ struct iol_pf *pfs = NULL;
+	struct json_object *list, *one;
+	int status = host_open(a, &host), n, i;
+
+	if (status)
+		return status;
+	n = find_pfs(host, a->words[0], &pfs);
+	list = json_object_new_array();
+	for (i = 0; i < n; i++) {
+		int rc = pf_json(host, &pfs[i], &one);
+
+		if (rc < 0) {
+			n = rc;
+			break;
+		}
+		json_object_array_add(list, one);
+	}
+	if (n < 0) {
+		json_object_put(list);
+		return prog_fail();
+	}
+	if (a->json)
+		return verb_print_json(list);
+	print_list(list);
+	json_object_put(list);
+	return prog_flush();
+}
+
+static const struct {
+	const char *name;
+	size_t offset;
+} counts[] = {
+	{ "rx_packets", offsetof(struct iol_vf_stats, rx_packets) },
+	{ "tx_packets", offsetof(struct iol_vf_stats, tx_packets) },
+	{ "rx_bytes", offsetof(struct iol_vf_stats, rx_bytes) },
+	{ "tx_bytes", offsetof(struct iol_vf_stats, tx_bytes) },
+	{ "broadcast", offsetof(struct iol_vf_stats, broadcast) },
+	{ "multicast", offsetof(struct iol_vf_stats, multicast) },
+	{ "rx_dropped", offsetof(struct iol_vf_stats, rx_dropped) },
+	{ "tx_dropped", offsetof(struct iol_vf_stats, tx_dropped) },
+};
+
+static struct json_object *stats_json(const struct iol_pf *pf, unsigned int index,
+				      const struct iol_vf_stats *stats)
+{
+	struct json_object *o = json_object_new_object();
+	char name[IOL_NAME_MAX + 16];
+	size_t k;
+
+	snprintf(name, sizeof(name), "%s/vf%u", pf->netdev, index);
+	add_text(o, "name", name);
+	for (k = 0; k < sizeof(counts) / sizeof(counts[0]); k++)
+		json_object_object_add(
+			o, counts[k].name,
+			json_object_new_uint64(
+				*(const uint64_t *)((const char *)stats + counts[k].offset)));
+	return o;
+}
+
+static void print_stats(struct json_object *list)
+{
+	struct table *t = table_new("VF,>RX PACKETS,>TX PACKETS,>RX BYTES,>TX BYTES,>BROADCAST,"
+				    ">MULTICAST,>RX DROPPED,>TX DROPPED");
+	size_t i, k;
+
+	for (i = 0; i < array_length(list); i++) {
+		struct json_object *vf = json_object_array_get_idx(list, i);
+
+		table_add(t, "%s", field_string(vf, "name"));
+		for (k = 0; k < sizeof(counts) / sizeof(counts[0]); k++)
+			table_add(t, "%" PRIu64, field_count(vf, counts[k].name));
+	}
+	table_print(t);
+	table_free(t);
+}
+
+static int run_stats(const struct verb_args *a)
+{
+	_cleanup_host_ struct iol_host *host = NULL;
+	_cleanup_free_ struct iol_pf *pfs = NULL;
+	struct json_object *list;
+	int status = host_open(a, &host), n, i;
+
+	if (status)
+		return status;
+	n = find_pfs(host, a->words[0], &pfs);
+	list = json_object_new_array();
+	for (i = 0; i < n; i++) {
+		_cleanup_free_ struct iol_vf_stats *stats = NULL;
+		int vfs, v;
+
+		/* Of all PFs, those that count are meant. */
+		if (!pfs[i].netdev[0] && !a->words[0])
+			continue;
+		vfs = iol_vf_stats_list(host, &pfs[i], &stats);
+		if (vfs == -EOPNOTSUPP && !a->words[0])
+			continue;
+		if (vfs < 0) {
+			n = vfs;
+			break;
+		}
+		for (v = 0; v < vfs; v++)
+			json_object_array_add(list,
+					      stats_json(&pfs[i], (unsigned int)v, &stats[v]));
+	}
+	if (n < 0) {
+		json_object_put(list);
+		return prog_fail();
+	}
+	if (a->json)
+		return verb_print_json(list);
+	print_stats(list);
+	if (!array_length(list))
+		printf("no VFs whose packets are counted\n");
+	json_object_put(list);
+	return prog_flush();
+}
+
+static const struct opt opts[] = { HOST_OPTS, { 0 } };
+
+const struct verb vf_list = {
+	.name = "list",
+	.line = "show VFs, and what can make some",
+	.help = "Usage: iolane vf list [PF] [OPTION]...\n"
+		"Show the virtual functions of a PF (an address, a network interface, an NVMe\n"
+		"controller) or of all, with their settings.\n"
+		"\n" HOST_OPTS_HELP,
+	.opts = opts,
+	.words = { "PF" },
+	.run = run_list,
+};
+
+const struct verb vf_stats = {
+	.name = "stats",
+	.line = "show the packets of VFs",
+	.help = "Usage: iolane vf stats [PF] [OPTION]...\n"
+		"Show what VFs have sent and received, as the PF's driver counts it.\n"
+		"\n" HOST_OPTS_HELP,
+	.opts = opts,
+	.words = { "PF" },
+	.run = run_stats,
+};
