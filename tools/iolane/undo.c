@@ -3,12 +3,14 @@
 #include "change.h"
 #include "tools/common/prog.h"
 
+#include <iolane/sriov.h>
+
 static int run_undo(const struct verb_args *a)
 {
 	_cleanup_change_ struct change c = { 0 };
 	int status = change_begin(a, false, &c);
 
-	return status ? status : change_report(&c, iol_undo(c.host, &c.opts));
+	return status ? status : change_report(&c, iol_apply_undo(c.host, &c.opts));
 }
 
 static const struct opt opts[] = { CHANGE_OPTS, HOST_OPTS, { 0 } };
@@ -16,8 +18,8 @@ static const struct opt opts[] = { CHANGE_OPTS, HOST_OPTS, { 0 } };
 const struct verb host_undo = {
 	.name = "undo",
 	.help = "Usage: iolane undo [OPTION]...\n"
-		"Take back the last change to the host: a bind or unbind, or what is left of one\n"
-		"that was killed in the middle. Each call takes back one more.\n"
+		"Take back the last change to the host: a bind, unbind or apply, or what is left\n"
+		"of one that was killed in the middle. Each call takes back one more.\n"
 		"\n" CHANGE_OPTS_HELP HOST_OPTS_HELP,
 	.opts = opts,
 	.many = true,

@@ -17,6 +17,8 @@ build libjson-c-dev      pc:json-c          JSON in and out
 build libdpdk-dev        pc:libdpdk         poll threads and NICs of the network backend
 build libpci-dev         pc:libpci          names of PCI devices
 build libmnl-dev         pc:libmnl          settings of NICs' virtual functions
+build libcyaml-dev       pc:libcyaml        the file that declares virtual functions
+build libyaml-dev        pc:yaml-0.1        lines of that file
 build libcmocka-dev      pc:cmocka          runs the C tests
 guest qemu-system-x86    qemu-system-x86_64 the virtual machine of the guest tests
 guest qemu-utils         qemu-img           disk images, and the disk backend to compare with

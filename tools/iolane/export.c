@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* "iolane export": the file that declares a host as it is. */
+#include "base/error.h"
+#include "device.h"
+#include "tools/common/prog.h"
+
+#include <iolane/sriov.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* One VF's fields, with a line each; those of neighbours that are the same become one range. */
+struct text {
+	char *data;
+	size_t len;
+	FILE *stream;
+};
+
+static int text_open(struct text *t)
+{
+	*t = (struct text){ 0 };
+	t->stream = open_memstream(&t->data, &t->len);
+	return t->stream ? 0 : iol_fail(ENOMEM, "no memory for the text of a VF");
+}
+
+static void text_close(struct text *t)
+{
+	if (t->stream)
+		fclose(t->stream);
+	t->stream = NULL;
+}
+
+/* A word that YAML might take for something else is quoted. */
+static void put_text(FILE *out, const char *key, const char *value)
+{
+	if (*value)
+		fprintf(out, "        %s: \"%s\"\n", key, value);
+}
+
+static void put_owner(FILE *out, int group)
+{
+	const struct passwd *user;
+	const struct group *of;
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", group);
+	if (stat(path, &st) < 0 || (!st.st_uid && !st.st_gid))
+		return;
+	user = getpwuid(st.st_uid);
+	of = getgrgid(st.st_gid);
+	if (!user || !of)
+		return;
+	if (st.st_mode & S_IWGRP)
+		fprintf(out, "        owner: { user: \"%s\", group: \"%s\" }\n", user->pw_name,
+			of->gr_name);
+	else
+		fprintf(out, "        owner: { user: \"%s\" }\n", user->pw_name);
+}
+
+static void put_function(FILE *out, const struct iol_host *host, const struct iol_pf *pf,
+			 unsigned int index)
+{
+	struct iol_pci_addr addr;
+	struct iol_pci_info info;
+
+	if (!pf->is_pci || iol_vf_addr(host, pf, index, &addr) ||
+	    iol_pci_info(host, &addr, &info))
+		return;
+	put_text(out, "driver", info.driver[0] ? info.driver : "none");
+	if (strstr(info.driver, "vfio"))
+		put_owner(out, info.iommu_group);
+}
+
+static void put_net(FILE *out, const struct iol_vf_net *net)
+{
+	char value[IOL_VF_VALUE_MAX];
+	int s;
+
+	for (s = 0; s < IOL_VF_SETTINGS; s++) {
+		if (!(net->has & (1u << s)))
+			continue;
+		/* The file has a VLAN's words each in a field of its own. */
+		if (s == IOL_VF_VLAN) {
+			fprintf(out, "        vlan: %u\n", net->vlan);
+			if (net->qos)
+				fprintf(out, "        qos: %u\n", net->qos);
+			if (net->vlan && net->vlan_proto == 0x88a8)
+				fprintf(out, "        vlan_proto: \"802.1ad\"\n");
+			continue;
+		}
+		put_text(out, iol_vf_setting_name((enum iol_vf_setting)s),
+			 iol_vf_setting_format((enum iol_vf_setting)s, net, value));
+	}
+}
+
+struct pf_facts {
+	struct iol_vf_net *nets;
+	struct iol_vf_nvme *nvmes;
+	char (*labels)[IOL_NAME_MAX];
+	int num_nets, num_nvmes;
+};
+
+static void facts_clear(struct pf_facts *f)
+{
+	free(f->nets);
+	free(f->nvmes);
+	free(f->labels);
+}
+
+static int read_facts(const struct iol_host *host, const struct iol_pf *pf, struct pf_facts *f)
+{
+	if (pf->netdev[0])
+		f->num_nets = iol_vf_net_list(host, pf, &f->nets);
+	if (pf->nvme[0])
+		f->num_nvmes = iol_vf_nvme_list(host, pf, &f->nvmes);
+	if (f->num_nvmes == -EOPNOTSUPP)
+		f->num_nvmes = 0;
+	if (f->num_nets < 0 || f->num_nvmes < 0)
+		return f->num_nets < 0 ? f->num_nets : f->num_nvmes;
+	return iol_vf_labels(pf, NULL, pf->enabled, &f->labels);
+}
+
+static int vf_text(const struct iol_host *host, const struct iol_pf *pf, const struct pf_facts *f,
+		   unsigned int index, struct text *t)
+{
+	if (text_open(t))
+		return -ENOMEM;
+	put_function(t->stream, host, pf, index);
+	put_text(t->stream, "label", f->labels[index]);
+	if ((int)index < f->num_nets)
+		put_net(t->stream, &f->nets[index]);
+	if ((int)index < f->num_nvmes && f->nvmes[index].online)
+		fprintf(t->stream, "        queues: %u\n        interrupts: %u\n",
+			f->nvmes[index].queues, f->nvmes[index].interrupts);
+	text_close(t);
+	return t->data ? 0 : iol_fail(ENOMEM, "no memory for the text of a VF");
+}
+
+static void put_range(unsigned int first, unsigned int last, const struct text *t)
+{
+	if (!t->len)
+		return;
+	if (first == last)
+		printf("      - index: %u\n%s", first, t->data);
+	else
+		printf("      - index: %u-%u\n%s", first, last, t->data);
+}
+
+static int put_vfs(const struct iol_host *host, const struct iol_pf *pf)
+{
+	__attribute__((cleanup(facts_clear))) struct pf_facts f = { 0 };
+	struct text now = { 0 }, next;
+	unsigned int first = 0, i;
+	int rc = read_facts(host, pf, &f);
+
+	if (!rc)
+		printf("    vf:%s\n", pf->enabled ? "" : " []");
+	for (i = 0; !rc && i < pf->enabled; i++) {
+		rc = vf_text(host, pf, &f, i, &next);
+		if (rc)
+			break;
+		if (now.data && strcmp(now.data, next.data) != 0) {
+			put_range(first, i - 1, &now);
+			first = i;
+		}
+		free(now.data);
+		now = next;
+	}
+	if (!rc && pf->enabled)
+		put_range(first, pf->enabled - 1, &now);
+	free(now.data);
+	return rc;
+}
+
+static int put_pf(const struct iol_host *host, const struct iol_pf *pf)
+{
+	char mode[IOL_NAME_MAX];
+	int rc = iol_pf_eswitch(host, pf, mode);
+
+	if (rc)
+		return rc;
+	printf("  - %s: \"%s\"\n    vfs: %u\n", pf->is_pci ? "address" : "name", pf->name,
+	       pf->enabled);
+	if (*mode)
+		printf("    eswitch: %s\n", mode);
+	return pf->enabled ? put_vfs(host, pf) : 0;
+}
+
+static int run_export(const struct verb_args *a)
+{
+	_cleanup_host_ struct iol_host *host = NULL;
+	_cleanup_free_ struct iol_pf *pfs = NULL;
+	int status = host_open(a, &host), n, i, rc = 0;
+
+	if (status)
+		return status;
+	n = iol_pf_list(host, &pfs);
+	if (n >= 0)
+		printf("# What this host was like; iolane apply makes it so again.\npfs:%s\n",
+		       n ? "" : " []");
+	for (i = 0; !rc && i < n; i++)
+		rc = put_pf(host, &pfs[i]);
+	return n < 0 || rc ? prog_fail() : prog_flush();
+}
+
+static const struct opt opts[] = { { "root", "DIR", VERB_ROOT },
+				   { "help", NULL, VERB_HELP, 'h' },
+				   { 0 } };
+
+const struct verb host_export = {
+	.name = "export",
+	.help = "Usage: iolane export\n"
+		"Print the file that declares this host's virtual functions as they are, for\n"
+		"iolane apply.\n"
+		"\n"
+		"  --root=DIR      look at a copy of a machine's files: DIR/sys, DIR/proc, ...\n"
+		"  --help          this text\n",
+	.opts = opts,
+	.run = run_export,
+};
