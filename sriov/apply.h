@@ -56,10 +56,6 @@ int iol_cache_nvmes(struct sriov_env *env, struct pf_cache *c);
 /** iol_cache_drop() - Something has changed them. */
 void iol_cache_drop(struct pf_cache *c);
 
-/** iol_label_get(), iol_label_set() - The label of a VF, kept in @dir/labels. */
-int iol_label_get(const char *dir, const char *what, char value[IOL_NAME_MAX]);
-int iol_label_set(const char *dir, const char *what, const char *value);
-
 /** iol_apply_plan() - The steps from what is to @state. */
 int iol_apply_plan(const struct iol_engine *engine, const struct iol_state *state,
 		   struct iol_plan *plan);

@@ -7,6 +7,7 @@
 #include "sriov/count.h"
 #include "sriov/devlink.h"
 #include "sriov/nvme.h"
+#include "sriov/store.h"
 #include "vfio/host.h"
 
 #include <errno.h>
@@ -263,13 +264,14 @@ static int nvme_set(void *env, const struct iol_step_kind *kind, const char *wha
 static int label_get(void *env, const struct iol_step_kind *kind, const char *what,
 		     char value[IOL_NAME_MAX])
 {
-	return iol_label_get(((struct sriov_env *)env)->state_dir, what, value);
+	return iol_store_get(((struct sriov_env *)env)->state_dir, STORE_LABELS, what, value,
+			     IOL_NAME_MAX);
 }
 
 static int label_set(void *env, const struct iol_step_kind *kind, const char *what,
 		     const char *value)
 {
-	return iol_label_set(((struct sriov_env *)env)->state_dir, what, value);
+	return iol_store_set(((struct sriov_env *)env)->state_dir, STORE_LABELS, what, value);
 }
 
 /* ---- all of them ---- */
@@ -378,7 +380,7 @@ struct iol_engine iol_sriov_engine(struct sriov_env *env, const struct iol_host 
 {
 	struct iol_engine engine = iol_bind_engine(&env->bind, host, opts);
 
-	env->state_dir = opts->state_dir ? opts->state_dir : "/run/iolane";
+	env->state_dir = opts->state_dir ? opts->state_dir : IOL_STATE_DIR;
 	engine.more = kinds;
 	engine.check = check;
 	engine.env = env;

@@ -273,6 +273,38 @@ int iol_apply(const struct iol_host *host, const struct iol_state *state,
 int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int count,
 		  char (**labels)[IOL_NAME_MAX]);
 
+/* ---- leases: who has which VF ---- */
+
+/**
+ * struct iol_lease - A VF that was handed out.
+ * @vf: "0000:01:00.0/vf3". @addr: where it is, if it is a function of PCI (@is_pci), in IOMMU group @iommu_group.
+ */
+struct iol_lease {
+	char vf[IOL_NAME_MAX];
+	bool is_pci;
+	struct iol_pci_addr addr;
+	int iommu_group;
+};
+
+/**
+ * iol_vf_lease() - Hand out a VF that nobody has: reset, and with the settings that it has now kept for its return.
+ * @from: a PF, a VF, or a label.
+ * @holder: who gets it, for people.
+ *
+ * Callers at the same time never get the same VF.
+ *
+ * Return: 0; -EAGAIN: all that there are have somebody; -ENODEV: there is no such PF or label.
+ */
+int iol_vf_lease(const struct iol_host *host, const char *from, const char *holder,
+		 const char *state_dir, struct iol_lease *lease);
+
+/**
+ * iol_vf_release() - Take a VF back: reset, and set as it was when it was handed out.
+ *
+ * Return: 0; -ENOENT: nobody has it; -EBUSY: a process has it open still, which the sentence names.
+ */
+int iol_vf_release(const struct iol_host *host, const char *vf, const char *state_dir);
+
 /** iol_apply_undo() - iol_undo(), also of what iol_apply() did. */
 int iol_apply_undo(const struct iol_host *host, const struct iol_change_opts *opts);
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What is noted of VFs: labels, leases. A VF lives as long as its host runs, and so does the note: a file each in /run. */
+#include "sriov/store.h"
+
+#include "base/error.h"
+#include "base/own.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* "0000:01:00.0/vf3" is kept in the file "0000:01:00.0,vf3". */
+static int note_path(const char *dir, const char *folder, const char *vf, char *path, size_t len)
+{
+	char pf[IOL_NAME_MAX];
+	unsigned int index;
+	int rc = iol_vf_name_parse(vf, pf, &index);
+
+	if (!rc && pf[0] == '.')
+		rc = iol_fail(EINVAL, "\"%s\" names no VF", vf);
+	if (!rc && (size_t)snprintf(path, len, "%s/%s/%s,vf%u", dir, folder, pf, index) >= len)
+		rc = iol_fail(ENAMETOOLONG, "the path of a note of %s is too long", vf);
+	return rc;
+}
+
+int iol_store_get(const char *dir, const char *folder, const char *vf, char *text, size_t len)
+{
+	_cleanup_close_ int fd = -1;
+	char path[STORE_PATH_MAX];
+	ssize_t n;
+	int rc = note_path(dir, folder, vf, path, sizeof(path));
+
+	text[0] = '\0';
+	if (rc)
+		return rc;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* Who may not look is told of none. */
+	if (fd < 0 && (errno == ENOENT || errno == EACCES))
+		return 0;
+	n = fd < 0 ? -1 : read(fd, text, len - 1);
+	if (n < 0)
+		return iol_fail(errno, "cannot read %s: %s", path, strerror(errno));
+	text[n] = '\0';
+	return 0;
+}
+
+static int put(const char *path, const char *text)
+{
+	_cleanup_close_ int fd = -1;
+	char new[STORE_PATH_MAX + 8];
+	ssize_t n;
+
+	/* There as a whole or not at all. */
+	snprintf(new, sizeof(new), "%s.new", path);
+	fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	n = fd < 0 ? -1 : write(fd, text, strlen(text));
+	return n < 0 || fsync(fd) < 0 || rename(new, path) < 0 ? -errno : 0;
+}
+
+int iol_store_set(const char *dir, const char *folder, const char *vf, const char *text)
+{
+	char path[STORE_PATH_MAX], parent[STORE_PATH_MAX];
+	int rc = note_path(dir, folder, vf, path, sizeof(path));
+
+	if (rc)
+		return rc;
+	snprintf(parent, sizeof(parent), "%s/%s", dir, folder);
+	if (!*text)
+		rc = unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	else if (mkdir(parent, 0755) < 0 && errno != EEXIST)
+		rc = -errno;
+	else
+		rc = put(path, text);
+	return rc ? iol_fail(-rc, "cannot write %s: %s", path, strerror(-rc)) : 0;
+}
+
+int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int count,
+		  char (**labels)[IOL_NAME_MAX])
+{
+	char(*list)[IOL_NAME_MAX] = calloc(count + 1, sizeof(*list)), vf[IOL_NAME_MAX + 16];
+	unsigned int i;
+	int rc = 0;
+
+	if (!list)
+		return iol_fail(ENOMEM, "no memory for the labels of %s", pf->name);
+	for (i = 0; !rc && i < count; i++) {
+		snprintf(vf, sizeof(vf), "%s/vf%u", pf->name, i);
+		rc = iol_store_get(state_dir ? state_dir : IOL_STATE_DIR, STORE_LABELS, vf, list[i],
+				   sizeof(list[i]));
+	}
+	if (rc) {
+		free(list);
+		return rc;
+	}
+	*labels = list;
+	return 0;
+}
