@@ -200,10 +200,8 @@ int iol_vf_lease(const struct iol_host *host, const char *from, const char *hold
 }
 
 /* Each line of a lease but the first. Settings that are so still are not set again: drivers may reset a VF by it. */
-static int restore(struct sriov_env *env, const char *vf, char *text)
+static int restore(const struct iol_engine *engine, const char *vf, char *text)
 {
-	struct iol_change_opts opts = { 0 };
-	struct iol_engine engine = { .more = iol_sriov_kinds(), .env = env, .opts = &opts };
 	char kind[IOL_NAME_MAX], now[IOL_NAME_MAX], *line, *rest, *value;
 	int rc = 0;
 
@@ -214,9 +212,9 @@ static int restore(struct sriov_env *env, const char *vf, char *text)
 			return iol_fail(EBADMSG, "the lease of %s is damaged: \"%s\"", vf, line);
 		*value++ = '\0';
 		snprintf(kind, sizeof(kind), STEP_SETTING "%s", line);
-		rc = iol_step_now(&engine, kind, vf, now);
+		rc = iol_step_now(engine, kind, vf, now);
 		if (!rc && strcmp(now, value) != 0)
-			rc = iol_step_set(&engine, kind, vf, value);
+			rc = iol_step_set(engine, kind, vf, value);
 	}
 	return rc == -ENODEV ? 0 : rc;
 }
@@ -228,6 +226,7 @@ int iol_vf_release(const struct iol_host *host, const char *vf, const char *stat
 	_cleanup_env_ struct sriov_env env = { 0 };
 	char text[LEASE_MAX], pf_name[IOL_NAME_MAX];
 	struct iol_lease lease = { 0 };
+	struct iol_engine engine;
 	unsigned int index;
 	struct iol_pf pf;
 	int rc = iol_may_change(host);
@@ -240,7 +239,7 @@ int iol_vf_release(const struct iol_host *host, const char *vf, const char *stat
 		rc = iol_journal_open(host, dir_of(state_dir), &j);
 	if (rc)
 		return rc;
-	iol_sriov_engine(&env, host, &opts);
+	engine = iol_sriov_engine(&env, host, &opts);
 	snprintf(lease.vf, sizeof(lease.vf), "%s/vf%u", pf.name, index);
 	rc = iol_store_get(env.state_dir, STORE_LEASES, lease.vf, text, sizeof(text));
 	if (!rc && !*text)
@@ -253,6 +252,6 @@ int iol_vf_release(const struct iol_host *host, const char *vf, const char *stat
 			rc = reset(host, lease.vf, &lease.addr);
 	}
 	if (!rc && index < pf.enabled)
-		rc = restore(&env, lease.vf, text);
+		rc = restore(&engine, lease.vf, text);
 	return rc ? rc : iol_store_set(env.state_dir, STORE_LEASES, lease.vf, "");
 }

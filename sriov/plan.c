@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "sriov/count.h"
+#include "sriov/store.h"
 #include "vfio/host.h"
 
 #include <errno.h>
@@ -73,13 +74,27 @@ static int leave(const struct job *job, const char *kind, const char *what, cons
 	return rc ? rc : add(job, kind, what, value, now);
 }
 
+static int refuse_leased(const struct job *job, const char *vf)
+{
+	char text[IOL_NAME_MAX];
+	int rc = iol_store_get(job->env->state_dir, STORE_LEASES, vf, text, sizeof(text));
+
+	if (rc || !*text)
+		return rc;
+	text[strcspn(text, "\n")] = '\0';
+	return iol_fail(EBUSY, "%s stays as it is, as it is leased to %s: iolane release %s first",
+			vf, text, vf);
+}
+
 static int leave_vf(const struct job *job, unsigned int index)
 {
 	const struct iol_pf *pf = &job->want->pf;
 	struct vf_name vf = vf_name(job, index);
 	char kind[IOL_NAME_MAX];
-	int rc = leave(job, STEP_LABEL, vf.text, ""), s;
+	int rc = refuse_leased(job, vf.text), s;
 
+	if (!rc)
+		rc = leave(job, STEP_LABEL, vf.text, "");
 	if (!rc && pf->is_pci) {
 		rc = leave(job, STEP_GROUP_NODE, vf.text, "");
 		if (!rc)
@@ -216,7 +231,9 @@ static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsig
 	if (rc || (!job->fresh && !strcmp(now, driver) && !strcmp(over, override)))
 		return rc;
 	if (now[0] && strcmp(now, driver) != 0) {
-		rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
+		rc = refuse_leased(job, vf.text);
+		if (!rc)
+			rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
 		if (!rc)
 			rc = iol_refuse_uses(job->env->bind.host, &addr);
 		if (!rc)

@@ -67,8 +67,7 @@ static void put_function(FILE *out, const struct iol_host *host, const struct io
 	struct iol_pci_addr addr;
 	struct iol_pci_info info;
 
-	if (!pf->is_pci || iol_vf_addr(host, pf, index, &addr) ||
-	    iol_pci_info(host, &addr, &info))
+	if (!pf->is_pci || iol_vf_addr(host, pf, index, &addr) || iol_pci_info(host, &addr, &info))
 		return;
 	put_text(out, "driver", info.driver[0] ? info.driver : "none");
 	if (strstr(info.driver, "vfio"))

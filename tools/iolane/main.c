@@ -30,6 +30,8 @@ static const struct command {
 	{ "apply", "make the host what a file declares", &host_apply, NULL, NULL },
 	{ "drift", "tell what is no longer as a file declares", &host_drift, NULL, NULL },
 	{ "export", "print the file that declares the host as it is", &host_export, NULL, NULL },
+	{ "lease", "hand out a virtual function", &host_lease, NULL, NULL },
+	{ "release", "take it back", &host_release, NULL, NULL },
 	{ "undo", "take back the last change", &host_undo, NULL, NULL },
 	{ "blk", "serve disks to virtual machines, and steer a server that runs", NULL, &blk_group,
 	  NULL },

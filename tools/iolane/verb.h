@@ -74,7 +74,7 @@ struct verb_group {
 
 extern const struct verb_group blk_group, net_group, vf_group;
 extern const struct verb host_list, host_show, host_check, host_bind, host_unbind, host_undo,
-	host_plan, host_apply, host_drift, host_export;
+	host_plan, host_apply, host_drift, host_export, host_lease, host_release;
 
 enum {
 	VERB_CONTROL = 1,
