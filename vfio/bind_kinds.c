@@ -34,20 +34,6 @@ bool iol_is_vfio(const char *driver)
 	return strstr(driver, "vfio") != NULL;
 }
 
-/* A word into a file of sysfs, which takes it in one write. Return: 0 or a negative errno without a sentence. */
-static int put(const struct iol_host *host, const char *word, const char *path)
-{
-	_cleanup_close_ int fd = openat(host->root_fd, path, O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	do
-		n = write(fd, word, strlen(word));
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
 /* -ENODEV without a sentence when the function is not there; -EINVAL with one when @what is none. */
 static int function(const struct iol_host *host, const char *what)
 {
@@ -79,11 +65,8 @@ static int driver_get(void *env, const char *what, char value[IOL_NAME_MAX])
 
 static int release(const struct iol_host *host, const char *what, const char *driver)
 {
-	char path[HOST_PATH_MAX];
-	int rc;
+	int rc = iol_host_write(host, what, DRIVERS "/%s/unbind", driver);
 
-	snprintf(path, sizeof(path), DRIVERS "/%s/unbind", driver);
-	rc = put(host, what, path);
 	/* It may have gone by itself. */
 	if (rc && rc != -ENODEV)
 		return iol_fail(-rc, "cannot take %s from its driver %s: %s%s", what, driver,
@@ -159,12 +142,9 @@ static int module_set(void *env, const char *what, const char *value)
 /* Ask for one driver, or for any. Return: 0 or a negative errno without a sentence. */
 static int probe(const struct iol_host *host, const char *what, const char *driver)
 {
-	char path[HOST_PATH_MAX];
-
 	if (!strcmp(driver, ANY_DRIVER))
-		return put(host, what, "sys/bus/pci/drivers_probe");
-	snprintf(path, sizeof(path), DRIVERS "/%s/bind", driver);
-	return put(host, what, path);
+		return iol_host_write(host, what, "sys/bus/pci/drivers_probe");
+	return iol_host_write(host, what, DRIVERS "/%s/bind", driver);
 }
 
 /*
@@ -245,12 +225,11 @@ static int override_get(void *env, const char *what, char value[IOL_NAME_MAX])
 static int override_set(void *env, const char *what, const char *value)
 {
 	const struct iol_host *host = ((const struct bind_env *)env)->host;
-	char path[HOST_PATH_MAX], now[IOL_NAME_MAX];
+	char now[IOL_NAME_MAX];
 	int rc;
 
-	snprintf(path, sizeof(path), DEVICES "/%s/driver_override", what);
 	/* An empty line clears it. */
-	rc = put(host, *value ? value : "\n", path);
+	rc = iol_host_write(host, *value ? value : "\n", DEVICES "/%s/driver_override", what);
 	if (rc)
 		return iol_fail(-rc, "cannot write \"%s\" to driver_override of %s: %s%s", value,
 				what, strerror(-rc), rc == -EACCES ? "; run it as root" : "");

@@ -13,10 +13,12 @@
 #define CONFIG_SIZE     256
 #define CONFIG_EXT_SIZE 4096
 
-#define CAP_PM      0x01
-#define CAP_PCIE    0x10
-#define CAP_MSIX    0x11
-#define EXT_CAP_ACS 0x000d
+#define CAP_PM        0x01
+#define CAP_PCIE      0x10
+#define CAP_MSIX      0x11
+#define EXT_CAP_DSN   0x0003
+#define EXT_CAP_ACS   0x000d
+#define EXT_CAP_SRIOV 0x0010
 
 /** iol_config_u8(), _u16(), _u32() - A register; all ones where there is nothing, as on the bus. */
 uint8_t iol_config_u8(const uint8_t *config, size_t len, size_t at);

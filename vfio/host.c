@@ -137,6 +137,15 @@ int iol_host_read_u64(const struct iol_host *host, uint64_t *value, const char *
 	return 0;
 }
 
+unsigned int iol_host_small(const struct iol_host *host, const char *file, unsigned int max)
+{
+	uint64_t value;
+
+	if (iol_host_read_u64(host, &value, "%s", file) || value > max)
+		return 0;
+	return (unsigned int)value;
+}
+
 int iol_host_read_bytes(const struct iol_host *host, void *buf, size_t len, off_t offset,
 			const char *fmt, ...)
 {
@@ -246,7 +255,7 @@ bool iol_host_exists(const struct iol_host *host, const char *fmt, ...)
 	return !rc && !faccessat(host->root_fd, path, F_OK, 0);
 }
 
-int iol_host_folder(const struct iol_host *host, const char *fmt, ...)
+int iol_host_enter(const struct iol_host *host, struct iol_host *folder, const char *fmt, ...)
 {
 	va_list args;
 	int fd;
@@ -254,7 +263,25 @@ int iol_host_folder(const struct iol_host *host, const char *fmt, ...)
 	va_start(args, fmt);
 	fd = open_path(host, O_PATH | O_DIRECTORY, fmt, args);
 	va_end(args);
-	return fd;
+	*folder = (struct iol_host){ .live = host->live, .root_fd = fd < 0 ? -1 : fd };
+	return fd < 0 ? fd : 0;
+}
+
+int iol_host_write(const struct iol_host *host, const char *word, const char *fmt, ...)
+{
+	_cleanup_close_ int fd = -1;
+	va_list args;
+	ssize_t n;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_WRONLY, fmt, args);
+	va_end(args);
+	if (fd < 0)
+		return fd;
+	do
+		n = write(fd, word, strlen(word));
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
 }
 
 DIR *iol_host_opendir(const struct iol_host *host, const char *fmt, ...)

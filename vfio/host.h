@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <stdarg.h>
 
+#include "base/own.h"
+
 #include <iolane/vfio.h>
 
 /* Bytes of a path, with its end. */
@@ -29,6 +31,9 @@ int iol_host_read(const struct iol_host *host, char *buf, size_t len, const char
 int iol_host_read_u64(const struct iol_host *host, uint64_t *value, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/** iol_host_small() - The number in a file right in the host's root; 0 when there is none up to @max. */
+unsigned int iol_host_small(const struct iol_host *host, const char *file, unsigned int max);
+
 /** iol_host_read_bytes() - A binary file from @offset on. Return: how many bytes, or a negative errno. */
 int iol_host_read_bytes(const struct iol_host *host, void *buf, size_t len, off_t offset,
 			const char *fmt, ...) __attribute__((format(printf, 5, 6)));
@@ -49,9 +54,30 @@ int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char
 bool iol_host_exists(const struct iol_host *host, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/** iol_host_folder() - A descriptor of a folder, to look things up in. Return: a negative errno when there is none. */
-int iol_host_folder(const struct iol_host *host, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+/**
+ * iol_host_enter() - A folder of it as a host of its own, which spares looking up the way to it for each file.
+ * iol_host_leave() ends it.
+ *
+ * Return: 0, or a negative errno without a sentence.
+ */
+int iol_host_enter(const struct iol_host *host, struct iol_host *folder, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static inline void iol_host_leave(struct iol_host *folder)
+{
+	iol_close(&folder->root_fd);
+}
+
+#define _cleanup_folder_ _cleanup_(iol_host_leave)
+#define FOLDER_CLOSED    ((struct iol_host){ .root_fd = -1 })
+
+/**
+ * iol_host_write() - A word into a file of sysfs, which takes it in one write.
+ *
+ * Return: 0, or a negative errno without a sentence.
+ */
+int iol_host_write(const struct iol_host *host, const char *word, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /** iol_host_opendir() - Open a folder; NULL when there is none (errno). */
 DIR *iol_host_opendir(const struct iol_host *host, const char *fmt, ...)

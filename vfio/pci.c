@@ -136,31 +136,12 @@ static bool uevent_hex(const char *text, const char *key, unsigned int *a, unsig
 	return b ? sscanf(at + n, "=%4x:%4x", a, b) == 2 : sscanf(at + n, "=%6x", a) == 1;
 }
 
-/* Files of a function are read from its folder, which spares looking up the whole path for each. */
 static int open_function(const struct iol_host *host, const struct iol_pci_addr *addr,
 			 struct iol_host *folder)
 {
 	char name[IOL_PCI_ADDR_MAX];
 
-	*folder = (struct iol_host){ .live = host->live };
-	folder->root_fd = iol_host_folder(host, DEVICES "/%s", iol_pci_addr_format(addr, name));
-	return folder->root_fd < 0 ? folder->root_fd : 0;
-}
-
-static void close_function(struct iol_host *folder)
-{
-	iol_close(&folder->root_fd);
-}
-
-#define _cleanup_function_ _cleanup_(close_function)
-
-static unsigned int small_number(const struct iol_host *folder, const char *file, unsigned int max)
-{
-	uint64_t value;
-
-	if (iol_host_read_u64(folder, &value, "%s", file) || value > max)
-		return 0;
-	return (unsigned int)value;
+	return iol_host_enter(host, folder, DEVICES "/%s", iol_pci_addr_format(addr, name));
 }
 
 static int group_of(const struct iol_host *folder)
@@ -207,18 +188,18 @@ static int read_ids(const struct iol_host *folder, struct iol_pci_info *info)
 	}
 	if (uevent_hex(text, "PCI_CLASS", &a, NULL))
 		info->class = a;
-	info->revision = (uint8_t)small_number(folder, "revision", UINT8_MAX);
+	info->revision = (uint8_t)iol_host_small(folder, "revision", UINT8_MAX);
 	info->is_bridge = info->class >> 16 == 0x06;
 	/* Only displays have the file. */
 	if (info->class >> 16 == 0x03)
-		info->boot_vga = small_number(folder, "boot_vga", 1);
+		info->boot_vga = iol_host_small(folder, "boot_vga", 1);
 	return 0;
 }
 
 int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
 		 const struct iol_pci_addr *addr, struct iol_pci_info *info)
 {
-	_cleanup_function_ struct iol_host folder = { .root_fd = -1 };
+	_cleanup_folder_ struct iol_host folder = FOLDER_CLOSED;
 	char pf[IOL_PCI_ADDR_MAX];
 	uint64_t node;
 	int rc;
@@ -241,9 +222,9 @@ int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
 	if (iol_host_link(&folder, pf, sizeof(pf), "physfn") > 0)
 		info->is_vf = iol_pci_addr_read(pf, &info->pf);
 	if (!info->is_vf)
-		info->vfs_max = small_number(&folder, "sriov_totalvfs", UINT16_MAX);
+		info->vfs_max = iol_host_small(&folder, "sriov_totalvfs", UINT16_MAX);
 	if (info->vfs_max)
-		info->vfs = small_number(&folder, "sriov_numvfs", info->vfs_max);
+		info->vfs = iol_host_small(&folder, "sriov_numvfs", info->vfs_max);
 	read_names(names, info);
 	return 0;
 }
@@ -259,13 +240,13 @@ static bool vf_of(const struct iol_host *folder, unsigned int index, struct iol_
 
 static unsigned int vf_number(const struct iol_host *host, const struct iol_pci_info *info)
 {
-	_cleanup_function_ struct iol_host pf = { .root_fd = -1 };
+	_cleanup_folder_ struct iol_host pf = FOLDER_CLOSED;
 	struct iol_pci_addr vf;
 	unsigned int i, vfs;
 
 	if (open_function(host, &info->pf, &pf))
 		return 0;
-	vfs = small_number(&pf, "sriov_numvfs", UINT16_MAX);
+	vfs = iol_host_small(&pf, "sriov_numvfs", UINT16_MAX);
 	for (i = 0; i < vfs; i++)
 		if (vf_of(&pf, i, &vf) && iol_pci_addr_equal(&vf, &info->addr))
 			return i;
@@ -309,7 +290,7 @@ static void number_vfs(const struct iol_host *host, struct iol_pci_info *list, s
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		_cleanup_function_ struct iol_host pf = { .root_fd = -1 };
+		_cleanup_folder_ struct iol_host pf = FOLDER_CLOSED;
 
 		if (!list[i].vfs || open_function(host, &list[i].addr, &pf))
 			continue;

@@ -176,7 +176,62 @@ static void add_processes(const struct iol_host *host, const struct iol_pci_info
 			add_process(host, pid, nodes, n, uses);
 }
 
+/* ---- interfaces of other network namespaces ---- */
+
+/*
+ * The folder of a device's interfaces is there while it has one anywhere; what is in it is shown to its own namespace
+ * only.
+ */
+static bool has_hidden(const struct iol_host *host, const char *device)
+{
+	_cleanup_dir_ DIR *dir = iol_host_opendir(host, "%s/net", device);
+
+	return dir && !iol_host_next(dir);
+}
+
+static bool is_elsewhere(const struct iol_host *host, const struct iol_pci_info *pci)
+{
+	char path[HOST_PATH_MAX], name[IOL_PCI_ADDR_MAX];
+	_cleanup_dir_ DIR *dir = NULL;
+	const char *entry;
+
+	iol_pci_addr_format(&pci->addr, name);
+	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s", name);
+	if (has_hidden(host, path))
+		return true;
+	if (strcmp(pci->driver, "virtio-pci") != 0)
+		return false;
+	dir = iol_host_opendir(host, "%s", path);
+	while (dir && (entry = iol_host_next(dir))) {
+		if (strncmp(entry, "virtio", 6) != 0)
+			continue;
+		snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/%s", name, entry);
+		if (has_hidden(host, path))
+			return true;
+	}
+	return false;
+}
+
+static void add_elsewhere(const struct iol_host *host, const struct iol_pci_info *list, int count,
+			  const struct iol_pci_addr *only, struct use_list *uses)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		if (list[i].class >> 16 == 0x02 && list[i].driver[0] && !list[i].netdev[0] &&
+		    wanted(&list[i], only) && is_elsewhere(host, &list[i]))
+			iol_use_add(uses, &list[i].addr, IOL_USE_ELSEWHERE, true,
+				    "its interface has gone to another network namespace, such as "
+				    "a container's");
+}
+
 /* ---- VFs ---- */
+
+/* An interface with an address may be taken by who asks for it, but not go along unasked. */
+static bool goes_along(const struct iol_use *use)
+{
+	return use->harmful || use->kind == IOL_USE_ADDRESS;
+}
 
 static const struct iol_use *worst_of(const struct use_list *uses, size_t count,
 				      const struct iol_pci_addr *addr)
@@ -187,7 +242,7 @@ static const struct iol_use *worst_of(const struct use_list *uses, size_t count,
 	for (i = 0; i < count; i++) {
 		const struct iol_use *use = &uses->list[i];
 
-		if (iol_pci_addr_equal(&use->addr, addr) && use->harmful &&
+		if (iol_pci_addr_equal(&use->addr, addr) && goes_along(use) &&
 		    (!worst || use->kind < worst->kind))
 			worst = use;
 	}
@@ -261,6 +316,7 @@ static int collect(const struct iol_host *host, const struct iol_pci_info *funct
 	iol_uses_disks(host, only, &uses);
 	add_consoles(host, functions, count, &uses);
 	add_processes(host, functions, count, only, &uses);
+	add_elsewhere(host, functions, count, only, &uses);
 	add_vfs(functions, count, &uses);
 	if (uses.no_memory) {
 		free(uses.list);

@@ -21,7 +21,7 @@ void iol_uses_net(const struct iol_host *host, struct use_list *uses);
 
 /**
  * iol_uses_disks() - Mounts, swap, and what is stacked on disks.
- * @claim: of this function's disks also try whether something else has them for itself; NULL for none.
+ * @claim: of this function's disks and its VFs' also try whether something else has them for itself; NULL for none.
  */
 void iol_uses_disks(const struct iol_host *host, const struct iol_pci_addr *claim,
 		    struct use_list *uses);

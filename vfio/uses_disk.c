@@ -271,6 +271,28 @@ static void tell(const struct disks *disks, const struct block *block, struct us
 	}
 }
 
+static bool is_claimed(const struct use_list *uses, const struct iol_pci_addr *addr)
+{
+	size_t i;
+
+	for (i = 0; i < uses->count; i++)
+		if (iol_pci_addr_equal(&uses->list[i].addr, addr) &&
+		    uses->list[i].kind >= IOL_USE_MOUNT)
+			return true;
+	return false;
+}
+
+static bool is_or_of(const struct disks *disks, const struct block *block,
+		     const struct iol_pci_addr *addr)
+{
+	char name[IOL_PCI_ADDR_MAX], pf[IOL_PCI_ADDR_MAX], wanted[IOL_PCI_ADDR_MAX];
+
+	return iol_pci_addr_equal(&block->addr, addr) ||
+	       (iol_host_link(disks->host, pf, sizeof(pf), "sys/bus/pci/devices/%s/physfn",
+			      iol_pci_addr_format(&block->addr, name)) > 0 &&
+		!strcmp(pf, iol_pci_addr_format(addr, wanted)));
+}
+
 /*
  * Whoever has a block device for itself (a mount in another namespace, ZFS, a program) shows nowhere in sysfs, but
  * the kernel does not let us have it as well.
@@ -281,24 +303,20 @@ static void try_claim(const struct disks *disks, const struct iol_pci_addr *addr
 	char path[IOL_NAME_MAX + 8];
 	size_t i;
 
-	for (i = 0; i < uses->count; i++)
-		if (iol_pci_addr_equal(&uses->list[i].addr, addr) &&
-		    uses->list[i].kind >= IOL_USE_MOUNT)
-			return;
 	for (i = 0; i < disks->block_count; i++) {
+		const struct block *block = &disks->blocks[i];
 		_cleanup_close_ int fd = -1;
 
-		if (!iol_pci_addr_equal(&disks->blocks[i].addr, addr))
+		if (!is_or_of(disks, block, addr) || is_claimed(uses, &block->addr))
 			continue;
-		snprintf(path, sizeof(path), "dev/%s", disks->blocks[i].name);
+		snprintf(path, sizeof(path), "dev/%s", block->name);
 		fd = openat(disks->host->root_fd, path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
 		if (fd >= 0 || errno != EBUSY)
 			continue;
-		iol_use_add(uses, addr, IOL_USE_STACK, true,
+		iol_use_add(uses, &block->addr, IOL_USE_STACK, true,
 			    "%s belongs to somebody: the kernel has it busy (another mount "
 			    "namespace, ZFS, a program)",
-			    disks->blocks[i].name);
-		return;
+			    block->name);
 	}
 }
 

@@ -232,11 +232,12 @@ int iol_group_type(const struct iol_host *host, int group, char type[IOL_NAME_MA
 /* ---- what a function is in use for ---- */
 
 enum iol_use_kind {
-	IOL_USE_ROUTE,   /* the default route */
-	IOL_USE_SSH,     /* an address that a session of this login comes by */
-	IOL_USE_MASTER,  /* beneath a bridge, bond, team or VLAN */
-	IOL_USE_ADDRESS, /* an interface that is up and has an address */
-	IOL_USE_MOUNT,   /* a mounted file system */
+	IOL_USE_ROUTE,     /* the default route */
+	IOL_USE_SSH,       /* an address that a session of this login comes by */
+	IOL_USE_MASTER,    /* beneath a bridge, bond, team or VLAN */
+	IOL_USE_ADDRESS,   /* an interface that is up and has an address */
+	IOL_USE_ELSEWHERE, /* its interface has gone to another network namespace */
+	IOL_USE_MOUNT,     /* a mounted file system */
 	IOL_USE_SWAP,
 	IOL_USE_STACK, /* beneath LVM, MD, dm-crypt, … */
 	IOL_USE_CONSOLE,
@@ -264,7 +265,7 @@ struct iol_use {
  * @uses: the caller frees it; NULL when there is none.
  *
  * Processes are seen as far as the caller may look at their descriptors; interfaces in the caller's network namespace
- * and default routes in the main table. Sessions are told by sshd's port (22) and by what the caller and those who
+ * (of others only that they are there), and default routes in the main table. Sessions are told by sshd's port (22) and by what the caller and those who
  * started it were told by sshd.
  *
  * Return: how many.
