@@ -8,14 +8,12 @@
 
 #include <iolane/sriov.h>
 
-#define STEP_VFS        "vfs"
-#define STEP_AUTOPROBE  "autoprobe"
-#define STEP_ESWITCH    "eswitch"
-#define STEP_INTERFACE  "interface"
-#define STEP_QUEUES     "vf queues"
-#define STEP_INTERRUPTS "vf interrupts"
-#define STEP_ONLINE     "vf online"
-#define STEP_LABEL      "label"
+#define STEP_VFS       "vfs"
+#define STEP_AUTOPROBE "autoprobe"
+#define STEP_ESWITCH   "eswitch"
+#define STEP_INTERFACE "interface"
+#define STEP_NVME      "vf nvme"
+#define STEP_LABEL     "label"
 
 /* Of a setting, the kind is "vf " and its name. Its value is empty where it goes with its VF. */
 #define STEP_SETTING "vf "
@@ -32,7 +30,8 @@ struct pf_cache {
 struct sriov_env {
 	struct bind_env bind;
 	const char *state_dir;
-	struct rtnl *nl;
+	struct rtnl rtnl;
+	bool have_rtnl;
 	struct pf_cache **pfs;
 	unsigned int num_pfs;
 };
@@ -52,6 +51,13 @@ int iol_cache_nets(struct sriov_env *env, struct pf_cache *c);
 
 /** iol_cache_nvmes() - Its secondary controllers, likewise. */
 int iol_cache_nvmes(struct sriov_env *env, struct pf_cache *c);
+
+/** iol_env_rtnl() - See that there is a socket to ask by. */
+int iol_env_rtnl(struct sriov_env *env);
+
+/** iol_nvme_format(), iol_nvme_parse() - What a VF of NVMe has, as a step's value: "queues 2 interrupts 1", "offline". */
+void iol_nvme_format(const struct iol_vf_nvme *vf, char value[IOL_NAME_MAX]);
+int iol_nvme_parse(const char *value, struct iol_vf_nvme *vf);
 
 /** iol_cache_drop() - Something has changed them. */
 void iol_cache_drop(struct pf_cache *c);

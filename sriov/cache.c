@@ -53,7 +53,17 @@ void iol_sriov_env_clear(struct sriov_env *env)
 	free(env->pfs);
 	env->pfs = NULL;
 	env->num_pfs = 0;
-	iol_rtnl_close(&env->nl);
+	if (env->have_rtnl)
+		iol_rtnl_close(&env->rtnl);
+	env->have_rtnl = false;
+}
+
+int iol_env_rtnl(struct sriov_env *env)
+{
+	int rc = env->have_rtnl ? 0 : iol_rtnl_open(&env->rtnl, env->bind.host);
+
+	env->have_rtnl |= !rc;
+	return rc;
 }
 
 int iol_cache_pf(struct sriov_env *env, const char *name, struct pf_cache **cache)
@@ -87,11 +97,11 @@ int iol_cache_pf(struct sriov_env *env, const char *name, struct pf_cache **cach
 
 int iol_cache_nets(struct sriov_env *env, struct pf_cache *c)
 {
-	int rc = env->nl ? 0 : iol_rtnl_open(&env->nl);
+	int rc = iol_env_rtnl(env);
 
 	if (rc || c->num_nets >= 0)
 		return rc ? rc : c->num_nets;
-	rc = iol_rtnl_vfs(env->nl, &c->pf, &c->nets);
+	rc = iol_rtnl_vfs(&env->rtnl, &c->pf, &c->nets);
 	if (rc >= 0)
 		c->num_nets = rc;
 	return rc;

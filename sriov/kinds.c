@@ -15,6 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* For a carrier: autonegotiation takes some seconds on copper. */
+#define CARRIER_MS 10000
+
 /* ---- a PF ---- */
 
 static int vfs_get(void *env, const struct iol_step_kind *kind, const char *what,
@@ -22,14 +25,14 @@ static int vfs_get(void *env, const struct iol_step_kind *kind, const char *what
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
+	unsigned int n = 0;
 	int rc = iol_cache_pf(e, what, &c);
 
 	if (!rc)
-		rc = iol_vf_count_get(e->bind.host, &c->pf);
-	if (rc < 0)
-		return rc;
-	snprintf(value, IOL_NAME_MAX, "%d", rc);
-	return 0;
+		rc = iol_vf_count_get(e->bind.host, &c->pf, &n);
+	if (!rc)
+		snprintf(value, IOL_NAME_MAX, "%u", n);
+	return rc;
 }
 
 static int number(const char *what, const char *value, unsigned int *n)
@@ -57,7 +60,7 @@ static int vfs_set(void *env, const struct iol_step_kind *kind, const char *what
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
-	rc = iol_vf_count_set(e->bind.host, &c->pf, n);
+	rc = iol_vf_count_set(e->bind.host, &c->pf, n, IOL_VF_WAIT_MS);
 	/* Offset and stride may depend on how many there are (PCIe 6.0, 9.3.3.9). */
 	return rc ? rc : iol_pf_find(e->bind.host, what, &c->pf);
 }
@@ -67,14 +70,13 @@ static int autoprobe_get(void *env, const struct iol_step_kind *kind, const char
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
+	bool on = false;
 	int rc = iol_cache_pf(e, what, &c);
 
 	if (!rc)
-		rc = iol_vf_autoprobe_get(e->bind.host, &c->pf);
-	if (rc < 0)
-		return rc;
-	strcpy(value, rc ? "on" : "off");
-	return 0;
+		rc = iol_vf_autoprobe_get(e->bind.host, &c->pf, &on);
+	strcpy(value, on ? "on" : "off");
+	return rc;
 }
 
 static int autoprobe_set(void *env, const struct iol_step_kind *kind, const char *what,
@@ -107,7 +109,7 @@ static int eswitch_set(void *env, const struct iol_step_kind *kind, const char *
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
-	return iol_pf_eswitch_set(e->bind.host, &c->pf, value);
+	return iol_devlink_eswitch_set(e->bind.host, &c->pf, value);
 }
 
 static int interface_get(void *env, const struct iol_step_kind *kind, const char *what,
@@ -118,9 +120,9 @@ static int interface_get(void *env, const struct iol_step_kind *kind, const char
 	int rc = iol_cache_pf(e, what, &c);
 
 	if (!rc)
-		rc = e->nl ? 0 : iol_rtnl_open(&e->nl);
+		rc = iol_env_rtnl(e);
 	if (!rc)
-		rc = iol_rtnl_is_up(e->nl, &c->pf);
+		rc = iol_rtnl_is_up(&e->rtnl, c->pf.netdev);
 	if (rc < 0)
 		return rc;
 	strcpy(value, rc ? "up" : "down");
@@ -135,8 +137,14 @@ static int interface_set(void *env, const struct iol_step_kind *kind, const char
 	int rc = iol_cache_pf(e, what, &c);
 
 	if (!rc)
-		rc = e->nl ? 0 : iol_rtnl_open(&e->nl);
-	return rc ? rc : iol_rtnl_up(e->nl, &c->pf, !strcmp(value, "up"));
+		rc = iol_env_rtnl(e);
+	if (!rc)
+		rc = iol_rtnl_up(&e->rtnl, c->pf.netdev, !strcmp(value, "up"));
+	/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
+	if (!rc && !strcmp(value, "up") &&
+	    iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, CARRIER_MS) == -ETIMEDOUT)
+		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", c->pf.netdev);
+	return rc;
 }
 
 /* ---- a NIC's VF ---- */
@@ -190,7 +198,7 @@ static int setting_set(void *env, const struct iol_step_kind *kind, const char *
 	if (!rc)
 		rc = iol_vf_setting_parse((enum iol_vf_setting)kind->arg, value, &net);
 	if (!rc)
-		rc = iol_rtnl_vf_set(e->nl, &c->pf, index, (enum iol_vf_setting)kind->arg, &net);
+		rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, index, (enum iol_vf_setting)kind->arg, &net);
 	/* Read back at the end, of all VFs at once. */
 	return rc ? rc
 		  : iol_vf_setting_parse((enum iol_vf_setting)kind->arg, value, &c->nets[index]);
@@ -198,7 +206,27 @@ static int setting_set(void *env, const struct iol_step_kind *kind, const char *
 
 /* ---- an NVMe controller's VF ---- */
 
-enum { NVME_QUEUES, NVME_INTERRUPTS, NVME_ONLINE };
+void iol_nvme_format(const struct iol_vf_nvme *vf, char value[IOL_NAME_MAX])
+{
+	if (vf->online)
+		snprintf(value, IOL_NAME_MAX, "queues %u interrupts %u", vf->queues,
+			 vf->interrupts);
+	else
+		strcpy(value, "offline");
+}
+
+int iol_nvme_parse(const char *value, struct iol_vf_nvme *vf)
+{
+	int n = 0;
+
+	*vf = (struct iol_vf_nvme){ 0 };
+	if (!strcmp(value, "offline"))
+		return 0;
+	vf->online = sscanf(value, "queues %5u interrupts %5u%n", &vf->queues, &vf->interrupts,
+			    &n) == 2 &&
+		     !value[n];
+	return vf->online ? 0 : iol_fail(EINVAL, "\"%s\" is nothing that a VF of NVMe has", value);
+}
 
 static int find_nvme(struct sriov_env *e, const char *what, struct pf_cache **c,
 		     unsigned int *index)
@@ -218,43 +246,33 @@ static int find_nvme(struct sriov_env *e, const char *what, struct pf_cache **c,
 static int nvme_get(void *env, const struct iol_step_kind *kind, const char *what,
 		    char value[IOL_NAME_MAX])
 {
-	const struct iol_vf_nvme *vf;
 	struct pf_cache *c;
 	unsigned int index;
 	int rc = find_nvme(env, what, &c, &index);
 
-	if (rc)
-		return rc;
-	vf = &c->nvmes[index];
-	if (kind->arg == NVME_ONLINE)
-		strcpy(value, vf->online ? "on" : "off");
-	else
-		snprintf(value, IOL_NAME_MAX, "%u",
-			 kind->arg == NVME_QUEUES ? vf->queues : vf->interrupts);
-	return 0;
+	if (!rc)
+		iol_nvme_format(&c->nvmes[index], value);
+	return rc;
 }
 
 static int nvme_set(void *env, const struct iol_step_kind *kind, const char *what,
 		    const char *value)
 {
 	struct sriov_env *e = env;
+	struct iol_vf_nvme want;
 	struct pf_cache *c;
-	unsigned int index, n = 0;
-	int rc = find_nvme(e, what, &c, &index);
+	unsigned int index;
+	int rc = *value ? find_nvme(e, what, &c, &index) : 0;
 
+	if (!*value)
+		return 0;
 	if (rc == -ENODEV)
 		return iol_fail(ENODEV, "%s has gone", what);
-	if (!rc && kind->arg != NVME_ONLINE)
-		rc = number(what, value, &n);
+	if (!rc)
+		rc = iol_nvme_parse(value, &want);
 	if (rc)
 		return rc;
-	if (kind->arg == NVME_ONLINE)
-		rc = iol_nvme_vf_online(e->bind.host, &c->pf, c->nvmes[index].id,
-					!strcmp(value, "on"));
-	else if (kind->arg == NVME_QUEUES)
-		rc = iol_nvme_vf_queues(e->bind.host, &c->pf, c->nvmes[index].id, n);
-	else
-		rc = iol_nvme_vf_interrupts(e->bind.host, &c->pf, c->nvmes[index].id, n);
+	rc = iol_vf_nvme_set(e->bind.host, &c->pf, index, &want);
 	iol_cache_drop(c);
 	return rc;
 }
@@ -289,9 +307,7 @@ static const struct iol_step_kind kinds[] = {
 	{ STEP_SETTING "rate", setting_get, setting_set, .arg = IOL_VF_RATE, .goes = true },
 	{ STEP_SETTING "rss_query", setting_get, setting_set, .arg = IOL_VF_RSS_QUERY,
 	  .goes = true },
-	{ STEP_QUEUES, nvme_get, nvme_set, .arg = NVME_QUEUES },
-	{ STEP_INTERRUPTS, nvme_get, nvme_set, .arg = NVME_INTERRUPTS },
-	{ STEP_ONLINE, nvme_get, nvme_set, .arg = NVME_ONLINE },
+	{ STEP_NVME, nvme_get, nvme_set, .goes = true },
 	{ STEP_LABEL, label_get, label_set },
 	{ 0 },
 };

@@ -104,13 +104,8 @@ static int leave_vf(const struct job *job, unsigned int index)
 		if (!rc)
 			rc = leave(job, STEP_OVERRIDE, vf.text, "");
 	}
-	if (!rc && pf->nvme[0]) {
-		rc = leave(job, STEP_ONLINE, vf.text, "off");
-		if (!rc)
-			rc = leave(job, STEP_INTERRUPTS, vf.text, "0");
-		if (!rc)
-			rc = leave(job, STEP_QUEUES, vf.text, "0");
-	}
+	if (!rc && pf->nvme[0])
+		rc = leave(job, STEP_NVME, vf.text, "");
 	for (s = 0; !rc && pf->netdev[0] && s < IOL_VF_SETTINGS; s++) {
 		snprintf(kind, sizeof(kind), STEP_SETTING "%s",
 			 iol_vf_setting_name((enum iol_vf_setting)s));
@@ -179,36 +174,28 @@ static int plan_settings(const struct job *job, const struct iol_want_vf *w, uns
 	return rc;
 }
 
-/* Resources are given to a controller that is offline (NVMe 2.0, 8.2.6). */
+/* What is not said of a VF's resources stays; of a new one there are none. */
 static int plan_nvme(const struct job *job, const struct iol_want_vf *w, unsigned int index)
 {
+	struct iol_vf_nvme want_vf = { .online = true };
 	struct vf_name vf = vf_name(job, index);
-	char queues[16], interrupts[16], now[IOL_NAME_MAX];
-	struct iol_plan resources = { 0 };
-	struct job some = *job;
-	int rc = 0;
+	char value[IOL_NAME_MAX];
+	int n;
 
 	if (w->queues < 0 && w->interrupts < 0)
 		return 0;
-	snprintf(queues, sizeof(queues), "%d", w->queues);
-	snprintf(interrupts, sizeof(interrupts), "%d", w->interrupts);
-	some.plan = &resources;
+	n = iol_cache_nvmes(job->env, job->cache);
+	if (n < 0)
+		return n;
+	if (!job->fresh && (int)index < n)
+		want_vf = job->cache->nvmes[index];
+	want_vf.online = true;
+	if (w->queues >= 0)
+		want_vf.queues = (unsigned int)w->queues;
 	if (w->interrupts >= 0)
-		rc = want(&some, STEP_INTERRUPTS, vf.text, interrupts, job->fresh);
-	if (!rc && w->queues >= 0)
-		rc = want(&some, STEP_QUEUES, vf.text, queues, job->fresh);
-	if (!rc && resources.count && !job->fresh) {
-		rc = iol_step_now(job->engine, STEP_ONLINE, vf.text, now);
-		if (!rc && !strcmp(now, "on"))
-			rc = iol_plan_add(job->plan, STEP_ONLINE, vf.text, "off", now);
-	}
-	for (unsigned int i = 0; !rc && i < resources.count; i++)
-		rc = iol_plan_add(job->plan, resources.steps[i].kind, vf.text,
-				  resources.steps[i].value, resources.steps[i].was);
-	if (!rc)
-		rc = want(job, STEP_ONLINE, vf.text, "on", job->fresh || resources.count);
-	iol_plan_freep(&resources);
-	return rc;
+		want_vf.interrupts = (unsigned int)w->interrupts;
+	iol_nvme_format(&want_vf, value);
+	return want(job, STEP_NVME, vf.text, value, job->fresh);
 }
 
 /* Off its driver before the override, as in vfio/bind.c: undone backwards, the old driver is asked last. */
