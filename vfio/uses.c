@@ -217,12 +217,15 @@ static void add_elsewhere(const struct iol_host *host, const struct iol_pci_info
 {
 	int i;
 
-	for (i = 0; i < count; i++)
-		if (list[i].class >> 16 == 0x02 && list[i].driver[0] && !list[i].netdev[0] &&
-		    wanted(&list[i], only) && is_elsewhere(host, &list[i]))
-			iol_use_add(uses, &list[i].addr, IOL_USE_ELSEWHERE, true,
+	for (i = 0; i < count; i++) {
+		const struct iol_pci_info *pci = &list[i];
+
+		if (pci->class >> 16 == 0x02 && pci->driver[0] && !has_vfio_driver(pci) &&
+		    !pci->netdev[0] && wanted(pci, only) && is_elsewhere(host, pci))
+			iol_use_add(uses, &pci->addr, IOL_USE_ELSEWHERE, true,
 				    "its interface has gone to another network namespace, such as "
 				    "a container's");
+	}
 }
 
 /* ---- VFs ---- */

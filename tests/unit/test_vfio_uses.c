@@ -414,6 +414,38 @@ static void test_vfs(void **state)
 	free(uses);
 }
 
+/* What an interface's PF would take along, and who can't be asked whether he agrees. */
+static void test_elsewhere(void **state)
+{
+	struct host_tree *tree = *state;
+
+	tree_function(tree, "0000:01:00.0", "8086:10C9", "20000", "igb", 1);
+	tree_function(tree, "0000:01:10.0", "8086:10CA", "20000", "igbvf", 2);
+	tree_function(tree, "0000:00:03.0", "1AF4:1041", "20000", "virtio-pci", 3);
+	tree_function(tree, "0000:00:04.0", "8086:10C9", "20000", "uio_pci_generic", 4);
+	tree_function(tree, "0000:00:05.0", "8086:10C9", "20000", NULL, 5);
+	add_nic(tree, "0000:00:06.0", "eth0");
+	tree_add(tree, "sys/bus/pci/devices/0000:01:00.0/sriov_totalvfs = 7\n"
+		       "sys/bus/pci/devices/0000:01:00.0/sriov_numvfs = 1\n"
+		       "sys/bus/pci/devices/0000:01:00.0/virtfn0 -> ../0000:01:10.0\n"
+		       "sys/bus/pci/devices/0000:01:10.0/physfn -> ../0000:01:00.0\n"
+		       "sys/bus/pci/devices/0000:01:10.0/net/\n"
+		       "sys/bus/pci/devices/0000:00:03.0/virtio0/net/\n");
+	CHECK(tree, "01:10.0",
+	      { IOL_USE_ELSEWHERE, true,
+		"its interface has gone to another network namespace, such as a container's" });
+	CHECK(tree, "01:00.0",
+	      { IOL_USE_VFS, true,
+		"its VF 0 (0000:01:10.0) is in use: its interface has gone to another network "
+		"namespace, such as a container's" });
+	CHECK(tree, "00:03.0",
+	      { IOL_USE_ELSEWHERE, true,
+		"its interface has gone to another network namespace, such as a container's" });
+	NOTHING(tree, "00:04.0");
+	NOTHING(tree, "00:05.0");
+	NOTHING(tree, "00:06.0");
+}
+
 /* Files of other machines, or of none. */
 static void test_malformed(void **state)
 {
@@ -455,6 +487,7 @@ int main(void)
 		IN_TREE(test_console),
 		IN_TREE(test_processes),
 		IN_TREE(test_vfs),
+		IN_TREE(test_elsewhere),
 		IN_TREE(test_malformed),
 	};
 
