@@ -90,6 +90,7 @@ void iol_context_destroy(struct iol_context **ctx)
 
 	if (!c || --c->refs)
 		return;
+	dirty_end(c);
 	dma_unmap_all(c);
 	c->ops->close(c);
 	iol_close(&c->fd);

@@ -19,6 +19,7 @@ static int facts(struct iol_context *ctx)
 {
 	struct abi_ioas_iova_ranges cmd = { .size = sizeof(cmd), .ioas_id = ctx->ioas };
 	_cleanup_free_ struct iol_iova_range *ranges = NULL;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint32_t room = 16;
 
 	_Static_assert(sizeof(struct iol_iova_range) == sizeof(struct abi_iova_range),
@@ -43,7 +44,8 @@ static int facts(struct iol_context *ctx)
 	free(ctx->ranges);
 	ctx->ranges = iol_take_ptr(ranges);
 	ctx->num_ranges = cmd.num_iovas;
-	ctx->page_sizes = cmd.out_iova_alignment;
+	/* Without a device there is no IOMMU yet, and any byte would do. */
+	ctx->page_sizes = cmd.out_iova_alignment > page ? cmd.out_iova_alignment : page;
 	ctx->entries_left = UINT32_MAX;
 	return 0;
 }
@@ -138,8 +140,8 @@ static int attach(struct iol_context *ctx, struct iol_vfio_device *dev,
 		  const struct iol_vfio_device_spec *spec)
 {
 	struct abi_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = ctx->fd };
-	struct abi_attach_pt pt = { .argsz = sizeof(pt), .pt_id = ctx->ioas };
 	_cleanup_close_ int fd = -1;
+	int rc;
 
 	if (spec->vf_token)
 		return iol_fail(EOPNOTSUPP,
@@ -150,21 +152,23 @@ static int attach(struct iol_context *ctx, struct iol_vfio_device *dev,
 		return fd;
 	if (ioctl(fd, ABI_VFIO_BIND_IOMMUFD, &bind))
 		return bind_failed(ctx, dev, errno);
+	dev->devid = bind.out_devid;
 	/* Closing the descriptor unbinds, if this fails. */
-	if (ioctl(fd, ABI_VFIO_ATTACH_PT, &pt))
+	rc = iommufd_attach(dev, fd);
+	if (rc)
 		return iol_fail(
-			errno,
+			-rc,
 			"cannot put %s behind the IOMMU: %s (what is mapped already may lie "
 			"in its reserved regions, or its group is not VFIO's as a whole)",
-			dev->name, strerror(errno));
-	dev->devid = bind.out_devid;
+			dev->name, strerror(-rc));
 	dev->fd = iol_take_fd(&fd);
 	return 0;
 }
 
 static void detach(struct iol_context *ctx, struct iol_vfio_device *dev)
 {
-	/* Closing the descriptor did it. */
+	/* Closing the descriptor did it, but for page tables of our own. */
+	iommufd_detached(dev);
 }
 
 static int map(struct iol_context *ctx, const struct dma_map *m)
@@ -203,4 +207,8 @@ const struct context_ops context_iommufd = {
 	.facts = facts,
 	.map = map,
 	.unmap = unmap,
+	.dirty_start = iommufd_dirty_start,
+	.dirty_stop = iommufd_dirty_stop,
+	.dirty_read = iommufd_dirty_read,
+	.dirty_unmap = iommufd_dirty_unmap,
 };

@@ -106,6 +106,26 @@ static int read_entries_left(struct iol_context *ctx, const char *info, size_t l
 	return 0;
 }
 
+/* Kernels before 5.8 do not tell, and do not keep track of writes. */
+static int read_migration(struct iol_context *ctx, const char *info, size_t len, uint32_t first)
+{
+	struct vfio_iommu_type1_info_cap_migration cap = { 0 };
+	int at = vfio_info_cap(info, len, sizeof(struct vfio_iommu_type1_info), first,
+			       VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, sizeof(cap));
+
+	if (at < 0 && at != -ENOENT)
+		return at;
+	if (at >= 0)
+		memcpy(&cap, info + at, sizeof(cap));
+	ctx->dirty.type1_page = cap.pgsize_bitmap & -cap.pgsize_bitmap;
+	ctx->dirty.type1_max = cap.max_dirty_bitmap_size;
+	/* It is asked in the smallest pages only. */
+	if (ctx->dirty.type1_page < PAGE_SET_PAGE ||
+	    ctx->dirty.type1_page != (ctx->page_sizes & -ctx->page_sizes))
+		ctx->dirty.type1_page = 0;
+	return 0;
+}
+
 static int facts(struct iol_context *ctx)
 {
 	struct vfio_iommu_type1_info head = { 0 };
@@ -126,6 +146,8 @@ static int facts(struct iol_context *ctx)
 		ctx->page_sizes = head.flags & VFIO_IOMMU_INFO_PGSIZES ? head.iova_pgsizes : 0x1000;
 		if (!rc && !ctx->page_sizes)
 			rc = -EBADMSG;
+		if (!rc)
+			rc = read_migration(ctx, info, len, first);
 	}
 	if (rc)
 		return iol_fail(-rc, "cannot ask the container what its IOMMU can do: %s",
@@ -264,6 +286,8 @@ static void drop_group(struct iol_context *ctx, struct vfio_group *group)
 		link = &(*link)->next;
 	*link = group->next;
 	ctx->ready = ctx->groups;
+	if (!ctx->groups)
+		ctx->dirty.type1_on = false;
 	ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
 	iol_close(&group->fd);
 	free(group);
@@ -356,4 +380,8 @@ const struct context_ops context_type1 = {
 	.facts = facts,
 	.map = map,
 	.unmap = unmap,
+	.dirty_start = type1_dirty_start,
+	.dirty_stop = type1_dirty_stop,
+	.dirty_read = type1_dirty_read,
+	.dirty_unmap = type1_dirty_unmap,
 };

@@ -23,6 +23,7 @@ static void free_device(struct iol_vfio_device *dev)
 	for (unsigned int i = 0; dev->regions && i < dev->num_regions; i++)
 		free(dev->regions[i].areas);
 	free(dev->regions);
+	free(dev->log.ranges);
 	iol_context_destroy(&dev->ctx);
 	free(dev);
 }
@@ -60,25 +61,32 @@ int iol_vfio_open(struct iol_context *ctx, const struct iol_vfio_device_spec *sp
 		rc = ctx->ops->facts(ctx);
 	if (!rc)
 		rc = read_info(d);
+	if (!rc)
+		rc = dirty_open(d);
 	if (rc) {
 		free_device(d);
 		return rc;
 	}
 	ctx->devices++;
+	d->next = ctx->first_device;
+	ctx->first_device = d;
 	*dev = d;
 	return 0;
 }
 
 void iol_vfio_close(struct iol_vfio_device **dev)
 {
-	struct iol_vfio_device *d = iol_take_ptr(*dev);
+	struct iol_vfio_device *d = iol_take_ptr(*dev), **link;
 
 	if (!d)
 		return;
 	/* A container loses its mappings with its last device, so iommufd's go, too. */
-	iol_close(&d->fd);
+	dirty_close(d);
 	if (!--d->ctx->devices)
 		dma_unmap_all(d->ctx);
+	for (link = &d->ctx->first_device; *link != d;)
+		link = &(*link)->next;
+	*link = d->next;
 	d->ctx->ops->detach(d->ctx, d);
 	free_device(d);
 }

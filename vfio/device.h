@@ -5,6 +5,8 @@
 
 #include <iolane/vfio.h>
 
+#include "vfio/dirty.h"
+
 /* MSI-X has 2,048 vectors at most (PCIe 6.0, 7.7.2.2). */
 #define IRQ_VECTORS_MAX 2048u
 
@@ -28,8 +30,12 @@ struct iol_vfio_device {
 	struct iol_pci_addr addr;
 	char name[IOL_PCI_ADDR_MAX];
 	int fd;
-	uint32_t devid;           /* iommufd */
+	uint32_t devid; /* iommufd */
+	struct iommufd_hwpt *hwpt;
 	struct vfio_group *group; /* type1 */
+	struct dirty_log log;
+	enum iol_dirty_source dirty_source; /* while the context keeps track */
+	struct iol_vfio_device *next;       /* of the context's */
 	struct device_region *regions;
 	unsigned int num_regions;
 	struct device_irq irqs[IOL_IRQ_KINDS];

@@ -486,6 +486,66 @@ int iol_dma_unmap(struct iol_context *ctx, uint64_t iova, uint64_t len);
  */
 int iol_memlock(uint64_t need);
 
+/* ---- dirty tracking: which pages devices wrote, for live migration ---- */
+
+/**
+ * enum iol_dirty_source - Who tells what a device wrote, from the least exact on.
+ *
+ * IOL_DIRTY_MAPPED: nobody; all that it may write counts as written, at each read (iommufd with an IOMMU that does not
+ * keep track; type1 before Linux 5.8, or its version 1).
+ * IOL_DIRTY_PINNED: type1 (VFIO_IOMMU_DIRTY_PAGES). It knows what mediated devices pinned; with any other device in the
+ * context it says of all mapped pages that they were written, at each read.
+ * IOL_DIRTY_IOMMU: the IOMMU's dirty bits, by iommufd (IOMMU_HWPT_GET_DIRTY_BITMAP, Linux 6.7). Exact to the IOMMU's own pages:
+ * where it maps 2 MiB as one, a byte written makes 512 pages dirty, unless the kernel maps small ones.
+ * IOL_DIRTY_DEVICE: the device's own log (VFIO_DEVICE_FEATURE_DMA_LOGGING_START), exact to the pages it chose.
+ */
+enum iol_dirty_source {
+	IOL_DIRTY_MAPPED,
+	IOL_DIRTY_PINNED,
+	IOL_DIRTY_IOMMU,
+	IOL_DIRTY_DEVICE,
+};
+
+/**
+ * iol_dirty_start() - Keep track from now on of what the context's devices write, each by the most exact source that
+ * it has.
+ *
+ * Devices log what is mapped now. Memory that is mapped later and lies outside of that counts as written, whole, at
+ * each read; a device that comes when nothing is mapped uses another source. Devices may come and go, and memory,
+ * too: what was written is kept until it is read. What a device writes while it is being closed, or while its memory is being
+ * unmapped, may be missed by IOL_DIRTY_DEVICE and IOL_DIRTY_IOMMU respectively.
+ *
+ * Return: 0; -EBUSY: it is kept already; -EOPNOTSUPP: without an IOMMU; -E2BIG: an entry is larger than the kernel's
+ * bitmap; others from the kernel, and then nothing is kept.
+ */
+int iol_dirty_start(struct iol_context *ctx);
+
+/** iol_dirty_stop() - No more, and forget what was not read. -EINVAL: it is not kept. */
+int iol_dirty_stop(struct iol_context *ctx);
+
+/**
+ * iol_dirty_source() - The least exact source of the context's devices; without devices the most exact.
+ *
+ * Return: enum iol_dirty_source; -EINVAL: it is not kept.
+ */
+int iol_dirty_source(const struct iol_context *ctx);
+
+/**
+ * iol_dirty_read() - What devices wrote since it was last read, or since the start; it is then no longer told.
+ * @iova, @len: multiples of @page_size, mapped or not. Large ones are best: type1 reads an entry (iol_dma_map()) whole.
+ * @page_size: of a bit's page: a power of 2, at least 4096.
+ * @bitmap: a bit for each page from @iova on, which is set if the page was written, and else left as it is. Page n is bit n % 64
+ *          of word n / 64, as in KVM's (KVM_GET_DIRTY_LOG) and vhost-user's logs, for which words are little-endian.
+ *
+ * A page is told before it is copied: what is written meanwhile is told by the next read. A BAR that was mapped
+ * for DMA counts like memory.
+ *
+ * Return: 0; -EINVAL: it is not kept, or not pages; -ENOMEM, or what the source failed with: @bitmap is as it was, and what
+ * is not known will be told as written by the next read that works.
+ */
+int iol_dirty_read(struct iol_context *ctx, uint64_t iova, uint64_t len, uint64_t page_size,
+		   uint64_t *bitmap);
+
 /* ---- devices ---- */
 
 /**

@@ -12,9 +12,10 @@
 
 #include "tests/unit/host_tree.h"
 
-#define FAKE_DEVICE "0000:01:00.0"
-#define FAKE_MSIX   8
-#define FAKE_CHAIN  512
+#define FAKE_DEVICE  "0000:01:00.0"
+#define FAKE_DEVICE2 "0000:02:00.0"
+#define FAKE_MSIX    8
+#define FAKE_CHAIN   512
 
 /* A chain of capabilities behind an answer. */
 struct fake_chain {
@@ -28,6 +29,32 @@ struct fake_map {
 	unsigned int access;
 };
 
+/* Pages that a device wrote, by their IOVAs, and that one source has not told yet. */
+struct fake_written {
+	bool on;
+	uint64_t *iovas;
+	size_t num;
+};
+
+/* An open device, its own log, and the page tables it is behind. */
+struct fake_device {
+	int fd;
+	uint32_t hwpt; /* 0: those of the IOAS */
+	struct fake_written log;
+	struct iol_iova_range ranges[256];
+	size_t num_ranges;
+};
+
+/* Page tables that keep track, for the device they were made for and those that are like it. */
+struct fake_hwpt {
+	bool exists;
+	uint32_t device;
+	struct fake_written written;
+};
+
+#define FAKE_DEVICES 4
+#define FAKE_HWPTS   4
+
 struct fake_kernel {
 	/* How it behaves. */
 	unsigned int fail_at; /* which call fails, from 1 on; 0: none */
@@ -35,6 +62,15 @@ struct fake_kernel {
 	bool no_v2, dynamic, not_viable, refuses;
 	uint32_t entries; /* that its table takes */
 	struct fake_chain region, iommu;
+	bool type1_tracks,
+		exact; /* type1 tells what was written, or that all was; @exact: as of mediated devices */
+	uint64_t bitmap_max;
+	bool iommu_tracks, unlike; /* page tables of one device do not do for another */
+	uint64_t iommu_page;       /* of dirty bits */
+	unsigned int
+		loggers;   /* a bit for each device that has a log, in the order they are opened */
+	uint64_t log_page; /* that they choose at least */
+	size_t log_ranges; /* that they take */
 
 	/* What it saw. */
 	unsigned int calls;
@@ -47,6 +83,10 @@ struct fake_kernel {
 	unsigned int enabled; /* vectors of MSI-X */
 	uint32_t migration;   /* the state; the kernel's number */
 	unsigned int starts;  /* how often MSI-X went from none to some */
+	struct fake_device devices[FAKE_DEVICES];
+	unsigned int num_devices; /* that were ever opened */
+	struct fake_hwpt hwpts[FAKE_HWPTS];
+	struct fake_written type1;
 };
 
 extern struct fake_kernel fake;
@@ -56,6 +96,18 @@ void fake_begin(struct host_tree *tree);
 
 /** fake_end() - Check that nothing is left in the kernel. */
 void fake_end(struct host_tree *tree);
+
+/** fake_write() - A device, the number of its opening, writes to an IOVA; it has to be mapped for that. */
+void fake_write(unsigned int device, uint64_t iova);
+
+/* Of vfio_kernel_dirty.c; as ioctl(). */
+int fake_fails(int err);
+void fake_opened(int fd);
+int fake_type1_dirty(void *arg);
+int fake_type1_unmap(void *arg);
+int fake_iommufd_dirty(int fd, unsigned long request, void *arg);
+int fake_log(int fd, void *arg);
+void fake_dirty_end(void);
 
 /** fake_put() - Append a number of @len bytes to a chain. */
 void fake_put(struct fake_chain *chain, uint64_t value, size_t len);
