@@ -138,7 +138,7 @@ static uint64_t bars_in(const struct iol_context *ctx, const struct iol_dma_regi
 
 int memlock_ensure(struct iol_context *ctx, const struct iol_dma_region *regions, size_t num)
 {
-	uint64_t total = ctx->mapped, more = 0, locked;
+	uint64_t total = ctx->mapped, more = 0, bars = 0, locked;
 	struct rlimit limit = { 0 };
 	int rc;
 
@@ -157,11 +157,13 @@ int memlock_ensure(struct iol_context *ctx, const struct iol_dma_region *regions
 	locked = locked_now(ctx);
 	getrlimit(RLIMIT_MEMLOCK, &limit);
 	if (more > limit.rlim_cur || locked > limit.rlim_cur - more)
-		more -= bars_in(ctx, regions, num);
+		bars = bars_in(ctx, regions, num);
+	more -= bars < more ? bars : more;
 	if (__builtin_add_overflow(locked, more, &more))
 		return iol_fail(ENOMEM, "nobody has that much memory");
 	rc = ensure(more, locked);
-	if (!rc)
+	/* Room that registers took is none for memory. */
+	if (!rc && !bars)
 		ctx->lockable = total;
 	return rc;
 }
