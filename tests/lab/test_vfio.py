@@ -47,7 +47,8 @@ def check_faults(machine, context):
 
 
 def check_edu(machine, context):
-    output = probe(machine, context, EDU, "dma", "msi", "intx", "entries", "cycles", "peer", "sleep")
+    output = probe(machine, context, EDU, "dma", "msi", "intx", "entries", "cycles", "peer", "sleep",
+                   "dirty", "locked")
     name = NAMES[context]
     check(f"context {name}," in output, f"another context than {name}:\n{output}")
     check_faults(machine, context)

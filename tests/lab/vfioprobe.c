@@ -85,7 +85,8 @@ static const struct {
 	{ "cycles", edu_cycles }, { "entries", edu_entries },
 	{ "nvme", nvme_io },      { "peer", edu_peer },
 	{ "sleep", edu_sleep },   { "hot-reset", nvme_hot_reset },
-	{ "request", request },
+	{ "request", request },   { "dirty", edu_dirty },
+	{ "locked", edu_locked },
 };
 
 static void log_line(void *ctx, enum iol_log_level level, const char *line)

@@ -46,6 +46,8 @@ void edu_msi(struct probe *p);
 void edu_intx(struct probe *p);
 void edu_cycles(struct probe *p);
 void edu_entries(struct probe *p);
+void edu_dirty(struct probe *p);
+void edu_locked(struct probe *p);
 void edu_peer(struct probe *p);
 void edu_sleep(struct probe *p);
 void nvme_io(struct probe *p);

@@ -2,9 +2,12 @@
 /* edu, QEMU's device to learn on (docs/specs/edu.rst): it copies between memory and a buffer of its own, and interrupts. */
 #include "vfioprobe.h"
 
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EDU_ID         0x00u
@@ -277,4 +280,106 @@ void edu_sleep(struct probe *p)
 	need(!iol_vfio_wake(p->dev), "it does not wake");
 	need(bar[1] == ~0x12345678u, "it woke without its registers");
 	munmap((void *)bar, 1u << 20);
+}
+
+/* Whether the page at @at of memory, which may have gone meanwhile, is told as written, and none around the memory. */
+static bool told(struct probe *p, const struct iol_dma_region *memory, uint64_t at)
+{
+	uint64_t pages = memory->len / PAGE, n = at / PAGE + 1;
+	uint64_t *bits = calloc(pages / 64 + 1, sizeof(*bits));
+	bool yes;
+
+	need(bits && !iol_dirty_read(p->ctx, memory->iova - PAGE, memory->len + 2 * PAGE, PAGE,
+				     bits),
+	     "no bitmap");
+	need(!(bits[0] & 1) && !(bits[(pages + 1) / 64] >> (pages + 1) % 64 & 1),
+	     "pages that are not mapped were written");
+	yes = bits[n / 64] >> n % 64 & 1;
+	free(bits);
+	return yes;
+}
+
+/* What edu wrote is told. Its IOMMU has no dirty bits, nor it a log: there may be more than that. */
+void edu_dirty(struct probe *p)
+{
+	volatile uint32_t *bar = registers(p);
+	/* Between the memory that is looked at and other memory there is a page. */
+	struct iol_dma_region memory = { .len = 4u << 20, .iova = 0x4000000, .access = 3 };
+	struct iol_dma_region from = { .len = PAGE, .iova = 0x3fff000, .access = IOL_DMA_READ };
+	struct iol_context_info info, after;
+	bool type1;
+
+	need(!iol_context_info(p->ctx, &info), "no facts");
+	type1 = info.kind == IOL_CONTEXT_TYPE1;
+	memory.fd = from.fd = memfd_create("guest", MFD_CLOEXEC);
+	need(memory.fd >= 0 && !ftruncate(memory.fd, 4 << 20), "no memory");
+	need(iol_dma_map(p->ctx, &memory, 1) == 1 && iol_dma_map(p->ctx, &from, 1) == 1,
+	     "no mapping");
+	need(iol_dirty_source(p->ctx) == -22, "kept without being started");
+	need(!iol_dirty_start(p->ctx), "no tracking");
+	need(iol_dirty_source(p->ctx) == (type1 ? IOL_DIRTY_PINNED : IOL_DIRTY_MAPPED),
+	     "another source: %d", iol_dirty_source(p->ctx));
+	told(p, &memory, 0);
+	copy(bar, from.iova, EDU_BUFFER, 0);
+	copy(bar, EDU_BUFFER, memory.iova + (3u << 20), CMD_TO_MEMORY);
+	need(told(p, &memory, 3u << 20), "a page that was written is not told");
+
+	/* Memory goes, and what was written of it stays, once. */
+	copy(bar, EDU_BUFFER, memory.iova + (2u << 20), CMD_TO_MEMORY);
+	need(iol_dma_unmap(p->ctx, memory.iova, memory.len) == 1, "no unmapping");
+	need(told(p, &memory, 2u << 20), "a page that was written went with its memory");
+	need(!told(p, &memory, 2u << 20), "a page was told twice");
+	memory.addr = NULL;
+	need(iol_dma_map(p->ctx, &memory, 1) == 1, "no mapping while tracking");
+	copy(bar, EDU_BUFFER, memory.iova + PAGE, CMD_TO_MEMORY);
+	need(told(p, &memory, PAGE), "memory that came later is not kept track of");
+	need(!iol_dirty_stop(p->ctx), "tracking does not end");
+	need(iol_dma_unmap(p->ctx, from.iova, from.len + memory.len) == 2, "no unmapping");
+	need(!iol_context_info(p->ctx, &after) && after.entries_left == info.entries_left,
+	     "entries are left over");
+	close(memory.fd);
+	munmap((void *)bar, 1u << 20);
+}
+
+/* What the kernel counts against the limit is what we say that it does. This process is no good for anything else then. */
+void edu_locked(struct probe *p)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	struct rlimit limit = { 8u << 20, 8u << 20 };
+	size_t len = 5u << 20;
+	char *mine =
+		mmap(NULL, 2 * len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iol_dma_region memory = { .addr = mine, .len = len, .iova = 0x4000000, .access = 3 };
+	struct iol_dma_region bar = { .len = 1u << 20, .iova = 0x6000000, .access = 3 };
+	struct iol_context_info info;
+
+	need(mine != MAP_FAILED && !iol_context_info(p->ctx, &info), "no memory");
+	need(!syscall(SYS_capset, &header, none) && !setrlimit(RLIMIT_MEMLOCK, &limit),
+	     "privilege stays");
+	/* Locked otherwise, it counts for type1. */
+	need(!mlock(mine + len, len), "nothing can be locked");
+	if (info.kind == IOL_CONTEXT_TYPE1) {
+		need(iol_dma_map(p->ctx, &memory, 1) == -12 &&
+			     strstr(iol_error(), "needs 10 MiB of locked memory (5 MiB of it is "
+						 "locked already)"),
+		     "what is locked is not counted");
+		need(!munlock(mine + len, len), "it stays locked");
+	}
+	need(iol_dma_map(p->ctx, &memory, 1) == 1, "what may be locked is refused");
+	memory.iova += len;
+	need(iol_dma_map(p->ctx, &memory, 1) == -12 &&
+		     strstr(iol_error(), "needs 10 MiB of locked memory (5 MiB of it is locked "
+					 "already)"),
+	     "what is pinned is not counted");
+	/* Nearly all is locked, but a BAR is no memory. */
+	if (info.kind == IOL_CONTEXT_TYPE1) {
+		need(!mlock(mine + len, (3u << 20) - PAGE), "nothing can be locked");
+		bar.addr = (void *)registers(p);
+		need(iol_dma_map(p->ctx, &bar, 1) == 1, "a BAR counts as memory");
+		need(iol_dma_unmap(p->ctx, bar.iova, bar.len) == 1, "no unmapping");
+		munmap(bar.addr, bar.len);
+	}
+	need(iol_dma_unmap(p->ctx, 0x4000000, len) == 1, "no unmapping");
+	munmap(mine, 2 * len);
 }
