@@ -139,7 +139,7 @@ static int start(struct iol_vfio_device *dev)
 	if (rc)
 		return iol_fail(-rc, "cannot keep track of what %s writes: %s", dev->name,
 				rc == -E2BIG ? "what is mapped as one is larger than the kernel's "
-					       "bitmap; map it in pieces of other access or order"
+					       "bitmap; map it by several calls"
 					     : strerror(-rc));
 	return 0;
 }

@@ -463,7 +463,8 @@ struct iol_dma_region {
  * Regions that are neighbours by IOVA, have the same access, and are neighbours in memory or come by @fd, become
  * one entry of the kernel's table; they are then unmapped together. Memory by @fd is laid out so that huge pages of
  * memory are huge pages of the IOMMU. Everything is pinned, which RLIMIT_MEMLOCK bounds: it is raised if
- * that is allowed. A BAR that was mapped with iol_vfio_region_map() may be @addr where the kernel can (type1).
+ * that is allowed; what is locked already counts, too. A BAR that was mapped with iol_vfio_region_map() may be @addr where the
+ * kernel can (type1), and does not count.
  *
  * Return: how many entries were used; -ENOMEM: memory, or RLIMIT_MEMLOCK, with the line that mends it;
  * -ENOSPC: more entries than the kernel has left, or no IOVA; -ERANGE: IOVAs that are reserved or out of range; -EEXIST: some are mapped;
@@ -475,7 +476,8 @@ int iol_dma_map(struct iol_context *ctx, struct iol_dma_region *regions, size_t 
  * iol_dma_unmap() - Take memory away from devices again; what iol_dma_map() mapped by @fd is unmapped from the
  * process, too.
  *
- * Return: how many entries; -ENOENT: nothing is mapped there; -EINVAL: an entry lies only partly in it.
+ * Return: how many entries; -ENOENT: nothing is mapped there; -EINVAL: an entry lies only partly in it; others from the
+ * kernel, and then those before the one that is named are unmapped.
  */
 int iol_dma_unmap(struct iol_context *ctx, uint64_t iova, uint64_t len);
 
@@ -497,7 +499,10 @@ int iol_memlock(uint64_t need);
  * context it says of all mapped pages that they were written, at each read.
  * IOL_DIRTY_IOMMU: the IOMMU's dirty bits, by iommufd (IOMMU_HWPT_GET_DIRTY_BITMAP, Linux 6.7). Exact to the IOMMU's own pages:
  * where it maps 2 MiB as one, a byte written makes 512 pages dirty, unless the kernel maps small ones.
- * IOL_DIRTY_DEVICE: the device's own log (VFIO_DEVICE_FEATURE_DMA_LOGGING_START), exact to the pages it chose.
+ * IOL_DIRTY_DEVICE: the device's own log (VFIO_DEVICE_FEATURE_DMA_LOGGING_START), exact to the pages it chose. One that fails
+ * once is not used any more: the device is IOL_DIRTY_MAPPED from then on.
+ *
+ * The last two were seen against a model of the kernel only; no emulated hardware has them.
  */
 enum iol_dirty_source {
 	IOL_DIRTY_MAPPED,

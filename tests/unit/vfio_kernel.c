@@ -88,6 +88,7 @@ static int unmap(uint64_t iova, uint64_t len)
 		if (fake.maps[i].iova != iova || fake.maps[i].len != len)
 			continue;
 		fake.maps[i] = fake.maps[--fake.num_maps];
+		fake_unmapped(iova, len);
 		return 0;
 	}
 	return fake_fails(ENOENT);

@@ -103,6 +103,7 @@ void fake_write(unsigned int device, uint64_t iova);
 /* Of vfio_kernel_dirty.c; as ioctl(). */
 int fake_fails(int err);
 void fake_opened(int fd);
+void fake_unmapped(uint64_t iova, uint64_t len); /* what page tables and entries knew is gone */
 int fake_type1_dirty(void *arg);
 int fake_type1_unmap(void *arg);
 int fake_iommufd_dirty(int fd, unsigned long request, void *arg);

@@ -101,6 +101,23 @@ static void tell(struct fake_written *w, uint64_t iova, uint64_t len, uint64_t p
 	w->num = left;
 }
 
+static void forget(struct fake_written *w, uint64_t iova, uint64_t len)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < w->num; i++)
+		if (w->iovas[i] - iova >= len)
+			w->iovas[left++] = w->iovas[i];
+	w->num = left;
+}
+
+void fake_unmapped(uint64_t iova, uint64_t len)
+{
+	forget(&fake.type1, iova, len);
+	for (size_t i = 0; i < FAKE_HWPTS; i++)
+		forget(&fake.hwpts[i].written, iova, len);
+}
+
 static int type1_bitmap(uint64_t iova, uint64_t size, const struct vfio_bitmap *bitmap)
 {
 	uint64_t pages = size / PAGE, words = (pages + 63) / 64;
