@@ -37,6 +37,7 @@ static int read_info(struct iol_vfio_device *dev)
 		return iol_fail(errno, "cannot ask %s what it has: %s", dev->name, strerror(errno));
 	if (info.num_regions > REGIONS_MAX)
 		return iol_fail(EBADMSG, "%s claims %u regions", dev->name, info.num_regions);
+	dev->resets = info.flags & VFIO_DEVICE_FLAGS_RESET;
 	rc = device_regions(dev, info.num_regions);
 	return rc ? rc : device_irqs(dev, info.num_irqs);
 }

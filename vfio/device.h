@@ -30,6 +30,7 @@ struct iol_vfio_device {
 	struct iol_pci_addr addr;
 	char name[IOL_PCI_ADDR_MAX];
 	int fd;
+	bool resets;    /* by itself, as it was when it was opened */
 	uint32_t devid; /* iommufd */
 	struct iommufd_hwpt *hwpt;
 	struct vfio_group *group; /* type1 */

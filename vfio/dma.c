@@ -140,28 +140,35 @@ static int lay_out(const struct iol_context *ctx, struct iol_dma_region *const *
 {
 	uint64_t align = page_for(ctx, run->len);
 	uint64_t phase = sorted[run->first]->iova == IOL_IOVA_ANY ? 0 : sorted[run->first]->iova;
-	char *start = reserve(run->len, align, phase & (align - 1)), *at = start;
+	/* One piece without a huge page may lie where the kernel likes: that saves what it takes to choose a place. */
+	bool anywhere = align == smallest_page(ctx) && run->end - run->first == 1;
+	char *start = anywhere ? NULL : reserve(run->len, align, phase & (align - 1)), *at = start;
 
-	if (!start)
+	if (!start && !anywhere)
 		return iol_fail(ENOMEM, "no address space for %" PRIu64 " bytes of memory for DMA",
 				run->len);
 	for (size_t i = run->first; i < run->end; at += sorted[i++]->len) {
 		const struct iol_dma_region *r = sorted[i];
 		int prot = PROT_READ | (r->access & IOL_DMA_WRITE ? PROT_WRITE : 0);
+		int flags = MAP_SHARED | (anywhere ? 0 : MAP_FIXED);
 
-		if (mmap(at, r->len, prot, MAP_SHARED | MAP_FIXED, r->fd, (off_t)r->offset) ==
-		    MAP_FAILED) {
+		at = mmap(at, r->len, prot, flags, r->fd, (off_t)r->offset);
+		if (at == MAP_FAILED) {
 			int err = errno;
 
-			munmap(start, run->len);
+			if (start)
+				munmap(start, run->len);
 			return iol_fail(err,
 					"cannot map %" PRIu64
 					" bytes of memory from descriptor %d: %s",
 					r->len, r->fd, strerror(err));
 		}
+		if (!start)
+			start = at;
 	}
 	/* Only advice: hugetlbfs needs none, and others may not have them. */
-	madvise(start, run->len, MADV_HUGEPAGE);
+	if (align > smallest_page(ctx))
+		madvise(start, run->len, MADV_HUGEPAGE);
 	*addr = start;
 	return 0;
 }

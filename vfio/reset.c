@@ -108,38 +108,44 @@ static enum iol_known read_mark(const struct iol_vfio_device *dev, const struct 
 	return happened;
 }
 
+/* The method that the kernel tries first; empty if it does not tell. */
+static void first_method(const struct iol_vfio_device *dev, char method[24])
+{
+	struct iol_reset_methods methods;
+
+	method[0] = '\0';
+	if (!iol_reset_methods(dev->ctx->host, &dev->addr, &methods) && methods.num)
+		strcpy(method, methods.name[0]);
+}
+
 int iol_vfio_reset(struct iol_vfio_device *dev, struct iol_reset_report *report)
 {
-	struct vfio_device_info info = { .argsz = sizeof(info) };
 	struct iol_reset_report told = { .happened = IOL_UNKNOWN };
-	struct iol_reset_methods methods;
 	struct mark mark;
 	bool marked;
 
-	if (ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &info))
-		return iol_fail(errno, "cannot ask %s whether it can be reset: %s", dev->name,
-				strerror(errno));
-	if (!(info.flags & VFIO_DEVICE_FLAGS_RESET))
+	if (!dev->resets)
 		return iol_fail(
 			ENOTTY,
 			"%s has no reset of its own (no FLR, no power management reset, and "
 			"others on its bus)",
 			dev->name);
-	if (!iol_reset_methods(dev->ctx->host, &dev->addr, &methods) && methods.num)
-		strcpy(told.method, methods.name[0]);
 	marked = report && set_mark(dev, &mark);
 	if (ioctl(dev->fd, VFIO_DEVICE_RESET)) {
 		int err = errno;
 
 		if (marked)
 			read_mark(dev, &mark);
+		first_method(dev, told.method);
 		return iol_fail(err, "cannot reset %s%s%s: %s", dev->name,
 				told.method[0] ? " by " : "", told.method, strerror(err));
 	}
 	if (marked)
 		told.happened = read_mark(dev, &mark);
-	if (report)
+	if (report) {
+		first_method(dev, told.method);
 		*report = told;
+	}
 	return 0;
 }
 

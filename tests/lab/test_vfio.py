@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The library on devices of the lab: DMA, interrupts, reset, and who is refused."""
 
+import json
 import re
 
 from machine import EDU, IGB, NVME, Machine, check, main, wait_for
@@ -11,6 +12,12 @@ CONTEXTS = {"lab": ("iommufd", "type1"), "debian": ("type1",)}
 MODULES = {"iommufd": "iommufd", "type1": "vfio_iommu_type1"}
 NAMES = {"iommufd": "iommufd", "type1": "type1v2"}
 REFUSED = 3
+
+# Rows of iolane-bench vfio that devices have, and those whose system calls are a matter of chance.
+ROWS = {"map", "unmap", "map-fd", "unmap-fd", "map-4k", "unmap-4k", "map-2m", "unmap-2m", "irq-poll",
+        "irq-read", "read", "pread"}
+ROWS_OF = {EDU: {"device-irq-poll", "device-irq-read", "write", "pwrite"}, NVME: {"reset"}}
+UNCOUNTED = {"irq-read", "device-irq-read"}
 
 
 def bind(machine, address):
@@ -54,17 +61,49 @@ def check_edu(machine, context):
     check_faults(machine, context)
 
 
+def check_bench(machine, context, address):
+    """The library makes no more system calls than what is made without it, and all that can be is measured."""
+    short = f"--context={context} --rounds=1 --runtime=0.001 --memory=4M"
+    status, output = machine.run(f"iolane-bench vfio {address} {short} --json 2>&1", 300)
+    check(status == 0, f"iolane-bench vfio {address}: {status}\n{output}")
+    report = json.loads(output)
+    check(report["device"]["context"] == NAMES[context], f"another context: {report['device']}")
+    rows = {row["name"]: row for row in report["rows"] if "skipped" not in row}
+    check(set(rows) == ROWS | ROWS_OF[address], f"{address} has the rows {', '.join(rows)}:\n{output}")
+    for name, row in rows.items():
+        ours, bare = row["iolane"], row["bare"]
+        check(ours["median"] > 0 and bare["median"] > 0 and row["ratio"]["median"] > 0, f"{name}: {row}")
+        check("lat_us" in ours if "irq" in name else "lat_us" not in ours, f"latencies of {name}: {row}")
+        if name in UNCOUNTED:
+            check("syscalls" not in ours, f"{name} is counted: {row}")
+        else:
+            check(ours["syscalls"] <= bare["syscalls"], f"{name} takes more system calls: {row}")
+    check(rows["map"]["bare"]["syscalls"] == 1 and not rows["read"]["bare"]["syscalls"],
+          f"system calls are counted wrongly: {rows}")
+
+
+def check_bench_text(machine):
+    status, output = machine.run(f"iolane-bench vfio {EDU} --rounds=1 --runtime=0.001 --memory=4M", 300)
+    check(status == 0 and all(part in output for part in (
+        EDU, "map 4 KiB ", "device's interrupt, poll", "p99.9", "reset: not measured")), output)
+    status, output = machine.run(f"iolane-bench vfio {OTHER} 2>&1")
+    check(status == 1 and f"iolane bind {OTHER}" in output, f"a device without a driver: {output}")
+
+
 def remapped(args):
-    with Machine(args, programs=["vfioprobe"]) as machine:
+    with Machine(args, programs=["vfioprobe", "iolane-bench"]) as machine:
         bind(machine, EDU)
         bind(machine, NVME)
         for context in CONTEXTS[args.kernel]:
             check_edu(machine, context)
+            check_bench(machine, context, EDU)
             output = probe(machine, context, NVME, "nvme")
             check("resets: flr" in output, f"the drive's reset methods:\n{output}")
             probe(machine, context, NVME, "hot-reset", "nvme")
             said = refused(machine, context, OTHER)
             check("iolane bind" in said, f"a device without a driver: {said}")
+        check_bench(machine, CONTEXTS[args.kernel][0], NVME)
+        check_bench_text(machine)
         best = NAMES[CONTEXTS[args.kernel][0]]
         check(f"context {best}," in probe(machine, "auto", EDU), f"{best} is not chosen")
         # Root need not have its limit raised; that is so with both contexts.
