@@ -8,6 +8,9 @@
 /* MSI-X has 2,048 vectors at most (PCIe 6.0, 7.7.2.2). */
 #define IRQ_VECTORS_MAX 2048u
 
+/* Bytes of a UUID as text, which is longer than an address. */
+#define DEVICE_NAME_MAX 37
+
 struct device_region {
 	uint64_t size, offset; /* the offset in the device's descriptor */
 	bool readable, writable;
@@ -23,10 +26,11 @@ struct device_irq {
 	unsigned int set;
 };
 
+/* @name: in sysfs: an address, or a mediated device's UUID. @folder: there, from the host's root. */
 struct iol_vfio_device {
 	struct iol_context *ctx;
-	struct iol_pci_addr addr;
-	char name[IOL_PCI_ADDR_MAX];
+	char name[DEVICE_NAME_MAX], folder[IOL_NAME_MAX];
+	bool mdev;
 	int fd;
 	uint32_t devid;           /* iommufd */
 	struct vfio_group *group; /* type1 */

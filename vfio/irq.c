@@ -105,25 +105,19 @@ static int tell(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned i
 
 static int stop(const struct iol_vfio_device *dev, enum iol_irq kind)
 {
+	static const int nobody = -1;
+
+	/* The kernel fails to end errors and requests that nobody hears any more; this it always takes. */
+	if (kind > IOL_IRQ_MSIX)
+		return set_irqs(dev, kind, VFIO_IRQ_SET_ACTION_TRIGGER, 0, &nobody, 1);
 	return set_irqs(dev, kind, VFIO_IRQ_SET_ACTION_TRIGGER, 0, NULL, 0);
 }
 
-/* More vectors than the kernel took at first: all over again, and nobody may miss what came meanwhile. */
-static int grow(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned int num)
+static void signal_all(const struct device_irq *irq, unsigned int start, unsigned int num)
 {
-	const struct device_irq *irq = &dev->irqs[kind];
-	int rc = stop(dev, kind);
-
-	if (rc)
-		return rc;
-	rc = tell(dev, kind, 0, num);
-	if (rc)
-		/* As it was: there was room for these. */
-		tell(dev, kind, 0, irq->set);
-	for (unsigned int i = 0; i < irq->set; i++)
+	for (unsigned int i = start; i < start + num; i++)
 		if (irq->fds[i] >= 0 && !irq->masked[i])
 			eventfd_write(irq->fds[i], 1);
-	return rc;
 }
 
 static int check_free(const struct iol_vfio_device *dev, enum iol_irq kind)
@@ -200,9 +194,11 @@ static void swap(int *a, int *b, unsigned int num)
 int iol_irq_set(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int start, const int *fds,
 		unsigned int num)
 {
+	unsigned int end = start + num, from, held;
 	_cleanup_free_ int *copies = NULL;
 	struct device_irq *irq;
 	int rc = check_vectors(dev, kind, start, num);
+	bool all;
 
 	if (!rc)
 		rc = check_free(dev, kind);
@@ -214,27 +210,35 @@ int iol_irq_set(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int sta
 		return rc;
 	rc = make_vectors(irq);
 	if (!rc) {
+		/* More vectors than the kernel took at first may mean to begin anew. */
+		all = irq->set && end > irq->set && !irq->info.dynamic;
+		from = irq->set && !all ? start : 0;
+		held = irq->set > from ? (irq->set < end ? irq->set : end) - from : 0;
 		swap(&irq->fds[start], copies, num);
-		if (!irq->set)
-			rc = tell(dev, kind, 0, start + num);
-		else if (start + num <= irq->set || irq->info.dynamic)
-			rc = tell(dev, kind, start, num);
-		else
-			rc = grow(dev, kind, start + num);
+		rc = all ? stop(dev, kind) : 0;
+		if (!rc)
+			rc = tell(dev, kind, from, end - from);
 		if (rc) {
 			swap(&irq->fds[start], copies, num);
+			/* As it was: there was room for these. The kernel takes all down when it fails at one. */
+			if (held)
+				tell(dev, kind, from, held);
+		}
+		/* Nobody may miss what came meanwhile. */
+		if (all || rc)
+			signal_all(irq, from, held);
+		if (rc)
 			rc = iol_fail(-rc, "cannot set %s interrupts %u + %u of %s: %s",
 				      kind_names[kind], start, num, dev->name,
 				      rc == -ENOSPC ? "the machine has not so many left"
 						    : strerror(-rc));
-		}
 	}
 	for (unsigned int i = 0; i < num; i++)
 		iol_close(&copies[i]);
 	if (rc && !irq->set)
 		free_vectors(irq);
-	if (!rc && start + num > irq->set)
-		irq->set = start + num;
+	if (!rc && end > irq->set)
+		irq->set = end;
 	return rc;
 }
 
