@@ -18,10 +18,13 @@ struct device_region {
 	size_t num_areas;
 };
 
-/* @fds: duplicates of those that were set, -1 for none; @room of them. @set: vectors that the kernel was told of. */
+/*
+ * @fds: duplicates of those that were set, -1 for none. @parked: of MSI: where vectors go that go to nobody.
+ * @set: vectors that the kernel was told of.
+ */
 struct device_irq {
 	struct iol_irq_info info;
-	int *fds;
+	int *fds, *parked;
 	bool *masked;
 	unsigned int set;
 };

@@ -42,12 +42,13 @@ int device_irqs(struct iol_vfio_device *dev, unsigned int num)
 
 static void free_vectors(struct device_irq *irq)
 {
-	for (unsigned int i = 0; irq->fds && i < irq->info.count; i++)
+	for (unsigned int i = 0; irq->fds && i < irq->info.count; i++) {
 		iol_close(&irq->fds[i]);
-	free(irq->fds);
-	free(irq->masked);
-	irq->fds = NULL;
-	irq->masked = NULL;
+		iol_close(&irq->parked[i]);
+	}
+	free(iol_take_ptr(irq->fds));
+	free(iol_take_ptr(irq->parked));
+	free(iol_take_ptr(irq->masked));
 	irq->set = 0;
 }
 
@@ -89,6 +90,17 @@ static int set_irqs(const struct iol_vfio_device *dev, enum iol_irq kind, uint32
 	return rc ? -ENOSPC : 0;
 }
 
+/*
+ * An eventfd of our own for a vector. Without an eventfd the kernel takes a vector's message away from the device: MSI-X
+ * masks it first, but MSI mostly can't, and the device would go on and write 0 to the address 0.
+ */
+static int park(const struct device_irq *irq, unsigned int vector)
+{
+	if (irq->parked[vector] < 0)
+		irq->parked[vector] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return irq->parked[vector] < 0 ? -errno : irq->parked[vector];
+}
+
 /* Tell the kernel of vectors as they are noted, but for those that are masked. */
 static int tell(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned int start,
 		unsigned int num)
@@ -98,8 +110,14 @@ static int tell(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned i
 
 	if (!fds)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < num; i++)
+	for (unsigned int i = 0; i < num; i++) {
 		fds[i] = irq->masked[start + i] ? -1 : irq->fds[start + i];
+		if (fds[i] >= 0 || kind != IOL_IRQ_MSI)
+			continue;
+		fds[i] = park(irq, start + i);
+		if (fds[i] < 0)
+			return fds[i];
+	}
 	return set_irqs(dev, kind, VFIO_IRQ_SET_ACTION_TRIGGER, start, fds, num);
 }
 
@@ -149,13 +167,16 @@ static int make_vectors(struct device_irq *irq)
 	if (irq->fds)
 		return 0;
 	irq->fds = malloc(irq->info.count * sizeof(*irq->fds));
+	irq->parked = malloc(irq->info.count * sizeof(*irq->parked));
 	irq->masked = calloc(irq->info.count, sizeof(*irq->masked));
-	if (!irq->fds || !irq->masked) {
+	if (!irq->fds || !irq->parked || !irq->masked) {
 		free(iol_take_ptr(irq->fds));
+		free(iol_take_ptr(irq->parked));
 		free(iol_take_ptr(irq->masked));
 		return iol_fail(ENOMEM, "no memory for %u interrupts", irq->info.count);
 	}
 	memset(irq->fds, -1, irq->info.count * sizeof(*irq->fds));
+	memset(irq->parked, -1, irq->info.count * sizeof(*irq->parked));
 	return 0;
 }
 
@@ -260,11 +281,31 @@ int iol_irq_clear(struct iol_vfio_device *dev, enum iol_irq kind)
 	return 0;
 }
 
+/* By another eventfd, or none; what came to the other meanwhile is handed on. */
+static int mask_by_fd(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector, bool on)
+{
+	struct device_irq *irq = &dev->irqs[kind];
+	bool was = irq->masked[vector];
+	eventfd_t came;
+	int rc;
+
+	if (was == on)
+		return 0;
+	if (on && irq->parked[vector] >= 0)
+		eventfd_read(irq->parked[vector], &came);
+	irq->masked[vector] = on;
+	rc = tell(dev, kind, vector, 1);
+	if (rc)
+		irq->masked[vector] = was;
+	else if (!on && irq->parked[vector] >= 0 && !eventfd_read(irq->parked[vector], &came))
+		eventfd_write(irq->fds[vector], 1);
+	return rc;
+}
+
 static int mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector, bool on)
 {
 	int rc = check_vectors(dev, kind, vector, 1);
 	struct device_irq *irq;
-	bool was;
 
 	if (rc)
 		return rc;
@@ -272,16 +313,11 @@ static int mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vec
 	if (vector >= irq->set || irq->fds[vector] < 0)
 		return iol_fail(EINVAL, "nobody listens to %s interrupt %u of %s", kind_names[kind],
 				vector, dev->name);
-	if (irq->info.maskable) {
+	if (irq->info.maskable)
 		rc = set_irqs(dev, kind, on ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK,
 			      vector, NULL, 1);
-	} else {
-		was = irq->masked[vector];
-		irq->masked[vector] = on;
-		rc = was == on ? 0 : tell(dev, kind, vector, 1);
-		if (rc)
-			irq->masked[vector] = was;
-	}
+	else
+		rc = mask_by_fd(dev, kind, vector, on);
 	if (rc)
 		return iol_fail(-rc, "cannot %s %s interrupt %u of %s: %s", on ? "mask" : "unmask",
 				kind_names[kind], vector, dev->name, strerror(-rc));

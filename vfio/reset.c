@@ -259,7 +259,11 @@ int iol_vfio_hot_reset(struct iol_vfio_device *dev)
 	for (const struct vfio_group *g = dev->ctx->groups; g; g = g->next)
 		cmd->group_fds[cmd->count++] = g->fd;
 	if (ioctl(dev->fd, VFIO_DEVICE_PCI_HOT_RESET, cmd))
-		return iol_fail(errno, "cannot reset the bus of %s: %s", dev->name,
-				strerror(errno));
+		return iol_fail(errno, "cannot reset the bus of %s: %s%s", dev->name,
+				strerror(errno),
+				errno == EINVAL
+					? " (the kernel does not while there are VFs on it: "
+					  "remove them first)"
+					: "");
 	return 0;
 }

@@ -610,8 +610,8 @@ int iol_irq_clear(struct iol_vfio_device *dev, enum iol_irq kind);
 /**
  * iol_irq_mask() - Hold a vector back until iol_irq_unmask().
  *
- * INTx is masked by the kernel, and comes afterwards if its line is still up. Nobody listens to a vector of MSI-X or MSI
- * meanwhile: MSI-X keeps it pending in the device, and so does MSI with masks; of MSI without them it is lost.
+ * INTx is masked by the kernel, and comes afterwards if its line is still up. MSI-X keeps a vector pending in the device. MSI
+ * mostly can't: what comes is kept here, and handed on once by iol_irq_unmask().
  */
 int iol_irq_mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector);
 int iol_irq_unmask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector);
@@ -669,7 +669,11 @@ struct iol_reset_peer {
  */
 int iol_hot_reset_peers(const struct iol_vfio_device *dev, struct iol_reset_peer **peers);
 
-/** iol_vfio_hot_reset() - Reset the bus or slot. -EPERM: it touches others, who are named. */
+/**
+ * iol_vfio_hot_reset() - Reset the bus or slot.
+ *
+ * Return: 0; -EPERM: it touches others, who are named; -EINVAL: there are VFs on it, which the kernel never resets so.
+ */
 int iol_vfio_hot_reset(struct iol_vfio_device *dev);
 
 /* ---- features (linux/vfio.h, VFIO_DEVICE_FEATURE) ---- */
@@ -690,7 +694,9 @@ int iol_vfio_wake(const struct iol_vfio_device *dev);
  * iol_vfio_vf_token() - The secret that whoever opens a VF of this PF has to show.
  * @token: 16 bytes of a UUID.
  *
- * Return: 0; -ENOTTY: it is no PF; -EBUSY: VFs are open already.
+ * VFs that are open stay open; before the first token nobody can open one.
+ *
+ * Return: 0; -ENOTTY: it is no PF.
  */
 int iol_vfio_vf_token(const struct iol_vfio_device *dev, const uint8_t token[16]);
 
