@@ -84,13 +84,13 @@ void context_ref(struct iol_context *ctx);
  * context_check_remapping() - Refuse a device before it is touched, if the kernel does not remap interrupts; warn if it is
  * taken all the same. What is not known here the kernel decides.
  */
-int context_check_remapping(const struct iol_context *ctx, const struct iol_pci_addr *addr);
+int context_check_remapping(const struct iol_context *ctx, const struct iol_vfio_device *dev);
 
-/** context_no_group() - The sentence for a function that is in no IOMMU group. */
-int context_no_group(const struct iol_context *ctx, const char *name);
+/** context_no_group() - The sentence for a device that is in no IOMMU group. */
+int context_no_group(const struct iol_context *ctx, const struct iol_vfio_device *dev);
 
 /** context_refused() - The sentence for a device whose interrupts are not remapped. @module: whose option allows it. */
-int context_refused(const struct iol_context *ctx, const struct iol_pci_addr *addr,
+int context_refused(const struct iol_context *ctx, const struct iol_vfio_device *dev,
 		    const char *module);
 
 /** context_node() - Open a node of the host's /dev. @given: a ready descriptor (above 0), which is duplicated instead. */

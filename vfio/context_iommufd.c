@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 /* Of IOVA ranges: each reserved region splits one, and there are few. */
 #define RANGES_MAX 4096u
@@ -76,10 +78,10 @@ static int open_ioas(struct iol_context *ctx)
 }
 
 /* The number in /dev/vfio/devices of a function; -ENOENT when no driver of VFIO's has it. */
-static int node_of(const struct iol_context *ctx, const char *name, char *node, size_t len)
+static int node_of(const struct iol_context *ctx, const struct iol_vfio_device *dev, char *node,
+		   size_t len)
 {
-	_cleanup_dir_ DIR *dir =
-		iol_host_opendir(ctx->host, "sys/bus/pci/devices/%s/vfio-dev", name);
+	_cleanup_dir_ DIR *dir = iol_host_opendir(ctx->host, "%s/vfio-dev", dev->folder);
 	const char *entry;
 
 	while (dir && (entry = iol_host_next(dir))) {
@@ -91,19 +93,36 @@ static int node_of(const struct iol_context *ctx, const char *name, char *node, 
 	return -ENOENT;
 }
 
+/* Whether a ready descriptor is known not to be the device's node. */
+static bool is_other(const struct iol_context *ctx, const struct iol_vfio_device *dev,
+		     const char *node, int fd)
+{
+	unsigned int major, minor;
+	struct stat stat;
+	char text[32];
+
+	return iol_host_read(ctx->host, text, sizeof(text), "%s/vfio-dev/%s/dev", dev->folder,
+			     node) > 0 &&
+	       sscanf(text, "%u:%u", &major, &minor) == 2 && !fstat(fd, &stat) &&
+	       stat.st_rdev != makedev(major, minor);
+}
+
 static int open_node(const struct iol_context *ctx, const struct iol_vfio_device *dev, int given)
 {
-	char node[IOL_NAME_MAX], path[HOST_PATH_MAX] = "";
+	char node[IOL_NAME_MAX], path[HOST_PATH_MAX];
 	int fd;
 
-	if (given <= 0) {
-		if (node_of(ctx, dev->name, node, sizeof(node)))
-			return iol_fail(ENODEV,
-					"%s has no driver of VFIO's: bind it first (iolane bind "
-					"%s)",
-					dev->name, dev->name);
-		snprintf(path, sizeof(path), "dev/vfio/devices/%s", node);
-	}
+	if (node_of(ctx, dev, node, sizeof(node)))
+		return iol_host_exists(ctx->host, "%s", dev->folder)
+			       ? iol_fail(ENODEV,
+					  "%s has no driver of VFIO's: bind it first (iolane bind "
+					  "%s)",
+					  dev->name, dev->name)
+			       : context_no_group(ctx, dev);
+	snprintf(path, sizeof(path), "dev/vfio/devices/%s", node);
+	if (given > 0 && is_other(ctx, dev, node, given))
+		return iol_fail(EINVAL, "the descriptor that was given for %s is not /%s",
+				dev->name, path);
 	fd = context_node(ctx, given, path);
 	if (fd == -ENOENT)
 		return iol_fail(ENODEV,
@@ -124,7 +143,7 @@ static int bind_failed(const struct iol_context *ctx, const struct iol_vfio_devi
 {
 	switch (err) {
 	case EPERM:
-		return context_refused(ctx, &dev->addr, "iommufd");
+		return context_refused(ctx, dev, "iommufd");
 	case EBUSY:
 	case EINVAL: /* its node is bound already: the descriptor was given by somebody who did it */
 		return iol_fail(EBUSY,

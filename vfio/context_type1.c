@@ -73,7 +73,10 @@ static int read_ranges(struct iol_context *ctx, const char *info, size_t len, ui
 	ranges = calloc(cap.nr_iovas ? cap.nr_iovas : 1, sizeof(*ranges));
 	if (!ranges)
 		return -ENOMEM;
-	/* Kernels before 5.4 do not tell, and refuse when it is too late to choose. */
+	/*
+	 * Kernels before 5.4 do not tell, and refuse when it is too late to choose. Nor do others while all devices are
+	 * mediated: their drivers take any.
+	 */
 	if (at < 0)
 		ranges[0].last = UINT64_MAX;
 	else
@@ -183,7 +186,7 @@ static int open_failed(const struct iol_vfio_device *dev, const char *path, int 
 static int iommu_failed(const struct iol_context *ctx, const struct iol_vfio_device *dev, int err)
 {
 	if (err == EPERM && ctx->kind != IOL_CONTEXT_UNSAFE_NOIOMMU)
-		return context_refused(ctx, &dev->addr, "vfio_iommu_type1");
+		return context_refused(ctx, dev, "vfio_iommu_type1");
 	if (err == EPERM)
 		return iol_fail(EPERM, "%s without an IOMMU takes CAP_SYS_RAWIO", dev->name);
 	return iol_fail(err, "cannot put the group of %s behind the IOMMU: %s", dev->name,
@@ -227,9 +230,8 @@ static int group_number(const struct iol_context *ctx, const struct iol_vfio_dev
 	char link[IOL_NAME_MAX], *end;
 	unsigned long number;
 
-	if (iol_host_link(ctx->host, link, sizeof(link), "sys/bus/pci/devices/%s/iommu_group",
-			  dev->name) < 0)
-		return context_no_group(ctx, dev->name);
+	if (iol_host_link(ctx->host, link, sizeof(link), "%s/iommu_group", dev->folder) < 0)
+		return context_no_group(ctx, dev);
 	errno = 0;
 	number = strtoul(link, &end, 10);
 	if (errno || end == link || *end || number > INT32_MAX)

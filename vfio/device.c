@@ -5,7 +5,9 @@
 #include "base/own.h"
 #include "vfio/context.h"
 
+#include <ctype.h>
 #include <linux/vfio.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -28,6 +30,37 @@ static void free_device(struct iol_vfio_device *dev)
 	free(dev);
 }
 
+/* The kernel writes UUIDs in small letters, and what is none must not become a path. */
+static int read_uuid(const char *text, char uuid[DEVICE_NAME_MAX])
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	size_t i;
+
+	for (i = 0; form[i]; i++) {
+		if (form[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != form[i])
+			break;
+		uuid[i] = (char)tolower((unsigned char)text[i]);
+	}
+	if (form[i] || text[i])
+		return iol_fail(EINVAL, "%s is no UUID, as mediated devices are named by", text);
+	uuid[i] = 0;
+	return 0;
+}
+
+static int read_name(struct iol_vfio_device *dev, const struct iol_vfio_device_spec *spec)
+{
+	int rc = 0;
+
+	dev->mdev = spec->mdev;
+	if (dev->mdev)
+		rc = read_uuid(spec->mdev, dev->name);
+	else
+		iol_pci_addr_format(&spec->addr, dev->name);
+	snprintf(dev->folder, sizeof(dev->folder), "sys/bus/%s/devices/%s",
+		 dev->mdev ? "mdev" : "pci", dev->name);
+	return rc;
+}
+
 static int read_info(struct iol_vfio_device *dev)
 {
 	struct vfio_device_info info = { .argsz = sizeof(info) };
@@ -35,9 +68,12 @@ static int read_info(struct iol_vfio_device *dev)
 
 	if (ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &info))
 		return iol_fail(errno, "cannot ask %s what it has: %s", dev->name, strerror(errno));
+	/* The numbers of regions and interrupts are PCI's. */
+	if (!(info.flags & VFIO_DEVICE_FLAGS_PCI))
+		return iol_fail(EOPNOTSUPP, "%s does not look like a PCI device: it can't be used",
+				dev->name);
 	if (info.num_regions > REGIONS_MAX)
 		return iol_fail(EBADMSG, "%s claims %u regions", dev->name, info.num_regions);
-	dev->resets = info.flags & VFIO_DEVICE_FLAGS_RESET;
 	rc = device_regions(dev, info.num_regions);
 	return rc ? rc : device_irqs(dev, info.num_irqs);
 }
@@ -51,11 +87,11 @@ int iol_vfio_open(struct iol_context *ctx, const struct iol_vfio_device_spec *sp
 	if (!d)
 		return iol_fail(ENOMEM, "no memory for a device");
 	d->fd = -1;
-	d->addr = spec->addr;
-	iol_pci_addr_format(&d->addr, d->name);
 	d->ctx = ctx;
 	context_ref(ctx);
-	rc = context_check_remapping(ctx, &d->addr);
+	rc = read_name(d, spec);
+	if (!rc)
+		rc = context_check_remapping(ctx, d);
 	if (!rc)
 		rc = ctx->ops->attach(ctx, d, spec);
 	if (!rc)

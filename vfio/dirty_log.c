@@ -76,7 +76,8 @@ static int start(struct iol_vfio_device *dev, struct dirty_log *log, uint64_t *p
 	int rc;
 
 	do {
-		for (uint64_t gap = *page; log->num > max; gap *= 2)
+		for (uint64_t gap = *page; log->num > max;
+		     gap = gap > UINT64_MAX / 2 ? UINT64_MAX : gap * 2)
 			log->num = join(log->ranges, log->num, gap);
 		rc = ask(dev, log, page);
 		max = log->num / 2;

@@ -555,12 +555,16 @@ int iol_dirty_read(struct iol_context *ctx, uint64_t iova, uint64_t len, uint64_
 
 /**
  * struct iol_vfio_device_spec - The device to open.
- * @fd: above 0: its node in /dev/vfio/devices (iommufd) or its group's (type1), opened by somebody else. It stays
- *      the caller's, but closing the device does not free it for others before the caller closes it.
+ * @mdev: a mediated device's UUID, instead of @addr; NULL for none. Such a device is software of the kernel's, which
+ *        reaches the context's memory for it and signals its interrupts: so it needs neither an IOMMU nor remapping, and
+ *        is kept apart from others as well as its driver does it.
+ * @fd: above 0: its node in /dev/vfio/devices (iommufd) or its group's (type1), opened by somebody else, who may have
+ *      more rights. It stays the caller's, but closing the device does not free it for others before the caller closes it.
  * @vf_token: 16 bytes that a VF's PF demands (VFIO_DEVICE_FEATURE_PCI_VF_TOKEN); NULL for none. type1 only.
  */
 struct iol_vfio_device_spec {
 	struct iol_pci_addr addr;
+	const char *mdev;
 	int fd;
 	const uint8_t *vf_token;
 };
@@ -573,7 +577,8 @@ struct iol_vfio_device_spec {
  *
  * Return: 0; -ENODEV: there is no such device, or its driver is none of VFIO's; -EBUSY: somebody has it; -EPERM: the
  * interrupts are not remapped, the group is not ours as a whole, or the kernel has forbidden it; -EACCES: its node is
- * not ours to open.
+ * not ours to open; -EOPNOTSUPP: it is a mediated device that is none of PCI's; -EINVAL: @mdev is no UUID, or @fd is
+ * another's.
  */
 int iol_vfio_open(struct iol_context *ctx, const struct iol_vfio_device_spec *spec,
 		  struct iol_vfio_device **dev);
@@ -670,8 +675,8 @@ int iol_irq_clear(struct iol_vfio_device *dev, enum iol_irq kind);
 /**
  * iol_irq_mask() - Hold a vector back until iol_irq_unmask().
  *
- * INTx is masked by the kernel, and comes afterwards if its line is still up. Nobody listens to a vector of MSI-X or MSI
- * meanwhile: MSI-X keeps it pending in the device, and so does MSI with masks; of MSI without them it is lost.
+ * INTx is masked by the kernel, and comes afterwards if its line is still up. MSI-X keeps a vector pending in the device. MSI
+ * mostly can't: what comes is kept here, and handed on once by iol_irq_unmask().
  */
 int iol_irq_mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector);
 int iol_irq_unmask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector);
@@ -729,7 +734,11 @@ struct iol_reset_peer {
  */
 int iol_hot_reset_peers(const struct iol_vfio_device *dev, struct iol_reset_peer **peers);
 
-/** iol_vfio_hot_reset() - Reset the bus or slot. -EPERM: it touches others, who are named. */
+/**
+ * iol_vfio_hot_reset() - Reset the bus or slot.
+ *
+ * Return: 0; -EPERM: it touches others, who are named; -EINVAL: there are VFs on it, which the kernel never resets so.
+ */
 int iol_vfio_hot_reset(struct iol_vfio_device *dev);
 
 /* ---- features (linux/vfio.h, VFIO_DEVICE_FEATURE) ---- */
@@ -750,7 +759,9 @@ int iol_vfio_wake(const struct iol_vfio_device *dev);
  * iol_vfio_vf_token() - The secret that whoever opens a VF of this PF has to show.
  * @token: 16 bytes of a UUID.
  *
- * Return: 0; -ENOTTY: it is no PF; -EBUSY: VFs are open already.
+ * VFs that are open stay open; before the first token nobody can open one.
+ *
+ * Return: 0; -ENOTTY: it is no PF.
  */
 int iol_vfio_vf_token(const struct iol_vfio_device *dev, const uint8_t token[16]);
 
@@ -780,12 +791,31 @@ int iol_migration_state(const struct iol_vfio_device *dev, enum iol_migration *s
 
 /**
  * iol_migration_set() - Have it go to a state, through those between.
- * @data: where its data is read (STOP_COPY, PRE_COPY) or written (RESUMING), the caller's to close; -1 in other states.
+ * @data: where its data is read (STOP_COPY, PRE_COPY) or written (RESUMING), the caller's to close; -1 in other states, and
+ *        from PRE_COPY to STOP_COPY, which goes on where PRE_COPY's data is read.
  *
  * Return: 0; -EINVAL: there is no way there; other errors leave it where it was, or, if it says so then, in
  * IOL_MIGRATION_ERROR, which only a reset ends.
  */
 int iol_migration_set(const struct iol_vfio_device *dev, enum iol_migration state, int *data);
+
+/**
+ * struct iol_migration_left - How much of a device's data is still to come, in bytes.
+ * @initial, @dirty: in PRE_COPY: what is best read before the device is stopped, and what has changed since it was read.
+ * @stopped: all that STOP_COPY will bring at most, as the device guesses; UINT64_MAX: it does not tell.
+ */
+struct iol_migration_left {
+	uint64_t initial, dirty, stopped;
+};
+
+/**
+ * iol_migration_left() - Ask for it (VFIO_MIG_GET_PRECOPY_INFO, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE).
+ * @data: of PRE_COPY; -1 in other states.
+ *
+ * Return: 0; -EINVAL: @data is another state's.
+ */
+int iol_migration_left(const struct iol_vfio_device *dev, int data,
+		       struct iol_migration_left *left);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 /* edu, QEMU's device to learn on (docs/specs/edu.rst): it copies between memory and a buffer of its own, and interrupts. */
 #include "vfioprobe.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -23,12 +24,6 @@
 #define CMD_START      1u
 #define CMD_TO_MEMORY  2u
 
-/* What comes later than this does not come; what does not come is waited for as long as edu's DMA takes, and more. */
-#define COMES_MS 20000
-#define STAYS_MS 500
-
-#define PAGE 4096u
-
 static volatile uint32_t *registers(const struct probe *p)
 {
 	void *bar;
@@ -49,9 +44,7 @@ static void copy(volatile uint32_t *bar, uint64_t from, uint64_t to, uint64_t cm
 	write64(bar, EDU_DMA_TO, to);
 	write64(bar, EDU_DMA_COUNT, PAGE);
 	write64(bar, EDU_DMA_CMD, cmd | CMD_START);
-	for (int i = 0; i < 2000 && bar[EDU_DMA_CMD / 4] & CMD_START; i++)
-		usleep(10000);
-	need(!(bar[EDU_DMA_CMD / 4] & CMD_START), "edu's DMA does not end");
+	need(probe_becomes(&bar[EDU_DMA_CMD / 4], CMD_START, 0), "edu's DMA does not end");
 }
 
 static bool filled(const void *memory, int byte)
@@ -119,11 +112,11 @@ void edu_faults(struct probe *p)
 void edu_msi(struct probe *p)
 {
 	volatile uint32_t *bar = registers(p);
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct iol_irq_info info;
+	int fd;
 
 	need(!iol_irq_info(p->dev, IOL_IRQ_MSI, &info) && info.count == 1, "no MSI");
-	need(!iol_irq_set(p->dev, IOL_IRQ_MSI, 0, &fd, 1), "no MSI");
+	probe_vectors(p, IOL_IRQ_MSI, &fd, 1);
 	need(iol_irq_set(p->dev, IOL_IRQ_INTX, 0, &fd, 1) == -16, "INTx and MSI at a time");
 	bar[EDU_IRQ_RAISE / 4] = 1;
 	need(probe_signalled(fd, COMES_MS), "MSI did not come");
@@ -133,7 +126,9 @@ void edu_msi(struct probe *p)
 	bar[EDU_IRQ_RAISE / 4] = 1;
 	need(!probe_signalled(fd, STAYS_MS), "MSI came though masked");
 	bar[EDU_IRQ_ACK / 4] = 1;
+	/* It was kept. */
 	need(!iol_irq_unmask(p->dev, IOL_IRQ_MSI, 0), "MSI can't be unmasked");
+	need(probe_signalled(fd, 0), "MSI was lost while it was masked");
 	bar[EDU_IRQ_RAISE / 4] = 1;
 	need(probe_signalled(fd, COMES_MS), "MSI did not come after it was unmasked");
 	bar[EDU_IRQ_ACK / 4] = 1;
@@ -149,13 +144,12 @@ void edu_msi(struct probe *p)
 void edu_intx(struct probe *p)
 {
 	volatile uint32_t *bar = registers(p);
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int resample = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int fd, resample = probe_eventfd();
 	struct iol_irq_info info;
 
 	need(!iol_irq_info(p->dev, IOL_IRQ_INTX, &info) && info.count == 1, "no INTx");
 	need(info.maskable && info.automasked, "INTx is not masked by the kernel");
-	need(!iol_irq_set(p->dev, IOL_IRQ_INTX, 0, &fd, 1), "no INTx");
+	probe_vectors(p, IOL_IRQ_INTX, &fd, 1);
 	bar[EDU_IRQ_RAISE / 4] = 1;
 	need(probe_signalled(fd, COMES_MS), "INTx did not come");
 	need(!probe_signalled(fd, STAYS_MS), "INTx came twice, though it masks itself");
@@ -266,6 +260,65 @@ void edu_peer(struct probe *p)
 	munmap((void *)bar, 1u << 20);
 }
 
+/* Two of them share a bus and a group: whoever has one has both, and they are reset together. */
+void edu_bus(struct probe *p)
+{
+	volatile uint32_t *bar = registers(p);
+	struct iol_reset_peer *peers;
+
+	need(iol_vfio_reset(p->dev, NULL) == -ENOTTY, "a reset of its own");
+	need(iol_hot_reset_peers(p->dev, &peers) == 2, "they are not two");
+	need(peers[0].ours && peers[1].ours, "they are not ours");
+	free(peers);
+	need(!iol_vfio_hot_reset(p->dev), "no reset of the bus");
+	probe_start(p);
+	need(*bar >> 24 == 1, "it did not come back");
+	munmap((void *)bar, 1u << 20);
+}
+
+/* A file of the device's folder power in sysfs: what is in it, or goes into it. */
+static void power(const struct probe *p, const char *name, const char *flags, char text[16])
+{
+	char path[96], addr[IOL_PCI_ADDR_MAX];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/power/%s",
+		 iol_pci_addr_format(&p->spec.addr, addr), name);
+	file = fopen(path, flags);
+	need(file, "no %s", path);
+	if (flags[0] == 'r')
+		need(fgets(text, 16, file), "nothing in %s", path);
+	else
+		need(fputs(text, file) >= 0, "%s takes no %s", path, text);
+	need(!fclose(file), "%s does not take %s", path, text);
+}
+
+/* Asleep by the kernel's word, until the host wakes it: that is told. */
+static void woken(struct probe *p)
+{
+	char status[16] = "";
+	int fd = probe_eventfd();
+
+	/* A kernel without power management says yes, and does nothing. */
+	if (access("/sys/power", F_OK)) {
+		printf("sleep: the kernel has no power management\n");
+		close(fd);
+		return;
+	}
+	need(!iol_vfio_low_power(p->dev, fd), "it does not sleep");
+	for (int ms = 0; ms < COMES_MS && strcmp(status, "suspended\n") != 0; ms += 10) {
+		power(p, "runtime_status", "r", status);
+		usleep(10000);
+	}
+	printf("sleep: %s", status);
+	need(!probe_signalled(fd, 0), "it wakes at once");
+	power(p, "control", "w", (char[16]){ "on" });
+	need(probe_signalled(fd, COMES_MS), "nobody told that it was woken");
+	power(p, "control", "w", (char[16]){ "auto" });
+	need(!iol_vfio_wake(p->dev), "it does not wake");
+	close(fd);
+}
+
 /* Asleep, and awake again with its registers. */
 void edu_sleep(struct probe *p)
 {
@@ -279,6 +332,7 @@ void edu_sleep(struct probe *p)
 	need(!iol_vfio_low_power(p->dev, -1), "it does not sleep");
 	need(!iol_vfio_wake(p->dev), "it does not wake");
 	need(bar[1] == ~0x12345678u, "it woke without its registers");
+	woken(p);
 	munmap((void *)bar, 1u << 20);
 }
 

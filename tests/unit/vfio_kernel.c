@@ -21,6 +21,10 @@
 #define CONFIG_OFFSET 0x0u
 #define CONFIG_BYTES  0x1000u
 
+/* Of newer headers than Debian 12's. */
+#define FEATURE_MIG_DATA_SIZE 9u
+#define MIG_GET_PRECOPY_INFO  _IO(VFIO_TYPE, VFIO_BASE + 21)
+
 struct fake_kernel fake;
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
@@ -53,7 +57,12 @@ void fake_begin(struct host_tree *tree)
 		       "dev/vfio/7 = node\n"
 		       "dev/vfio/8 = node\n"
 		       "dev/vfio/devices/vfio0 = node\n"
-		       "dev/vfio/devices/vfio1 = node\n");
+		       "sys/bus/mdev/devices/" FAKE_MDEV "/vfio-dev/vfio2/\n"
+		       "sys/bus/mdev/devices/" FAKE_MDEV
+		       "/iommu_group -> ../../../kernel/iommu_groups/9\n"
+		       "dev/vfio/9 = node\n"
+		       "dev/vfio/devices/vfio1 = node\n"
+		       "dev/vfio/devices/vfio2 = node\n");
 	/* Its nodes can be opened, which those of a copy can't. */
 	tree->host->live = true;
 }
@@ -140,7 +149,7 @@ static int region_info(struct vfio_region_info *info)
 
 static int irq_info(struct vfio_irq_info *info)
 {
-	static const uint32_t counts[] = { 1, 1, FAKE_MSIX, 1, 1 };
+	static const uint32_t counts[] = { 1, FAKE_MSI, FAKE_MSIX, 1, 1 };
 
 	if (info->index >= sizeof(counts) / sizeof(counts[0]))
 		return fake_fails(EINVAL);
@@ -148,36 +157,76 @@ static int irq_info(struct vfio_irq_info *info)
 	info->flags = VFIO_IRQ_INFO_EVENTFD;
 	if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
 		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-	else if (!fake.dynamic)
+	else if (!fake.dynamic || info->index != VFIO_PCI_MSIX_IRQ_INDEX)
 		info->flags |= VFIO_IRQ_INFO_NORESIZE;
 	return 0;
 }
 
-static int set_msix(const struct vfio_irq_set *set)
+/* As vfio-pci does: a call that fails at a vector takes down those before it, and all if they were new. */
+static int set_vectors(const struct vfio_irq_set *set)
 {
+	bool msi = set->index == VFIO_PCI_MSI_IRQ_INDEX, fresh = !fake.enabled;
+	unsigned int end = set->start + set->count;
 	int fds[FAKE_MSIX];
 
 	if (set->flags & VFIO_IRQ_SET_DATA_NONE && !set->count) {
 		fake.enabled = 0;
 		return 0;
 	}
-	assert_true(set->flags & VFIO_IRQ_SET_DATA_EVENTFD && set->start + set->count <= FAKE_MSIX);
+	assert_true(set->flags & VFIO_IRQ_SET_DATA_EVENTFD && end <= FAKE_MSIX);
 	assert_int_equal(set->argsz, sizeof(*set) + set->count * sizeof(int));
-	if (fake.enabled && set->start + set->count > fake.enabled && !fake.dynamic)
+	if (fake.enabled && end > fake.enabled && (!fake.dynamic || msi))
 		return fake_fails(EINVAL);
 	memcpy(fds, set->data, set->count * sizeof(int));
-	if (!fake.enabled) {
+	if (fresh) {
 		assert_int_equal(set->start, 0);
 		memset(fake.vectors, -1, sizeof(fake.vectors));
 		fake.starts++;
 	}
-	memcpy(fake.vectors + set->start, fds, set->count * sizeof(int));
-	if (set->start + set->count > fake.enabled)
-		fake.enabled = set->start + set->count;
+	for (unsigned int i = 0; i < set->count; i++) {
+		/* A device that can't mask would write its message to the address 0. */
+		assert_true(!msi || fds[i] >= 0);
+		fake.vectors[set->start + i] = fds[i];
+	}
+	if (fake.vectors_left && end > fake.vectors_left) {
+		for (unsigned int i = set->start; i < end; i++)
+			fake.vectors[i] = -1;
+		return fake_fails(ENOMEM);
+	}
+	if (end > fake.enabled)
+		fake.enabled = end;
 	return 0;
 }
 
-/* A device that can migrate, without P2P and PRE_COPY, and has no other feature. */
+static int set_error(const struct vfio_irq_set *set)
+{
+	int fd;
+
+	if (set->flags & VFIO_IRQ_SET_DATA_NONE) {
+		if (!fake.error_set)
+			return fake_fails(EINVAL);
+		fake.error_set = false;
+		return 0;
+	}
+	memcpy(&fd, set->data, sizeof(fd));
+	fake.error_set = fd >= 0;
+	return 0;
+}
+
+static int set_irqs(const struct vfio_irq_set *set)
+{
+	switch (set->index) {
+	case VFIO_PCI_MSI_IRQ_INDEX:
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		return set_vectors(set);
+	case VFIO_PCI_ERR_IRQ_INDEX:
+		return set_error(set);
+	default:
+		return 0;
+	}
+}
+
+/* A device that can migrate, without P2P and PRE_COPY, tells how much that is, and has no other feature. */
 static int feature(int fd, struct vfio_device_feature *f)
 {
 	struct vfio_device_feature_migration info = { .flags = VFIO_MIGRATION_STOP_COPY };
@@ -187,6 +236,11 @@ static int feature(int fd, struct vfio_device_feature *f)
 	if (number >= VFIO_DEVICE_FEATURE_DMA_LOGGING_START &&
 	    number <= VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)
 		return fake_log(fd, f);
+	if (number == FEATURE_MIG_DATA_SIZE && fake.data_size) {
+		assert_int_equal(f->argsz, sizeof(*f) + sizeof(fake.data_size));
+		memcpy(f->data, &fake.data_size, sizeof(fake.data_size));
+		return 0;
+	}
 	if (number != VFIO_DEVICE_FEATURE_MIGRATION &&
 	    number != VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
 		return fake_fails(ENOTTY);
@@ -216,11 +270,10 @@ static int feature(int fd, struct vfio_device_feature *f)
 static int device_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct vfio_device_info *info = arg;
-	const struct vfio_irq_set *set = arg;
-
+	uint64_t *precopy = arg;
 	switch (request) {
 	case VFIO_DEVICE_GET_INFO:
-		info->flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
+		info->flags = fake.not_pci ? VFIO_DEVICE_FLAGS_CCW : VFIO_DEVICE_FLAGS_PCI;
 		info->num_regions = VFIO_PCI_NUM_REGIONS;
 		info->num_irqs = VFIO_PCI_NUM_IRQS;
 		return 0;
@@ -229,10 +282,14 @@ static int device_ioctl(int fd, unsigned long request, void *arg)
 	case VFIO_DEVICE_GET_IRQ_INFO:
 		return irq_info(arg);
 	case VFIO_DEVICE_SET_IRQS:
-		return set->index == VFIO_PCI_MSIX_IRQ_INDEX ? set_msix(set) : 0;
+		return set_irqs(arg);
 	case VFIO_DEVICE_FEATURE:
 		return feature(fd, arg);
 	case VFIO_DEVICE_RESET:
+		return fake.no_reset ? fake_fails(EINVAL) : 0;
+	case MIG_GET_PRECOPY_INFO:
+		precopy[1] = 24;
+		precopy[2] = 1;
 		return 0;
 	default:
 		return fake_fails(ENOTTY);
@@ -350,7 +407,8 @@ static int type1_ioctl(int fd, unsigned long request, void *arg)
 		return 0;
 	case VFIO_GROUP_GET_DEVICE_FD:
 		assert_true(fake.has_iommu);
-		assert_true(!strcmp(arg, FAKE_DEVICE) || !strcmp(arg, FAKE_DEVICE2));
+		assert_true(!strcmp(arg, FAKE_DEVICE) || !strcmp(arg, FAKE_DEVICE2) ||
+			    !strcmp(arg, FAKE_MDEV));
 		device = memfd_create("device", MFD_CLOEXEC);
 		fake_opened(device);
 		return device;

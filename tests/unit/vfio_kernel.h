@@ -14,6 +14,8 @@
 
 #define FAKE_DEVICE  "0000:01:00.0"
 #define FAKE_DEVICE2 "0000:02:00.0"
+#define FAKE_MDEV    "8f4d9f2a-5a3b-4c52-9d2e-3f0c6b1e7701"
+#define FAKE_MSI     4
 #define FAKE_MSIX    8
 #define FAKE_CHAIN   512
 
@@ -59,8 +61,10 @@ struct fake_kernel {
 	/* How it behaves. */
 	unsigned int fail_at; /* which call fails, from 1 on; 0: none */
 	int fail_errno;
-	bool no_v2, dynamic, not_viable, refuses;
-	uint32_t entries; /* that its table takes */
+	bool no_v2, dynamic, not_viable, refuses, not_pci, no_reset;
+	unsigned int vectors_left; /* that the machine still has; 0: enough */
+	uint32_t entries;          /* that its table takes */
+	uint64_t data_size;        /* of a device that migrates; 0: the kernel does not tell */
 	struct fake_chain region, iommu;
 	bool type1_tracks,
 		exact; /* type1 tells what was written, or that all was; @exact: as of mediated devices */
@@ -79,10 +83,12 @@ struct fake_kernel {
 	bool has_iommu;
 	struct fake_map *maps; /* in the order of their coming */
 	size_t num_maps;
+	/* MSI's or MSI-X's: what the kernel holds of each, -1 for nothing; and how many are enabled. */
 	int vectors[FAKE_MSIX];
-	unsigned int enabled; /* vectors of MSI-X */
-	uint32_t migration;   /* the state; the kernel's number */
-	unsigned int starts;  /* how often MSI-X went from none to some */
+	unsigned int enabled;
+	bool error_set;      /* somebody hears of errors */
+	uint32_t migration;  /* the state; the kernel's number */
+	unsigned int starts; /* how often vectors went from none to some */
 	struct fake_device devices[FAKE_DEVICES];
 	unsigned int num_devices; /* that were ever opened */
 	struct fake_hwpt hwpts[FAKE_HWPTS];
@@ -91,7 +97,7 @@ struct fake_kernel {
 
 extern struct fake_kernel fake;
 
-/** fake_begin() - A machine with one device for VFIO (FAKE_DEVICE), and a kernel as good as new. */
+/** fake_begin() - A machine with two devices for VFIO (FAKE_DEVICE, FAKE_MDEV), and a kernel as good as new. */
 void fake_begin(struct host_tree *tree);
 
 /** fake_end() - Check that nothing is left in the kernel. */
