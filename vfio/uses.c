@@ -3,11 +3,11 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "vfio/grow.h"
 #include "vfio/host.h"
 #include "vfio/pci.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +16,6 @@ void iol_use_add(struct use_list *uses, const struct iol_pci_addr *addr, enum io
 {
 	struct iol_use *use;
 	va_list args;
-	char *c;
 
 	if (!iol_grow(&uses->list, uses->count, &uses->room, sizeof(*uses->list))) {
 		uses->no_memory = true;
@@ -28,9 +27,7 @@ void iol_use_add(struct use_list *uses, const struct iol_pci_addr *addr, enum io
 	vsnprintf(use->what, sizeof(use->what), fmt, args);
 	va_end(args);
 	/* Anybody may name a mount point or a process, and this goes to a terminal. */
-	for (c = use->what; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
+	iol_printable(use->what);
 }
 
 /* ---- the console ---- */
