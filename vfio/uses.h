@@ -26,4 +26,19 @@ void iol_uses_net(const struct iol_host *host, struct use_list *uses);
 void iol_uses_disks(const struct iol_host *host, const struct iol_pci_addr *claim,
 		    struct use_list *uses);
 
+/**
+ * iol_uses_processes() - Who has functions of @list open that a VFIO driver has.
+ * @only: of this function and its VFs; it is also tried whether they are free. NULL: of all.
+ */
+void iol_uses_processes(const struct iol_host *host, const struct iol_pci_info *list, int count,
+			const struct iol_pci_addr *only, struct use_list *uses);
+
+/**
+ * iol_vfio_claim() - Open a function's group, which only one can have: nobody has the function, and nobody gets it
+ * before the descriptor is closed.
+ *
+ * Return: the descriptor; -EBUSY: somebody has it; another negative errno: there is no such node. No sentence.
+ */
+int iol_vfio_claim(const struct iol_host *host, const struct iol_pci_info *pci);
+
 #endif

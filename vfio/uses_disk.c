@@ -61,14 +61,14 @@ static bool add_shared(struct disks *disks, const char *name, const char *subsys
 	_cleanup_dir_ DIR *dir = NULL;
 	char target[HOST_PATH_MAX];
 	struct iol_pci_addr addr;
-	const char *entry, *rest;
+	const char *entry;
 
 	dir = iol_host_opendir(disks->host, "sys/class/nvme-subsystem/%.*s",
 			       (int)strcspn(subsystem, "/"), subsystem);
 	while (dir && (entry = iol_host_next(dir)))
 		if (iol_host_target(disks->host, target, sizeof(target), "sys/class/nvme/%s",
 				    entry) > 0 &&
-		    iol_pci_of_path(target, &addr, &rest) && !add_block(disks, name, &addr))
+		    iol_pci_of_path(target, &addr, NULL) && !add_block(disks, name, &addr))
 			return false;
 	return true;
 }
@@ -79,7 +79,7 @@ static void load_blocks(struct disks *disks)
 	static const char shared[] = "/nvme-subsystem/";
 	char target[HOST_PATH_MAX], *at;
 	struct iol_pci_addr addr;
-	const char *name, *rest;
+	const char *name;
 
 	while (dir && (name = iol_host_next(dir))) {
 		if (strlen(name) >= IOL_NAME_MAX ||
@@ -88,7 +88,7 @@ static void load_blocks(struct disks *disks)
 			continue;
 		at = strstr(target, shared);
 		if (at ? !add_shared(disks, name, at + strlen(shared))
-		       : iol_pci_of_path(target, &addr, &rest) && !add_block(disks, name, &addr))
+		       : iol_pci_of_path(target, &addr, NULL) && !add_block(disks, name, &addr))
 			return;
 	}
 }

@@ -48,6 +48,10 @@ class Host:
             check(sentence in output, f"{command} did not say '{sentence}': {output}")
         self.expect(before, f"after {command}")
 
+    def end(self, pid):
+        """Ends a process; what it had is free when it has gone."""
+        self.sh(f"kill {pid}; while test -e /proc/{pid}; do sleep 0.1; done")
+
     def no_journal(self):
         left = self.sh("ls /run/iolane")
         check(left == "lock", f"the journal holds {left}")
@@ -216,6 +220,34 @@ def kills(host, events):
         host.expect(before, verb)
 
 
+def holders(host):
+    """Who has a device by little more than nothing keeps it, and is named as far as can be."""
+    before = host.state()
+    host.sh(f"iolane bind {VF0} {VF1}")
+
+    def held(how, address, *words):
+        pid = host.sh(f"holder {how} {address}")
+        words = [word.replace("PID", f"a-holder (pid {pid})") for word in words]
+        host.refused(f"iolane unbind {address}", address, *words)
+        host.refused("iolane undo", words[-1])
+        return pid
+
+    for how, words in (("fd", "PID"), ("map", "PID"), ("sent", "somebody whom /proc does not show")):
+        host.end(held(how, VF0, words))
+    first = held("fd", VF0, "PID")
+    second = held("map", VF1, f"by one of: a-holder (pid {first}), PID")
+    host.end(first)
+    host.end(second)
+    # Opened after it was looked at: it is not waited for, and stays in the journal as a whole.
+    bound = host.state()
+    output = host.refuses(f"cutshort unbind open 0 {VF0}")
+    check("somebody has opened it meanwhile" in output, f"unbind of what was opened said {output}")
+    host.expect(bound, "unbind of what was opened")
+    host.sh(f"iolane unbind {VF0} {VF1}")
+    host.expect(before, "unbind of what was held")
+    host.no_journal()
+
+
 def owners(host):
     """Nodes for somebody; who has one open keeps the device."""
     node = host.sh(f"basename $(readlink /sys/bus/pci/devices/{VF0}/iommu_group)")
@@ -240,7 +272,7 @@ def owners(host):
     pid = host.sh(f"sleep 1000 < /dev/vfio/{node} > /dev/null 2>&1 & echo $!")
     for verb in (f"unbind {VF0}", "undo", f"bind {VF0} --driver=igbvf"):
         host.refused(f"iolane {verb}", pid, "sleep")
-    host.sh(f"kill {pid}; while test -e /proc/{pid}; do sleep 0.1; done")
+    host.end(pid)
     host.sh(f"iolane unbind {VF0}")
     host.expect(before, "bind --user and unbind")
     host.no_journal()
@@ -294,7 +326,7 @@ def start_udev(host):
 
 def test(args):
     options = [word for option in OPTIONS for word in option]
-    with Machine(args, programs=["iolane", "cutshort"], options=options) as machine:
+    with Machine(args, programs=["iolane", "cutshort", "holder"], options=options) as machine:
         host = Host(machine)
         machine.make_vfs(IGB, 2)
         # One with a driver and an override of somebody's, one with neither.
@@ -306,6 +338,7 @@ def test(args):
         uses(host)
         events = failures(host)
         kills(host, events)
+        holders(host)
         owners(host)
         persistent(host)
 

@@ -191,7 +191,7 @@ static struct json_object *uses_json(const struct devices *d, const struct iol_p
 		add_text(o, "word", use_word(use->kind));
 		add_text(o, "what", use->what);
 		add_bool(o, "harmful", use->harmful);
-		add_number(o, "pid", use->kind == IOL_USE_PROCESS ? use->pid : -1);
+		add_number(o, "pid", use->pid ? use->pid : -1);
 		json_object_array_add(array, o);
 	}
 	return array;
