@@ -64,6 +64,8 @@ static const char *remedy(enum iol_use_kind kind)
 		return "log in by another interface or at the console first";
 	case IOL_USE_MASTER:
 		return "take it out of there first (ip link set DEV nomaster)";
+	case IOL_USE_NETNS:
+		return "have it brought back from there first (ip link set DEV netns 1)";
 	case IOL_USE_MOUNT:
 		return "unmount it first";
 	case IOL_USE_SWAP:

@@ -134,7 +134,7 @@ static int collect(const struct iol_host *host, const struct iol_pci_info *funct
 	struct use_list uses = { 0 };
 
 	*list = NULL;
-	iol_uses_net(host, &uses);
+	iol_uses_net(host, functions, count, &uses);
 	iol_uses_disks(host, only, &uses);
 	add_consoles(host, functions, count, &uses);
 	iol_uses_processes(host, functions, count, only, &uses);

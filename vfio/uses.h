@@ -16,8 +16,9 @@ struct use_list {
 void iol_use_add(struct use_list *uses, const struct iol_pci_addr *addr, enum iol_use_kind kind,
 		 bool harmful, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/** iol_uses_net() - Routes, sessions, addresses, and interfaces that lie beneath others. */
-void iol_uses_net(const struct iol_host *host, struct use_list *uses);
+/** iol_uses_net() - Routes, sessions, addresses, and interfaces beneath others or in namespaces of others. */
+void iol_uses_net(const struct iol_host *host, const struct iol_pci_info *list, int count,
+		  struct use_list *uses);
 
 /**
  * iol_uses_disks() - Mounts, swap, and what is stacked on disks.

@@ -7,7 +7,6 @@
 #include "vfio/host.h"
 #include "vfio/pci.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,13 +42,10 @@ struct disks {
 
 static bool add_block(struct disks *disks, const char *name, const struct iol_pci_addr *addr)
 {
-	struct block *block;
+	struct block *block = iol_add(disks, block);
 
-	if (!iol_grow(&disks->blocks, disks->block_count, &disks->block_room, sizeof(*block))) {
-		disks->no_memory = true;
+	if (!block)
 		return false;
-	}
-	block = &disks->blocks[disks->block_count++];
 	snprintf(block->name, sizeof(block->name), "%s", name);
 	block->addr = *addr;
 	return true;
@@ -115,7 +111,7 @@ static void load_mounts(struct disks *disks)
 {
 	_cleanup_free_ char *text = iol_host_text(disks->host, "proc/self/mountinfo");
 	char *rest = text, *line, *more;
-	struct mount mount;
+	struct mount mount, *new;
 
 	while (rest && (line = strsep(&rest, "\n"))) {
 		more = strstr(line, " - ");
@@ -124,14 +120,12 @@ static void load_mounts(struct disks *disks)
 			   mount.point) != 3 ||
 		    sscanf(more, " - %*s %127s", mount.source) != 1)
 			continue;
-		if (!iol_grow(&disks->mounts, disks->mount_count, &disks->mount_room,
-			      sizeof(mount))) {
-			disks->no_memory = true;
+		new = iol_add(disks, mount);
+		if (!new)
 			return;
-		}
-		unescape(mount.point);
-		unescape(mount.source);
-		disks->mounts[disks->mount_count++] = mount;
+		*new = mount;
+		unescape(new->point);
+		unescape(new->source);
 	}
 }
 
@@ -139,17 +133,16 @@ static void load_swaps(struct disks *disks)
 {
 	_cleanup_free_ char *text = iol_host_text(disks->host, "proc/swaps");
 	char *rest = text, *line;
-	struct swap swap;
+	struct swap swap, *new;
 
 	while (rest && (line = strsep(&rest, "\n"))) {
 		if (line[0] != '/' || sscanf(line, "%127s", swap.path) != 1)
 			continue;
-		if (!iol_grow(&disks->swaps, disks->swap_count, &disks->swap_room, sizeof(swap))) {
-			disks->no_memory = true;
+		new = iol_add(disks, swap);
+		if (!new)
 			return;
-		}
-		unescape(swap.path);
-		disks->swaps[disks->swap_count++] = swap;
+		*new = swap;
+		unescape(new->path);
 	}
 }
 

@@ -45,23 +45,14 @@ struct search {
 	size_t function_count, node_count, suspect_count;
 	size_t function_room, node_room, suspect_room;
 	struct use_list *uses;
+	bool no_memory;
 };
-
-/* The new last one of a list of struct search, or NULL. */
-#define ADD(s, what)                                                                               \
-	({                                                                                         \
-		bool room_ = iol_grow(&(s)->what##s, (s)->what##_count, &(s)->what##_room,         \
-				      sizeof(*(s)->what##s));                                      \
-		(s)->uses->no_memory |= !room_;                                                    \
-		room_ ? memset(&(s)->what##s[(s)->what##_count++], 0, sizeof(*(s)->what##s))       \
-		      : NULL;                                                                      \
-	})
 
 static void add_node(struct search *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void add_node(struct search *s, const char *fmt, ...)
 {
-	struct node *node = ADD(s, node);
+	struct node *node = iol_add(s, node);
 	va_list args;
 
 	if (!node)
@@ -76,7 +67,7 @@ static void add_node(struct search *s, const char *fmt, ...)
 static void add_function(struct search *s, const struct iol_pci_info *pci)
 {
 	_cleanup_dir_ DIR *dir = NULL;
-	struct taken *function = ADD(s, function);
+	struct taken *function = iol_add(s, function);
 	char name[IOL_PCI_ADDR_MAX];
 	const char *entry;
 
@@ -158,7 +149,7 @@ static void suspect(struct search *s, int pid, bool grouped)
 		if (s->suspects[i].pid == pid)
 			return;
 	}
-	suspect = ADD(s, suspect);
+	suspect = iol_add(s, suspect);
 	if (!suspect)
 		return;
 	suspect->pid = pid;
@@ -331,6 +322,7 @@ void iol_uses_processes(const struct iol_host *host, const struct iol_pci_info *
 		if (i < s.function_count)
 			find_nameless(&s, only && host->live);
 	}
+	uses->no_memory |= s.no_memory;
 	free(s.functions);
 	free(s.nodes);
 	free(s.suspects);

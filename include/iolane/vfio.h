@@ -235,6 +235,7 @@ enum iol_use_kind {
 	IOL_USE_ROUTE,   /* the default route */
 	IOL_USE_SSH,     /* an address that a session of this login comes by */
 	IOL_USE_MASTER,  /* beneath a bridge, bond, team or VLAN */
+	IOL_USE_NETNS,   /* an interface in another network namespace, as containers have */
 	IOL_USE_ADDRESS, /* an interface that is up and has an address */
 	IOL_USE_MOUNT,   /* a mounted file system */
 	IOL_USE_SWAP,

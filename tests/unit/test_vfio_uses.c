@@ -214,6 +214,28 @@ static void test_stacked_interfaces(void **state)
 		"br0, which stands on eth1, is up and has the address 192.0.2.2" });
 }
 
+/* What another namespace has shows by its absence. */
+static void test_namespaces(void **state)
+{
+	struct host_tree *tree = *state;
+
+	tree_function(tree, "0000:00:03.0", "8086:10C9", "20000", "igb", 1);
+	tree_function(tree, "0000:00:04.0", "1AF4:1041", "20000", "virtio-pci", 2);
+	tree_add(tree, "sys/bus/pci/devices/0000:00:04.0/virtio0/\n");
+	NOTHING(tree, "00:03.0");
+	NOTHING(tree, "00:04.0");
+	tree_add(tree, "sys/bus/pci/devices/0000:00:03.0/net/\n"
+		       "sys/bus/pci/devices/0000:00:04.0/virtio0/net/\n");
+	CHECK(tree, "00:03.0",
+	      { IOL_USE_NETNS, true,
+		"an interface of it is in another network namespace, as containers have" });
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_NETNS, true,
+		"an interface of it is in another network namespace, as containers have" });
+	tree_add(tree, "sys/bus/pci/devices/0000:00:03.0/net/eth0/\n");
+	NOTHING(tree, "00:03.0");
+}
+
 /* A USB adapter goes with the controller that it is plugged into. */
 static void test_usb_adapter(void **state)
 {
@@ -509,6 +531,7 @@ int main(void)
 		IN_TREE(test_addresses),
 		IN_TREE(test_sessions),
 		IN_TREE(test_stacked_interfaces),
+		IN_TREE(test_namespaces),
 		IN_TREE(test_usb_adapter),
 		IN_TREE(test_mounts),
 		IN_TREE(test_mount_point_escapes),
