@@ -209,10 +209,10 @@ static void each_process(struct search *s, void (*look)(struct search *s, int pi
 static bool has_interrupts(const char *interrupts, const struct iol_pci_addr *addr)
 {
 	char name[IOL_PCI_ADDR_MAX], word[IOL_PCI_ADDR_MAX + 2];
-	const char *at = interrupts;
+	const char *at;
 
 	snprintf(word, sizeof(word), "(%s)", iol_pci_addr_format(addr, name));
-	while (at && (at = strstr(at, "vfio-"))) {
+	for (at = strstr(interrupts, "vfio-"); at; at = strstr(at, "vfio-")) {
 		at += strcspn(at, "( \n");
 		if (!strncmp(at, word, strlen(word)))
 			return true;
@@ -285,7 +285,8 @@ static void find_nameless(struct search *s, bool claim)
 		const struct iol_pci_info *pci = s->functions[i].pci;
 
 		if (s->functions[i].named ||
-		    (!has_interrupts(interrupts, &pci->addr) && !(claim && is_busy(s->host, pci))))
+		    (!(interrupts && has_interrupts(interrupts, &pci->addr)) &&
+		     !(claim && is_busy(s->host, pci))))
 			continue;
 		if (!mappings) {
 			each_process(s, look_at_mappings);
