@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Reading a host's small files. Paths are printf formats relative to the host's root: "sys/bus/pci/devices/%s/class". */
+/*
+ * Reading a host's small files. Paths are printf formats relative to the host's root: "sys/bus/pci/devices/%s/class".
+ * Of a copy, links are followed within it: "/sys/class" in one means the copy's.
+ */
 #ifndef IOL_VFIO_HOST_H
 #define IOL_VFIO_HOST_H
 
 #include <dirent.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 
 #include <iolane/vfio.h>
 
@@ -48,6 +52,10 @@ int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char
 /** iol_host_exists() - Whether there is such a file. */
 bool iol_host_exists(const struct iol_host *host, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/** iol_host_stat() - What kind of file it is, and whose; of a link itself. Return: 0 or a negative errno. */
+int iol_host_stat(const struct iol_host *host, struct stat *st, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /** iol_host_folder() - A descriptor of a folder, to look things up in. Return: a negative errno when there is none. */
 int iol_host_folder(const struct iol_host *host, const char *fmt, ...)

@@ -235,6 +235,7 @@ enum iol_use_kind {
 	IOL_USE_ROUTE,   /* the default route */
 	IOL_USE_SSH,     /* an address that a session of this login comes by */
 	IOL_USE_MASTER,  /* beneath a bridge, bond, team or VLAN */
+	IOL_USE_NETNS,   /* an interface in another network namespace, as containers have */
 	IOL_USE_ADDRESS, /* an interface that is up and has an address */
 	IOL_USE_MOUNT,   /* a mounted file system */
 	IOL_USE_SWAP,
@@ -249,7 +250,7 @@ enum iol_use_kind {
  * @addr: of what function.
  * @harmful: taking it away would cut somebody off, so it is refused.
  * @what: a sentence: "eth0 carries the default route (via 10.0.0.1)".
- * @pid: of IOL_USE_PROCESS, else 0.
+ * @pid: of IOL_USE_PROCESS, if it is known for sure; else 0.
  */
 struct iol_use {
 	struct iol_pci_addr addr;
@@ -263,7 +264,9 @@ struct iol_use {
  * iol_pci_uses() - What a function is in use for, the worst first.
  * @uses: the caller frees it; NULL when there is none.
  *
- * Processes are seen as far as the caller may look at their descriptors; interfaces in the caller's network namespace
+ * Processes are seen as far as the caller may look at their descriptors; where only that a device is in use is sure
+ * (its interrupts are set up, or its group is not to be had, which is tried), those that have any are named as such.
+ * Interfaces in the caller's network namespace
  * and default routes in the main table. Sessions are told by sshd's port (22) and by what the caller and those who
  * started it were told by sshd.
  *
@@ -283,7 +286,7 @@ int iol_pci_uses_listed(const struct iol_host *host, const struct iol_pci_info *
 
 /**
  * struct iol_step - One change of a host: a property of a thing, from what it was to what it shall be.
- * @kind: the property: "driver", "driver_override", "module", "group node", "device node", "node", "udev rule".
+ * @kind: the property: "driver", "driver_override", "module", "device node", "node", "udev rule".
  * @what: the thing: a function's address, a driver, a path.
  * @value, @was: empty for none. Of a driver, "*" is the one that the kernel chooses. Of a node, "UID:GID:MODE".
  */
@@ -322,7 +325,8 @@ struct iol_change_opts {
  * struct iol_bind_opts - How to take devices.
  * @driver: NULL for "vfio-pci".
  * @with_group: also take what else is in their IOMMU groups and has a driver of the host's.
- * @persist: also after the next start of the host, by a udev rule for the devices' paths.
+ * @persist: also after the next start of the host, with the owners of nodes, by a udev rule for the devices' paths.
+ *           Nothing is refused then, whatever the devices are in use for.
  * @owned: give the nodes in /dev/vfio to @uid and @gid; with @iommufd /dev/iommu too.
  */
 struct iol_bind_opts {

@@ -64,7 +64,7 @@ LOADED = [
 ]
 SPARE = [
     *("vfio-pci", "vfio_iommu_type1", "igbvf", "kvm", "kvm_amd", "pci_stub"),
-    *("bridge", "bonding", "8021q", "dm_mod", "loop"),
+    *("bridge", "bonding", "8021q", "dm_mod", "raid1", "loop"),
 ]
 # Without them a machine of that kind does not work at all.
 IOMMU_MODULES = {"virtio": ["virtio_iommu"]}

@@ -162,11 +162,17 @@ static unsigned int companions(const struct devices *d, const struct iol_pci_inf
 static const struct {
 	const char *kind, *word;
 } uses[] = {
-	[IOL_USE_ROUTE] = { "route", "route" },       [IOL_USE_SSH] = { "ssh", "ssh" },
-	[IOL_USE_MASTER] = { "master", "bridge" },    [IOL_USE_ADDRESS] = { "address", "address" },
-	[IOL_USE_MOUNT] = { "mount", "mounted" },     [IOL_USE_SWAP] = { "swap", "swap" },
-	[IOL_USE_STACK] = { "stack", "volume" },      [IOL_USE_CONSOLE] = { "console", "console" },
-	[IOL_USE_PROCESS] = { "process", "process" }, [IOL_USE_VFS] = { "vfs", "VFs" },
+	[IOL_USE_ROUTE] = { "route", "route" },
+	[IOL_USE_SSH] = { "ssh", "ssh" },
+	[IOL_USE_NETNS] = { "netns", "container" },
+	[IOL_USE_MASTER] = { "master", "bridge" },
+	[IOL_USE_ADDRESS] = { "address", "address" },
+	[IOL_USE_MOUNT] = { "mount", "mounted" },
+	[IOL_USE_SWAP] = { "swap", "swap" },
+	[IOL_USE_STACK] = { "stack", "volume" },
+	[IOL_USE_CONSOLE] = { "console", "console" },
+	[IOL_USE_PROCESS] = { "process", "process" },
+	[IOL_USE_VFS] = { "vfs", "VFs" },
 };
 
 const char *use_word(enum iol_use_kind kind)
@@ -191,7 +197,7 @@ static struct json_object *uses_json(const struct devices *d, const struct iol_p
 		add_text(o, "word", use_word(use->kind));
 		add_text(o, "what", use->what);
 		add_bool(o, "harmful", use->harmful);
-		add_number(o, "pid", use->kind == IOL_USE_PROCESS ? use->pid : -1);
+		add_number(o, "pid", use->pid ? use->pid : -1);
 		json_object_array_add(array, o);
 	}
 	return array;

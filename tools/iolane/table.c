@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "table.h"
 
+#include "base/text.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -16,7 +17,6 @@ struct table {
 static void add_cell(struct table *t, char *text)
 {
 	char **cells = reallocarray(t->cells, t->num_cells + 1, sizeof(*cells));
-	char *s;
 
 	if (!cells || !text) {
 		free(text);
@@ -24,12 +24,8 @@ static void add_cell(struct table *t, char *text)
 		return;
 	}
 	/* Names and paths may hold what a terminal would obey. */
-	for (s = text; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-	}
 	t->cells = cells;
-	t->cells[t->num_cells++] = text;
+	t->cells[t->num_cells++] = iol_printable(text);
 }
 
 struct table *table_new(const char *columns)
