@@ -67,10 +67,10 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 /* A last column that is narrower says nothing. */
 #define LAST_MIN 6
 
-/* How many bytes of the last cell fit beside the others; never a part of a character. */
-static int room(const struct table *t, const char *text, const int *widths)
+/* How many bytes of the last cell fit beside the others into @left columns; never a part of a character. */
+static int room(const struct table *t, const char *text, const int *widths, size_t left)
 {
-	size_t column, left = text_columns();
+	size_t column;
 	int len = (int)strlen(text);
 
 	if (t->cells[t->num_columns - 1][0] != '~' || !left)
@@ -90,7 +90,7 @@ static int room(const struct table *t, const char *text, const int *widths)
 	return len;
 }
 
-static void print_row(const struct table *t, size_t row, const int *widths)
+static void print_row(const struct table *t, size_t row, const int *widths, size_t columns)
 {
 	size_t column;
 
@@ -100,7 +100,7 @@ static void print_row(const struct table *t, size_t row, const int *widths)
 		if (t->cells[column][0] == '>')
 			printf("%s%*s", gap, widths[column], text);
 		else if (column + 1 == t->num_columns)
-			printf("%s%.*s", gap, room(t, text, widths), text);
+			printf("%s%.*s", gap, room(t, text, widths, columns), text);
 		else
 			printf("%s%-*s", gap, widths[column], text);
 	}
@@ -109,7 +109,7 @@ static void print_row(const struct table *t, size_t row, const int *widths)
 
 void table_print(const struct table *t)
 {
-	size_t rows, row, column;
+	size_t rows, row, column, columns = text_columns();
 	int *widths;
 
 	if (!t || t->num_cells <= t->num_columns)
@@ -127,7 +127,7 @@ void table_print(const struct table *t)
 		}
 	}
 	for (row = 0; row < rows; row++)
-		print_row(t, row, widths);
+		print_row(t, row, widths, columns);
 	free(widths);
 }
 
