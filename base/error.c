@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/error.h"
 
+#include "base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +32,7 @@ int iol_set_error(int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	memcpy(sentence, text, sizeof(sentence));
+	memcpy(sentence, iol_printable(text), sizeof(sentence));
 	return -err;
 }
 
@@ -45,7 +47,7 @@ int iol_prefix_error(int err, const char *fmt, ...)
 	va_end(ap);
 	if (n >= 0 && (size_t)n < sizeof(text))
 		snprintf(text + n, sizeof(text) - (size_t)n, ": %s", sentence);
-	memcpy(sentence, text, sizeof(sentence));
+	memcpy(sentence, iol_printable(text), sizeof(sentence));
 	return err;
 }
 
@@ -67,5 +69,5 @@ void iol_log(enum iol_log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	log_fn(log_ctx, level, line);
+	log_fn(log_ctx, level, iol_printable(line));
 }

@@ -64,8 +64,8 @@ static const char *remedy(enum iol_use_kind kind)
 		return "log in by another interface or at the console first";
 	case IOL_USE_MASTER:
 		return "take it out of there first (ip link set DEV nomaster)";
-	case IOL_USE_ELSEWHERE:
-		return "end what has it there first";
+	case IOL_USE_NETNS:
+		return "have it brought back from there first (ip link set DEV netns 1)";
 	case IOL_USE_MOUNT:
 		return "unmount it first";
 	case IOL_USE_SWAP:
@@ -213,16 +213,10 @@ static int plan_driver(const struct iol_pci_info *info, const char *what, const 
 static int plan_node(const struct iol_engine *engine, const char *kind, const char *what,
 		     bool bound, const struct iol_bind_opts *opts, struct iol_plan *plan)
 {
-	char owner[IOL_NAME_MAX], now[IOL_NAME_MAX] = "";
-	int rc;
+	char owner[IOL_NAME_MAX], now[IOL_NAME_MAX];
+	int rc = iol_node_get(engine->env, what, now);
 
 	snprintf(owner, sizeof(owner), "%u:%u:0600", opts->uid, opts->gid);
-	if (!strcmp(kind, STEP_GROUP_NODE))
-		rc = iol_group_node_get(engine->env, what, now);
-	else if (!strcmp(kind, STEP_DEVICE_NODE))
-		rc = iol_device_node_get(engine->env, what, now);
-	else
-		rc = iol_node_get(engine->env, what, now);
 	if (rc && rc != -ENODEV)
 		return rc;
 	if (bound && !now[0])
@@ -238,19 +232,36 @@ static int plan_nodes(const struct iol_engine *engine, const struct targets *t,
 
 	for (i = 0; !rc && i < t->count; i++) {
 		bool bound = !strcmp(t->list[i].driver, opts->driver);
-		char what[IOL_PCI_ADDR_MAX];
+		char what[IOL_PCI_ADDR_MAX], node[IOL_NAME_MAX];
 
-		iol_pci_addr_format(&t->list[i].addr, what);
 		for (j = 0; j < i && t->list[j].iommu_group != t->list[i].iommu_group;)
 			j++;
+		snprintf(node, sizeof(node), "/dev/vfio/%d", t->list[i].iommu_group);
 		/* One node a group. */
 		if (j == i)
-			rc = plan_node(engine, STEP_GROUP_NODE, what, bound, opts, plan);
+			rc = plan_node(engine, STEP_NODE, node, bound, opts, plan);
 		if (!rc)
-			rc = plan_node(engine, STEP_DEVICE_NODE, what, bound, opts, plan);
+			rc = plan_node(engine, STEP_DEVICE_NODE,
+				       iol_pci_addr_format(&t->list[i].addr, what), bound, opts,
+				       plan);
 	}
 	if (!rc && opts->iommufd)
 		rc = plan_node(engine, STEP_NODE, "/dev/iommu", false, opts, plan);
+	return rc;
+}
+
+static int plan_rule(const struct iol_engine *engine, const struct iol_pci_info *info,
+		     const struct iol_bind_opts *opts, struct iol_plan *plan)
+{
+	char what[IOL_PCI_ADDR_MAX], value[2 * IOL_NAME_MAX], now[IOL_NAME_MAX];
+	size_t n = (size_t)snprintf(value, sizeof(value), "%s", opts->driver);
+	int rc = iol_rule_get(engine->env, iol_pci_addr_format(&info->addr, what), now);
+
+	if (opts->owned && iol_is_vfio(opts->driver))
+		snprintf(value + n, sizeof(value) - n, " %u:%u%s", opts->uid, opts->gid,
+			 opts->iommufd ? " iommufd" : "");
+	if (!rc && strcmp(now, value) != 0)
+		rc = iol_plan_add(plan, STEP_RULE, what, value, now);
 	return rc;
 }
 
@@ -258,7 +269,7 @@ static int plan_all(const struct iol_engine *engine, const struct targets *t,
 		    const struct iol_bind_opts *opts, struct iol_plan *plan)
 {
 	const struct bind_env *env = engine->env;
-	char what[IOL_PCI_ADDR_MAX], rule[IOL_NAME_MAX];
+	char what[IOL_PCI_ADDR_MAX];
 	unsigned int i;
 	int rc = 0;
 
@@ -267,11 +278,8 @@ static int plan_all(const struct iol_engine *engine, const struct targets *t,
 	for (i = 0; !rc && i < t->count; i++)
 		rc = plan_driver(&t->list[i], iol_pci_addr_format(&t->list[i].addr, what),
 				 opts->driver, plan);
-	for (i = 0; !rc && opts->persist && i < t->count; i++) {
-		rc = iol_rule_get(engine->env, iol_pci_addr_format(&t->list[i].addr, what), rule);
-		if (!rc && strcmp(rule, opts->driver) != 0)
-			rc = iol_plan_add(plan, STEP_RULE, what, opts->driver, rule);
-	}
+	for (i = 0; !rc && opts->persist && i < t->count; i++)
+		rc = plan_rule(engine, &t->list[i], opts, plan);
 	if (!rc && opts->owned && iol_is_vfio(opts->driver))
 		rc = plan_nodes(engine, t, opts, plan);
 	return rc;

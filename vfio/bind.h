@@ -3,12 +3,12 @@
 #ifndef IOL_VFIO_BIND_H
 #define IOL_VFIO_BIND_H
 
+#include "vfio/pci.h"
 #include "vfio/steps.h"
 
 #define STEP_DRIVER      "driver"
 #define STEP_OVERRIDE    "driver_override"
 #define STEP_MODULE      "module"
-#define STEP_GROUP_NODE  "group node"
 #define STEP_DEVICE_NODE "device node"
 #define STEP_NODE        "node"
 #define STEP_RULE        "udev rule"
@@ -26,23 +26,19 @@ struct bind_env {
 struct iol_engine iol_bind_engine(struct bind_env *env, const struct iol_host *host,
 				  const struct iol_change_opts *opts);
 
-/** iol_node_get(), iol_node_set() - Owner and mode of a node: of STEP_NODE and its like. */
-int iol_group_node_get(void *env, const char *what, char value[IOL_NAME_MAX]);
-int iol_group_node_set(void *env, const char *what, const char *value);
-int iol_device_node_get(void *env, const char *what, char value[IOL_NAME_MAX]);
-int iol_device_node_set(void *env, const char *what, const char *value);
+/** iol_node_get(), iol_node_set() - Owner and mode of a node: of STEP_DEVICE_NODE, and of STEP_NODE by its path. */
 int iol_node_get(void *env, const char *what, char value[IOL_NAME_MAX]);
 int iol_node_set(void *env, const char *what, const char *value);
 
-/** iol_rule_get(), iol_rule_set() - The driver that a udev rule gives a function. */
+/**
+ * iol_rule_get(), iol_rule_set() - What a udev rule gives a function: a driver ("vfio-pci"), also an owner of its
+ * nodes ("vfio-pci 1000:100"), also of iommufd's ("vfio-pci 1000:100 iommufd").
+ */
 int iol_rule_get(void *env, const char *what, char value[IOL_NAME_MAX]);
 int iol_rule_set(void *env, const char *what, const char *value);
 
 /** iol_driver_name() - Whether it can be a driver's. Sets no sentence. */
 bool iol_driver_name(const char *name);
-
-/** iol_is_vfio() - Whether a driver is one of VFIO's. */
-bool iol_is_vfio(const char *driver);
 
 /** iol_settle() - Wait while udev is busy with events, 10 s at most. Return: whether it was busy. */
 bool iol_settle(const struct iol_host *host);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "vfio/host.h"
+#include "vfio/uses.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,11 +28,6 @@ bool iol_driver_name(const char *name)
 
 	/* What begins with "-" would be an option of modprobe's. */
 	return n && !name[n] && n < IOL_NAME_MAX && name[0] != '-';
-}
-
-bool iol_is_vfio(const char *driver)
-{
-	return strstr(driver, "vfio") != NULL;
 }
 
 /* -ENODEV without a sentence when the function is not there; -EINVAL with one when @what is none. */
@@ -63,12 +59,35 @@ static int driver_get(void *env, const char *what, char value[IOL_NAME_MAX])
 	return 0;
 }
 
+/* The kernel would wait for whoever has it, and everybody who asks for the device behind it. */
+static int hold(const struct iol_host *host, const char *what)
+{
+	struct iol_pci_addr addr;
+	struct iol_pci_info info;
+	int rc = iol_pci_addr_parse(what, &addr);
+
+	if (!rc)
+		rc = iol_pci_info(host, &addr, &info);
+	if (rc)
+		return rc;
+	rc = iol_vfio_claim(host, &info);
+	return rc == -EBUSY ? iol_fail(EBUSY,
+				       "cannot take %s from its driver %s: somebody has opened it "
+				       "meanwhile; end that first (iolane show %s)",
+				       what, info.driver, what)
+			    : rc;
+}
+
 static int release(const struct iol_host *host, const char *what, const char *driver)
 {
-	int rc = iol_host_write(host, what, DRIVERS "/%s/unbind", driver);
+	_cleanup_close_ int held = iol_is_vfio(driver) ? hold(host, what) : -1;
+	int rc;
 
-	/* It may have gone by itself. */
-	if (rc && rc != -ENODEV)
+	if (held == -EBUSY)
+		return held;
+	rc = iol_host_write(host, what, DRIVERS "/%s/unbind", driver);
+	/* It, or the driver, may have gone by itself. */
+	if (rc && rc != -ENODEV && rc != -ENOENT)
 		return iol_fail(-rc, "cannot take %s from its driver %s: %s%s", what, driver,
 				strerror(-rc), rc == -EACCES ? "; run it as root" : "");
 	return 0;
@@ -181,15 +200,15 @@ static int driver_set(void *env, const char *what, const char *value)
 			if (rc)
 				return rc;
 		}
-		if (!*value)
-			continue;
-		err = probe(host, what, value);
-		/* No driver at all is an answer, too. */
-		if (!err && any)
-			return 0;
-		if (err && err != -EBUSY && err != -EAGAIN)
-			break;
-		/* Seen at once, or it was another's. */
+		if (*value) {
+			err = probe(host, what, value);
+			/* No driver at all is an answer, too. */
+			if (!err && any)
+				return 0;
+			if (err && err != -EBUSY && err != -EAGAIN)
+				break;
+		}
+		/* Seen at once, or another was quicker. */
 		rc = driver_get(env, what, now);
 		if (!rc && !strcmp(now, value))
 			return 0;
@@ -246,8 +265,7 @@ static const struct iol_step_kind kinds[] = {
 	{ STEP_DRIVER, driver_get, driver_set, false },
 	{ STEP_OVERRIDE, override_get, override_set, false },
 	{ STEP_MODULE, module_get, module_set, true },
-	{ STEP_GROUP_NODE, iol_group_node_get, iol_group_node_set, false },
-	{ STEP_DEVICE_NODE, iol_device_node_get, iol_device_node_set, false },
+	{ STEP_DEVICE_NODE, iol_node_get, iol_node_set, false },
 	{ STEP_NODE, iol_node_get, iol_node_set, false },
 	{ STEP_RULE, iol_rule_get, iol_rule_set, false },
 	{ 0 },

@@ -13,7 +13,9 @@ int iol_vfio_cap(const struct iol_vfio_device *dev, uint16_t id, bool extended)
 
 	if (rc)
 		return rc;
-	len = region.size < sizeof(config) ? region.size : sizeof(config);
+	/* Each register is read from the device: no more of them than needed. */
+	len = extended ? sizeof(config) : CONFIG_SIZE;
+	len = region.size < len ? region.size : len;
 	rc = iol_vfio_region_read(dev, IOL_REGION_CONFIG, 0, config, len);
 	if (rc)
 		return rc;

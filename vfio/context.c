@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vfio/device.h"
 #include "vfio/host.h"
 
 #include <fcntl.h>
@@ -90,6 +91,7 @@ void iol_context_destroy(struct iol_context **ctx)
 
 	if (!c || --c->refs)
 		return;
+	dirty_end(c);
 	dma_unmap_all(c);
 	c->ops->close(c);
 	iol_close(&c->fd);
@@ -116,12 +118,9 @@ int iol_context_info(struct iol_context *ctx, struct iol_context_info *info)
 	return 0;
 }
 
-int context_refused(const struct iol_context *ctx, const struct iol_pci_addr *addr,
+int context_refused(const struct iol_context *ctx, const struct iol_vfio_device *dev,
 		    const char *module)
 {
-	char name[IOL_PCI_ADDR_MAX];
-
-	iol_pci_addr_format(addr, name);
 	if (!ctx->unsafe_interrupts)
 		return iol_fail(EPERM,
 				"%s is refused: this machine does not remap interrupts, so the "
@@ -129,45 +128,51 @@ int context_refused(const struct iol_context *ctx, const struct iol_pci_addr *ad
 				"remapping on in the firmware (and drop intremap=off from the "
 				"kernel's command line), or take the risk with the flag for "
 				"unsafe interrupts",
-				name);
+				dev->name);
 	return iol_fail(EPERM,
 			"the kernel refuses %s, as interrupts are not remapped; to allow it all "
 			"the same: echo 1 > /sys/module/%s/parameters/allow_unsafe_interrupts",
-			name, module);
+			dev->name, module);
 }
 
-int context_no_group(const struct iol_context *ctx, const char *name)
+int context_no_group(const struct iol_context *ctx, const struct iol_vfio_device *dev)
 {
-	if (!iol_host_exists(ctx->host, "sys/bus/pci/devices/%s", name))
-		return iol_fail(ENODEV, "there is no PCI function %s", name);
+	if (!iol_host_exists(ctx->host, "%s", dev->folder))
+		return iol_fail(ENODEV, "there is no %s %s",
+				dev->mdev ? "mediated device" : "PCI function", dev->name);
 	return iol_fail(ENODEV,
 			"%s is in no IOMMU group: switch the IOMMU on, in the firmware and with "
 			"intel_iommu=on on the kernel's command line (AMD needs none)",
-			name);
+			dev->name);
 }
 
-int context_check_remapping(const struct iol_context *ctx, const struct iol_pci_addr *addr)
+int context_check_remapping(const struct iol_context *ctx, const struct iol_vfio_device *dev)
 {
-	char name[IOL_PCI_ADDR_MAX];
-
+	/* It writes no interrupts: its driver signals eventfds. */
+	if (dev->mdev && ctx->kind == IOL_CONTEXT_UNSAFE_NOIOMMU)
+		return iol_fail(EINVAL,
+				"%s is a mediated device, which needs no IOMMU: take it into a "
+				"context that is not unsafe",
+				dev->name);
+	if (dev->mdev)
+		return 0;
 	if (ctx->kind == IOL_CONTEXT_UNSAFE_NOIOMMU) {
 		iol_log(IOL_LOG_WARNING,
 			"%s is taken without an IOMMU: it can read and write all of this machine's "
 			"memory",
-			iol_pci_addr_format(addr, name));
+			dev->name);
 		return 0;
 	}
-	iol_pci_addr_format(addr, name);
 	/* Who has no IOMMU at all should not go and look for interrupt remapping. */
-	if (!iol_host_exists(ctx->host, "sys/bus/pci/devices/%s/iommu_group", name))
-		return context_no_group(ctx, name);
+	if (!iol_host_exists(ctx->host, "%s/iommu_group", dev->folder))
+		return context_no_group(ctx, dev);
 	if (iol_iommu_remaps(ctx->host, NULL) != IOL_NO)
 		return 0;
 	if (!ctx->unsafe_interrupts)
-		return context_refused(ctx, addr, "");
+		return context_refused(ctx, dev, "");
 	iol_log(IOL_LOG_WARNING,
 		"%s is taken though interrupts are not remapped: it can write any interrupt of "
 		"this machine",
-		name);
+		dev->name);
 	return 0;
 }

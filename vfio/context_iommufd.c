@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 /* Of IOVA ranges: each reserved region splits one, and there are few. */
 #define RANGES_MAX 4096u
@@ -19,6 +21,7 @@ static int facts(struct iol_context *ctx)
 {
 	struct abi_ioas_iova_ranges cmd = { .size = sizeof(cmd), .ioas_id = ctx->ioas };
 	_cleanup_free_ struct iol_iova_range *ranges = NULL;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint32_t room = 16;
 
 	_Static_assert(sizeof(struct iol_iova_range) == sizeof(struct abi_iova_range),
@@ -43,7 +46,8 @@ static int facts(struct iol_context *ctx)
 	free(ctx->ranges);
 	ctx->ranges = iol_take_ptr(ranges);
 	ctx->num_ranges = cmd.num_iovas;
-	ctx->page_sizes = cmd.out_iova_alignment;
+	/* Without a device there is no IOMMU yet, and any byte would do. */
+	ctx->page_sizes = cmd.out_iova_alignment > page ? cmd.out_iova_alignment : page;
 	ctx->entries_left = UINT32_MAX;
 	return 0;
 }
@@ -74,10 +78,10 @@ static int open_ioas(struct iol_context *ctx)
 }
 
 /* The number in /dev/vfio/devices of a function; -ENOENT when no driver of VFIO's has it. */
-static int node_of(const struct iol_context *ctx, const char *name, char *node, size_t len)
+static int node_of(const struct iol_context *ctx, const struct iol_vfio_device *dev, char *node,
+		   size_t len)
 {
-	_cleanup_dir_ DIR *dir =
-		iol_host_opendir(ctx->host, "sys/bus/pci/devices/%s/vfio-dev", name);
+	_cleanup_dir_ DIR *dir = iol_host_opendir(ctx->host, "%s/vfio-dev", dev->folder);
 	const char *entry;
 
 	while (dir && (entry = iol_host_next(dir))) {
@@ -89,19 +93,36 @@ static int node_of(const struct iol_context *ctx, const char *name, char *node, 
 	return -ENOENT;
 }
 
+/* Whether a ready descriptor is known not to be the device's node. */
+static bool is_other(const struct iol_context *ctx, const struct iol_vfio_device *dev,
+		     const char *node, int fd)
+{
+	unsigned int major, minor;
+	struct stat stat;
+	char text[32];
+
+	return iol_host_read(ctx->host, text, sizeof(text), "%s/vfio-dev/%s/dev", dev->folder,
+			     node) > 0 &&
+	       sscanf(text, "%u:%u", &major, &minor) == 2 && !fstat(fd, &stat) &&
+	       stat.st_rdev != makedev(major, minor);
+}
+
 static int open_node(const struct iol_context *ctx, const struct iol_vfio_device *dev, int given)
 {
-	char node[IOL_NAME_MAX], path[HOST_PATH_MAX] = "";
+	char node[IOL_NAME_MAX], path[HOST_PATH_MAX];
 	int fd;
 
-	if (given <= 0) {
-		if (node_of(ctx, dev->name, node, sizeof(node)))
-			return iol_fail(ENODEV,
-					"%s has no driver of VFIO's: bind it first (iolane bind "
-					"%s)",
-					dev->name, dev->name);
-		snprintf(path, sizeof(path), "dev/vfio/devices/%s", node);
-	}
+	if (node_of(ctx, dev, node, sizeof(node)))
+		return iol_host_exists(ctx->host, "%s", dev->folder)
+			       ? iol_fail(ENODEV,
+					  "%s has no driver of VFIO's: bind it first (iolane bind "
+					  "%s)",
+					  dev->name, dev->name)
+			       : context_no_group(ctx, dev);
+	snprintf(path, sizeof(path), "dev/vfio/devices/%s", node);
+	if (given > 0 && is_other(ctx, dev, node, given))
+		return iol_fail(EINVAL, "the descriptor that was given for %s is not /%s",
+				dev->name, path);
 	fd = context_node(ctx, given, path);
 	if (fd == -ENOENT)
 		return iol_fail(ENODEV,
@@ -122,7 +143,7 @@ static int bind_failed(const struct iol_context *ctx, const struct iol_vfio_devi
 {
 	switch (err) {
 	case EPERM:
-		return context_refused(ctx, &dev->addr, "iommufd");
+		return context_refused(ctx, dev, "iommufd");
 	case EBUSY:
 	case EINVAL: /* its node is bound already: the descriptor was given by somebody who did it */
 		return iol_fail(EBUSY,
@@ -138,8 +159,8 @@ static int attach(struct iol_context *ctx, struct iol_vfio_device *dev,
 		  const struct iol_vfio_device_spec *spec)
 {
 	struct abi_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = ctx->fd };
-	struct abi_attach_pt pt = { .argsz = sizeof(pt), .pt_id = ctx->ioas };
 	_cleanup_close_ int fd = -1;
+	int rc;
 
 	if (spec->vf_token)
 		return iol_fail(EOPNOTSUPP,
@@ -150,21 +171,23 @@ static int attach(struct iol_context *ctx, struct iol_vfio_device *dev,
 		return fd;
 	if (ioctl(fd, ABI_VFIO_BIND_IOMMUFD, &bind))
 		return bind_failed(ctx, dev, errno);
+	dev->devid = bind.out_devid;
 	/* Closing the descriptor unbinds, if this fails. */
-	if (ioctl(fd, ABI_VFIO_ATTACH_PT, &pt))
+	rc = iommufd_attach(dev, fd);
+	if (rc)
 		return iol_fail(
-			errno,
+			-rc,
 			"cannot put %s behind the IOMMU: %s (what is mapped already may lie "
 			"in its reserved regions, or its group is not VFIO's as a whole)",
-			dev->name, strerror(errno));
-	dev->devid = bind.out_devid;
+			dev->name, strerror(-rc));
 	dev->fd = iol_take_fd(&fd);
 	return 0;
 }
 
 static void detach(struct iol_context *ctx, struct iol_vfio_device *dev)
 {
-	/* Closing the descriptor did it. */
+	/* Closing the descriptor did it, but for page tables of our own. */
+	iommufd_detached(dev);
 }
 
 static int map(struct iol_context *ctx, const struct dma_map *m)
@@ -203,4 +226,8 @@ const struct context_ops context_iommufd = {
 	.facts = facts,
 	.map = map,
 	.unmap = unmap,
+	.dirty_start = iommufd_dirty_start,
+	.dirty_stop = iommufd_dirty_stop,
+	.dirty_read = iommufd_dirty_read,
+	.dirty_unmap = iommufd_dirty_unmap,
 };

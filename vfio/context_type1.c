@@ -73,7 +73,10 @@ static int read_ranges(struct iol_context *ctx, const char *info, size_t len, ui
 	ranges = calloc(cap.nr_iovas ? cap.nr_iovas : 1, sizeof(*ranges));
 	if (!ranges)
 		return -ENOMEM;
-	/* Kernels before 5.4 do not tell, and refuse when it is too late to choose. */
+	/*
+	 * Kernels before 5.4 do not tell, and refuse when it is too late to choose. Nor do others while all devices are
+	 * mediated: their drivers take any.
+	 */
 	if (at < 0)
 		ranges[0].last = UINT64_MAX;
 	else
@@ -106,6 +109,26 @@ static int read_entries_left(struct iol_context *ctx, const char *info, size_t l
 	return 0;
 }
 
+/* Kernels before 5.8 do not tell, and do not keep track of writes. */
+static int read_migration(struct iol_context *ctx, const char *info, size_t len, uint32_t first)
+{
+	struct vfio_iommu_type1_info_cap_migration cap = { 0 };
+	int at = vfio_info_cap(info, len, sizeof(struct vfio_iommu_type1_info), first,
+			       VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, sizeof(cap));
+
+	if (at < 0 && at != -ENOENT)
+		return at;
+	if (at >= 0)
+		memcpy(&cap, info + at, sizeof(cap));
+	ctx->dirty.type1_page = cap.pgsize_bitmap & -cap.pgsize_bitmap;
+	ctx->dirty.type1_max = cap.max_dirty_bitmap_size;
+	/* It is asked in the smallest pages only. */
+	if (ctx->dirty.type1_page < PAGE_SET_PAGE ||
+	    ctx->dirty.type1_page != (ctx->page_sizes & -ctx->page_sizes))
+		ctx->dirty.type1_page = 0;
+	return 0;
+}
+
 static int facts(struct iol_context *ctx)
 {
 	struct vfio_iommu_type1_info head = { 0 };
@@ -126,6 +149,8 @@ static int facts(struct iol_context *ctx)
 		ctx->page_sizes = head.flags & VFIO_IOMMU_INFO_PGSIZES ? head.iova_pgsizes : 0x1000;
 		if (!rc && !ctx->page_sizes)
 			rc = -EBADMSG;
+		if (!rc)
+			rc = read_migration(ctx, info, len, first);
 	}
 	if (rc)
 		return iol_fail(-rc, "cannot ask the container what its IOMMU can do: %s",
@@ -161,7 +186,7 @@ static int open_failed(const struct iol_vfio_device *dev, const char *path, int 
 static int iommu_failed(const struct iol_context *ctx, const struct iol_vfio_device *dev, int err)
 {
 	if (err == EPERM && ctx->kind != IOL_CONTEXT_UNSAFE_NOIOMMU)
-		return context_refused(ctx, &dev->addr, "vfio_iommu_type1");
+		return context_refused(ctx, dev, "vfio_iommu_type1");
 	if (err == EPERM)
 		return iol_fail(EPERM, "%s without an IOMMU takes CAP_SYS_RAWIO", dev->name);
 	return iol_fail(err, "cannot put the group of %s behind the IOMMU: %s", dev->name,
@@ -205,9 +230,8 @@ static int group_number(const struct iol_context *ctx, const struct iol_vfio_dev
 	char link[IOL_NAME_MAX], *end;
 	unsigned long number;
 
-	if (iol_host_link(ctx->host, link, sizeof(link), "sys/bus/pci/devices/%s/iommu_group",
-			  dev->name) < 0)
-		return context_no_group(ctx, dev->name);
+	if (iol_host_link(ctx->host, link, sizeof(link), "%s/iommu_group", dev->folder) < 0)
+		return context_no_group(ctx, dev);
 	errno = 0;
 	number = strtoul(link, &end, 10);
 	if (errno || end == link || *end || number > INT32_MAX)
@@ -264,6 +288,8 @@ static void drop_group(struct iol_context *ctx, struct vfio_group *group)
 		link = &(*link)->next;
 	*link = group->next;
 	ctx->ready = ctx->groups;
+	if (!ctx->groups)
+		ctx->dirty.type1_on = false;
 	ioctl(group->fd, VFIO_GROUP_UNSET_CONTAINER);
 	iol_close(&group->fd);
 	free(group);
@@ -356,4 +382,8 @@ const struct context_ops context_type1 = {
 	.facts = facts,
 	.map = map,
 	.unmap = unmap,
+	.dirty_start = type1_dirty_start,
+	.dirty_stop = type1_dirty_stop,
+	.dirty_read = type1_dirty_read,
+	.dirty_unmap = type1_dirty_unmap,
 };

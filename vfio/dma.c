@@ -140,28 +140,35 @@ static int lay_out(const struct iol_context *ctx, struct iol_dma_region *const *
 {
 	uint64_t align = page_for(ctx, run->len);
 	uint64_t phase = sorted[run->first]->iova == IOL_IOVA_ANY ? 0 : sorted[run->first]->iova;
-	char *start = reserve(run->len, align, phase & (align - 1)), *at = start;
+	/* One piece without a huge page may lie where the kernel likes: that saves what it takes to choose a place. */
+	bool anywhere = align == smallest_page(ctx) && run->end - run->first == 1;
+	char *start = anywhere ? NULL : reserve(run->len, align, phase & (align - 1)), *at = start;
 
-	if (!start)
+	if (!start && !anywhere)
 		return iol_fail(ENOMEM, "no address space for %" PRIu64 " bytes of memory for DMA",
 				run->len);
 	for (size_t i = run->first; i < run->end; at += sorted[i++]->len) {
 		const struct iol_dma_region *r = sorted[i];
 		int prot = PROT_READ | (r->access & IOL_DMA_WRITE ? PROT_WRITE : 0);
+		int flags = MAP_SHARED | (anywhere ? 0 : MAP_FIXED);
 
-		if (mmap(at, r->len, prot, MAP_SHARED | MAP_FIXED, r->fd, (off_t)r->offset) ==
-		    MAP_FAILED) {
+		at = mmap(at, r->len, prot, flags, r->fd, (off_t)r->offset);
+		if (at == MAP_FAILED) {
 			int err = errno;
 
-			munmap(start, run->len);
+			if (start)
+				munmap(start, run->len);
 			return iol_fail(err,
 					"cannot map %" PRIu64
 					" bytes of memory from descriptor %d: %s",
 					r->len, r->fd, strerror(err));
 		}
+		if (!start)
+			start = at;
 	}
 	/* Only advice: hugetlbfs needs none, and others may not have them. */
-	madvise(start, run->len, MADV_HUGEPAGE);
+	if (align > smallest_page(ctx))
+		madvise(start, run->len, MADV_HUGEPAGE);
 	*addr = start;
 	return 0;
 }
@@ -191,16 +198,21 @@ static int choose_iova(const struct iol_context *ctx, const struct iol_dma_regio
 	return 0;
 }
 
-static int map_failed(const struct dma_map *m, int err)
+static int map_failed(struct iol_context *ctx, const struct dma_map *m, int err)
 {
 	uint64_t len = m->last - m->first + 1;
+	struct iol_dma_region region = { .addr = m->addr, .len = len };
 
 	switch (err) {
 	case ENOMEM:
+		/* Somebody has locked more since it was looked at. */
+		ctx->lockable = 0;
+		if (memlock_ensure(ctx, &region, 1))
+			return -ENOMEM;
 		return iol_fail(ENOMEM,
-				"the kernel has no memory, or RLIMIT_MEMLOCK is spent, for %" PRIu64
-				" bytes at IOVA 0x%" PRIx64
-				": have it raised (ulimit -l; LimitMEMLOCK= in a unit)",
+				"the kernel has no memory for %" PRIu64 " bytes at IOVA 0x%" PRIx64
+				", or other processes of this user have locked all that "
+				"RLIMIT_MEMLOCK allows, as iommufd counts them together",
 				len, m->first);
 	case EFAULT:
 		return iol_fail(EFAULT,
@@ -231,7 +243,7 @@ static int map_run(struct iol_context *ctx, struct iol_dma_region *const *sorted
 		m.last = iova + run->len - 1;
 		m.addr = addr;
 		rc = ctx->ops->map(ctx, &m);
-		rc = rc ? map_failed(&m, -rc) : 0;
+		rc = rc ? map_failed(ctx, &m, -rc) : 0;
 	}
 	if (rc) {
 		if (m.owned && addr)
@@ -251,19 +263,18 @@ static int map_run(struct iol_context *ctx, struct iol_dma_region *const *sorted
 	return 0;
 }
 
-static int unmap_at(struct iol_context *ctx, size_t at)
+/* Take an entry from the kernel; the table has it still. @keep: what was written of it is asked for later. */
+static int unmap_entry(struct iol_context *ctx, const struct dma_map *m, bool keep)
 {
-	struct dma_map m = ctx->maps.maps[at];
-	int rc = ctx->ops->unmap(ctx, &m);
+	int rc = keep ? dirty_unmap(ctx, m) : ctx->ops->unmap(ctx, m);
 
 	if (rc)
 		return rc;
-	dma_table_remove(&ctx->maps, at);
-	ctx->mapped -= m.last - m.first + 1;
+	ctx->mapped -= m->last - m->first + 1;
 	if (ctx->entries_left != UINT32_MAX)
 		ctx->entries_left++;
-	if (m.owned)
-		munmap(m.addr, m.last - m.first + 1);
+	if (m->owned)
+		munmap(m->addr, m->last - m->first + 1);
 	return 0;
 }
 
@@ -271,15 +282,14 @@ static int unmap_at(struct iol_context *ctx, size_t at)
 static void undo(struct iol_context *ctx, struct iol_dma_region **sorted, size_t end,
 		 const struct iol_dma_region *before)
 {
-	for (size_t i = 0; i < end; i++) {
-		size_t at = dma_table_at(&ctx->maps, sorted[i]->iova);
+	while (end--) {
+		size_t at = dma_table_at(&ctx->maps, sorted[end]->iova);
 
-		if (at < ctx->maps.num && ctx->maps.maps[at].first == sorted[i]->iova)
-			unmap_at(ctx, at);
-	}
-	for (size_t i = 0; i < end; i++) {
-		sorted[i]->addr = before[i].addr;
-		sorted[i]->iova = before[i].iova;
+		if (at < ctx->maps.num && ctx->maps.maps[at].first == sorted[end]->iova &&
+		    !unmap_entry(ctx, &ctx->maps.maps[at], false))
+			dma_table_remove(&ctx->maps, at, 1);
+		sorted[end]->addr = before[end].addr;
+		sorted[end]->iova = before[end].iova;
 	}
 }
 
@@ -288,7 +298,6 @@ int iol_dma_map(struct iol_context *ctx, struct iol_dma_region *regions, size_t 
 	_cleanup_free_ struct iol_dma_region **sorted = calloc(num ? num : 1, sizeof(*sorted));
 	_cleanup_free_ struct iol_dma_region *before = calloc(num ? num : 1, sizeof(*before));
 	size_t entries, done = 0;
-	uint64_t total = 0;
 	int rc;
 
 	if (ctx->kind == IOL_CONTEXT_UNSAFE_NOIOMMU)
@@ -303,9 +312,6 @@ int iol_dma_map(struct iol_context *ctx, struct iol_dma_region *regions, size_t 
 		rc = check_region(ctx, &regions[i]);
 		if (rc)
 			return rc;
-		if (total + regions[i].len < total)
-			return iol_fail(EINVAL, "that is more memory than there can be");
-		total += regions[i].len;
 		sorted[i] = &regions[i];
 	}
 	qsort(sorted, num, sizeof(*sorted), by_iova);
@@ -313,7 +319,7 @@ int iol_dma_map(struct iol_context *ctx, struct iol_dma_region *regions, size_t 
 		before[i] = *sorted[i];
 	rc = check_entries(ctx, sorted, num, &entries);
 	if (!rc)
-		rc = memlock_ensure(ctx, total);
+		rc = memlock_ensure(ctx, regions, num);
 	while (!rc && done < num) {
 		struct run run = next_run(sorted, num, done);
 
@@ -331,8 +337,8 @@ int iol_dma_map(struct iol_context *ctx, struct iol_dma_region *regions, size_t 
 int iol_dma_unmap(struct iol_context *ctx, uint64_t iova, uint64_t len)
 {
 	uint64_t last = iova + len - 1;
-	size_t at = dma_table_at(&ctx->maps, iova), end = at;
-	int count = 0, rc;
+	size_t at = dma_table_at(&ctx->maps, iova), end = at, count = 0;
+	int rc = 0;
 
 	if (!len || last < iova)
 		return iol_fail(EINVAL, "0x%" PRIx64 " and %" PRIu64 " bytes are no IOVAs", iova,
@@ -349,26 +355,26 @@ int iol_dma_unmap(struct iol_context *ctx, uint64_t iova, uint64_t len)
 	if (at == end)
 		return iol_fail(ENOENT, "nothing is mapped at IOVAs 0x%" PRIx64 " to 0x%" PRIx64,
 				iova, last);
-	for (; at < end; end--, count++) {
-		rc = unmap_at(ctx, at);
-		if (rc)
-			return iol_fail(-rc, "cannot unmap IOVA 0x%" PRIx64 ": %s",
-					ctx->maps.maps[at].first, strerror(-rc));
+	while (at + count < end && !rc) {
+		rc = unmap_entry(ctx, &ctx->maps.maps[at + count], ctx->dirty.on);
+		count += !rc;
 	}
-	return count;
+	dma_table_remove(&ctx->maps, at, count);
+	if (rc)
+		return iol_fail(-rc, "cannot unmap IOVA 0x%" PRIx64 ": %s",
+				ctx->maps.maps[at].first, strerror(-rc));
+	return (int)count;
 }
 
 void dma_unmap_all(struct iol_context *ctx)
 {
-	while (ctx->maps.num) {
-		struct dma_map m = ctx->maps.maps[ctx->maps.num - 1];
+	for (size_t i = 0; i < ctx->maps.num; i++) {
+		const struct dma_map *m = &ctx->maps.maps[i];
 
 		/* What the kernel keeps it pins, until its descriptor is closed. */
-		if (!unmap_at(ctx, ctx->maps.num - 1))
-			continue;
-		dma_table_remove(&ctx->maps, ctx->maps.num - 1);
-		if (m.owned)
-			munmap(m.addr, m.last - m.first + 1);
+		if (unmap_entry(ctx, m, ctx->dirty.on) && unmap_entry(ctx, m, false) && m->owned)
+			munmap(m->addr, m->last - m->first + 1);
 	}
+	ctx->maps.num = 0;
 	ctx->mapped = 0;
 }

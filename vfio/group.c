@@ -11,9 +11,14 @@
 
 #define GROUPS "sys/kernel/iommu_groups"
 
+bool iol_is_vfio(const char *driver)
+{
+	return strstr(driver, "vfio") != NULL;
+}
+
 /*
  * The kernel gives a group to user space when every function in it has no driver, or one that declares that it
- * does no DMA by itself (driver_managed_dma): VFIO's own, which all have vfio in their names, pci-stub, and
+ * does no DMA by itself (driver_managed_dma): VFIO's own, pci-stub, and
  * pcieport, the driver of bridges. Before 5.19 it asked for the same by name.
  */
 static enum iol_member_state state_of(const struct iol_pci_info *pci)
@@ -22,7 +27,7 @@ static enum iol_member_state state_of(const struct iol_pci_info *pci)
 		return pci->is_bridge ? IOL_MEMBER_BRIDGE : IOL_MEMBER_FREE;
 	if (!strcmp(pci->driver, "pcieport"))
 		return IOL_MEMBER_BRIDGE;
-	if (strstr(pci->driver, "vfio") || !strcmp(pci->driver, "pci-stub"))
+	if (iol_is_vfio(pci->driver) || !strcmp(pci->driver, "pci-stub"))
 		return IOL_MEMBER_VFIO;
 	return IOL_MEMBER_BLOCKS;
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /**
  * iol_grow() - Make room for one more.
@@ -27,5 +28,19 @@ static inline bool iol_grow(void *list, size_t count, size_t *room, size_t size)
 	*room = more;
 	return true;
 }
+
+/**
+ * iol_add() - The new last one, all zero, of a list in struct @in: @what##s, @what##_count and @what##_room.
+ *
+ * Return: NULL when there is no memory, and @in->no_memory says so.
+ */
+#define iol_add(in, what)                                                                          \
+	({                                                                                         \
+		bool room_ = iol_grow(&(in)->what##s, (in)->what##_count, &(in)->what##_room,      \
+				      sizeof(*(in)->what##s));                                     \
+		(in)->no_memory |= !room_;                                                         \
+		room_ ? memset(&(in)->what##s[(in)->what##_count++], 0, sizeof(*(in)->what##s))    \
+		      : NULL;                                                                      \
+	})
 
 #endif

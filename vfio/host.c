@@ -7,12 +7,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 /* The longest file that is read as a whole. /proc/interrupts of a large machine is the longest of them. */
 #define TEXT_MAX (16u << 20)
+
+/* As many links on a way as the kernel follows; more are a circle. */
+#define LINKS_MAX 40
 
 int iol_host_new(const char *root, struct iol_host **host)
 {
@@ -51,6 +56,83 @@ __attribute__((format(printf, 2, 0))) static int make_path(char *path, const cha
 	return n < 0 || n >= HOST_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
+/* The first part of @rest, which is moved past it. Return: false when there is none. */
+static bool next_part(char *rest, char *part)
+{
+	size_t from = strspn(rest, "/"), len = strcspn(rest + from, "/");
+
+	memcpy(part, rest + from, len);
+	part[len] = '\0';
+	memmove(rest, rest + from + len, strlen(rest + from + len) + 1);
+	return len > 0;
+}
+
+/*
+ * What openat2() does, by hand: every link on the way is read and followed from the copy's root, however far up it
+ * leads. Unlike openat2() it could be led out by somebody who changes the copy at the same moment.
+ */
+static int walk(const struct iol_host *host, const char *path, int flags)
+{
+	char done[HOST_PATH_MAX] = ".", rest[HOST_PATH_MAX], part[HOST_PATH_MAX];
+	char way[2 * HOST_PATH_MAX], target[HOST_PATH_MAX];
+	unsigned int links = 0;
+	ssize_t n;
+
+	strcpy(rest, path);
+	while (next_part(rest, part)) {
+		if (!strcmp(part, "."))
+			continue;
+		if (!strcmp(part, "..")) {
+			char *slash = strrchr(done, '/');
+
+			if (slash)
+				*slash = '\0';
+			continue;
+		}
+		if (snprintf(way, sizeof(way), "%s/%s", done, part) >= HOST_PATH_MAX)
+			return -ENAMETOOLONG;
+		n = readlinkat(host->root_fd, way, target, sizeof(target) - 1);
+		if (n < 0 && errno != EINVAL)
+			return -errno;
+		if (n < 0 || (flags & O_NOFOLLOW && !rest[strspn(rest, "/")])) {
+			strcpy(done, way);
+			continue;
+		}
+		target[n] = '\0';
+		if (++links > LINKS_MAX)
+			return -ELOOP;
+		if (target[0] == '/')
+			strcpy(done, ".");
+		if (snprintf(way, sizeof(way), "%s/%s", target, rest) >= HOST_PATH_MAX)
+			return -ENAMETOOLONG;
+		strcpy(rest, way);
+	}
+	n = openat(host->root_fd, done, flags | O_NOFOLLOW);
+	return n < 0 ? -errno : (int)n;
+}
+
+/* Links of a copy lead to what they led to on its machine: never out of it. */
+static int open_in(const struct iol_host *host, const char *path, int flags)
+{
+	struct open_how how = { .flags = (unsigned int)flags | O_CLOEXEC,
+				.resolve = RESOLVE_IN_ROOT };
+	unsigned int tries = 0;
+	long fd;
+
+	if (host->live) {
+		fd = openat(host->root_fd, path, flags | O_CLOEXEC);
+		return fd < 0 ? -errno : (int)fd;
+	}
+	/* A rename anywhere on the machine makes it give up. */
+	do
+		fd = syscall(SYS_openat2, host->root_fd, path, &how, sizeof(how));
+	while (fd < 0 && errno == EAGAIN && ++tries < 100);
+	/* Linux 5.6; sandboxes that do not know it forbid it. */
+	if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EAGAIN))
+		return walk(host, path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : (int)fd;
+}
+
 __attribute__((format(printf, 3, 0))) static int open_path(const struct iol_host *host, int flags,
 							   const char *fmt, va_list args)
 {
@@ -60,8 +142,7 @@ __attribute__((format(printf, 3, 0))) static int open_path(const struct iol_host
 	if (rc)
 		return rc;
 	/* A pipe in a copied tree must not hold us up. */
-	rc = openat(host->root_fd, path, flags | O_NONBLOCK | O_CLOEXEC);
-	return rc < 0 ? -errno : rc;
+	return open_in(host, path, flags & O_PATH ? flags : flags | O_NONBLOCK);
 }
 
 static int read_all(int fd, char *buf, size_t len, off_t offset)
@@ -196,13 +277,24 @@ char *iol_host_text(const struct iol_host *host, const char *fmt, ...)
 __attribute__((format(printf, 4, 0))) static int
 read_target(const struct iol_host *host, char *buf, size_t len, const char *fmt, va_list args)
 {
+	_cleanup_close_ int fd = -1;
 	char path[HOST_PATH_MAX];
 	int rc = make_path(path, fmt, args);
 	ssize_t n;
 
 	if (rc)
 		return rc;
-	n = readlinkat(host->root_fd, path, buf, len);
+	if (host->live) {
+		n = readlinkat(host->root_fd, path, buf, len);
+	} else {
+		fd = open_in(host, path, O_PATH | O_NOFOLLOW);
+		if (fd < 0)
+			return fd;
+		n = readlinkat(fd, "", buf, len);
+		/* So it says when the descriptor is no link's. */
+		if (n < 0 && errno == ENOENT)
+			errno = EINVAL;
+	}
 	if (n < 0)
 		return -errno;
 	/* Cut off, for all one can see. */
@@ -245,14 +337,26 @@ int iol_host_link(const struct iol_host *host, char *buf, size_t len, const char
 
 bool iol_host_exists(const struct iol_host *host, const char *fmt, ...)
 {
-	char path[HOST_PATH_MAX];
+	_cleanup_close_ int fd = -1;
 	va_list args;
-	int rc;
 
 	va_start(args, fmt);
-	rc = make_path(path, fmt, args);
+	fd = open_path(host, O_PATH, fmt, args);
 	va_end(args);
-	return !rc && !faccessat(host->root_fd, path, F_OK, 0);
+	return fd >= 0;
+}
+
+int iol_host_stat(const struct iol_host *host, struct stat *st, const char *fmt, ...)
+{
+	_cleanup_close_ int fd = -1;
+	va_list args;
+
+	va_start(args, fmt);
+	fd = open_path(host, O_PATH | O_NOFOLLOW, fmt, args);
+	va_end(args);
+	if (fd < 0)
+		return fd;
+	return fstat(fd, st) < 0 ? -errno : 0;
 }
 
 int iol_host_enter(const struct iol_host *host, struct iol_host *folder, const char *fmt, ...)

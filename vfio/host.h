@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Reading a host's small files. Paths are printf formats relative to the host's root: "sys/bus/pci/devices/%s/class". */
+/*
+ * Reading a host's small files. Paths are printf formats relative to the host's root: "sys/bus/pci/devices/%s/class".
+ * Of a copy, links are followed within it: "/sys/class" in one means the copy's.
+ */
 #ifndef IOL_VFIO_HOST_H
 #define IOL_VFIO_HOST_H
 
 #include <dirent.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 
 #include "base/own.h"
 
@@ -77,6 +81,9 @@ static inline void iol_host_leave(struct iol_host *folder)
  * Return: 0, or a negative errno without a sentence.
  */
 int iol_host_write(const struct iol_host *host, const char *word, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/** iol_host_stat() - What kind of file it is, and whose; of a link itself. Return: 0 or a negative errno. */
+int iol_host_stat(const struct iol_host *host, struct stat *st, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /** iol_host_opendir() - Open a folder; NULL when there is none (errno). */

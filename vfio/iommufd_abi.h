@@ -48,6 +48,38 @@ struct abi_ioas_unmap {
 };
 #define ABI_IOMMU_IOAS_UNMAP ABI_IOMMUFD(0x86)
 
+/* Of Linux 6.7; later kernels have more behind it. @pt_id: of the IOAS that its mappings come from. */
+struct abi_hwpt_alloc {
+	uint32_t size, flags, dev_id, pt_id, out_hwpt_id, reserved, data_type, data_len;
+	uint64_t data_uptr;
+};
+#define ABI_IOMMU_HWPT_ALLOC          ABI_IOMMUFD(0x89)
+#define ABI_HWPT_ALLOC_DIRTY_TRACKING (1u << 1)
+
+/* @out_capabilities: a kernel before 6.7 leaves it as it was. */
+struct abi_hw_info {
+	uint32_t size, flags, dev_id, data_len;
+	uint64_t data_uptr;
+	uint32_t out_data_type, reserved;
+	uint64_t out_capabilities;
+};
+#define ABI_IOMMU_GET_HW_INFO     ABI_IOMMUFD(0x8a)
+#define ABI_HW_CAP_DIRTY_TRACKING (1u << 0)
+
+struct abi_hwpt_set_dirty_tracking {
+	uint32_t size, flags, hwpt_id, reserved;
+};
+#define ABI_IOMMU_HWPT_SET_DIRTY_TRACKING ABI_IOMMUFD(0x8b)
+#define ABI_DIRTY_TRACKING_ENABLE         (1u << 0)
+
+/* @iova, @length: mapped throughout. @data: a bit for each page; set ones stay so. */
+struct abi_hwpt_get_dirty_bitmap {
+	uint32_t size, hwpt_id, flags, reserved;
+	uint64_t iova, length, page_size, data;
+};
+#define ABI_IOMMU_HWPT_GET_DIRTY_BITMAP ABI_IOMMUFD(0x8c)
+#define ABI_GET_DIRTY_BITMAP_NO_CLEAR   (1u << 0)
+
 struct abi_bind_iommufd {
 	uint32_t argsz, flags;
 	int32_t iommufd;

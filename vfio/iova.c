@@ -48,10 +48,10 @@ void dma_table_add(struct dma_table *table, const struct dma_map *map)
 	table->num++;
 }
 
-void dma_table_remove(struct dma_table *table, size_t index)
+void dma_table_remove(struct dma_table *table, size_t index, size_t count)
 {
-	table->num--;
-	memmove(&table->maps[index], &table->maps[index + 1],
+	table->num -= count;
+	memmove(&table->maps[index], &table->maps[index + count],
 		(table->num - index) * sizeof(*table->maps));
 }
 

@@ -32,7 +32,8 @@ size_t dma_table_at(const struct dma_table *table, uint64_t iova);
 /** dma_table_reserve() - Make room for @more entries, so that dma_table_add() can't fail. -ENOMEM. */
 int dma_table_reserve(struct dma_table *table, size_t more);
 void dma_table_add(struct dma_table *table, const struct dma_map *map);
-void dma_table_remove(struct dma_table *table, size_t index);
+/* @count entries from @index on. */
+void dma_table_remove(struct dma_table *table, size_t index, size_t count);
 
 /** iova_allowed() - Whether all of it lies in one of the ranges, which are in order. */
 bool iova_allowed(const struct iol_iova_range *ranges, size_t num, uint64_t first, uint64_t last);

@@ -42,12 +42,13 @@ int device_irqs(struct iol_vfio_device *dev, unsigned int num)
 
 static void free_vectors(struct device_irq *irq)
 {
-	for (unsigned int i = 0; irq->fds && i < irq->info.count; i++)
+	for (unsigned int i = 0; irq->fds && i < irq->info.count; i++) {
 		iol_close(&irq->fds[i]);
-	free(irq->fds);
-	free(irq->masked);
-	irq->fds = NULL;
-	irq->masked = NULL;
+		iol_close(&irq->parked[i]);
+	}
+	free(iol_take_ptr(irq->fds));
+	free(iol_take_ptr(irq->parked));
+	free(iol_take_ptr(irq->masked));
 	irq->set = 0;
 }
 
@@ -89,6 +90,17 @@ static int set_irqs(const struct iol_vfio_device *dev, enum iol_irq kind, uint32
 	return rc ? -ENOSPC : 0;
 }
 
+/*
+ * An eventfd of our own for a vector. Without an eventfd the kernel takes a vector's message away from the device: MSI-X
+ * masks it first, but MSI mostly can't, and the device would go on and write 0 to the address 0.
+ */
+static int park(const struct device_irq *irq, unsigned int vector)
+{
+	if (irq->parked[vector] < 0)
+		irq->parked[vector] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return irq->parked[vector] < 0 ? -errno : irq->parked[vector];
+}
+
 /* Tell the kernel of vectors as they are noted, but for those that are masked. */
 static int tell(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned int start,
 		unsigned int num)
@@ -98,32 +110,32 @@ static int tell(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned i
 
 	if (!fds)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < num; i++)
+	for (unsigned int i = 0; i < num; i++) {
 		fds[i] = irq->masked[start + i] ? -1 : irq->fds[start + i];
+		if (fds[i] >= 0 || kind != IOL_IRQ_MSI)
+			continue;
+		fds[i] = park(irq, start + i);
+		if (fds[i] < 0)
+			return fds[i];
+	}
 	return set_irqs(dev, kind, VFIO_IRQ_SET_ACTION_TRIGGER, start, fds, num);
 }
 
 static int stop(const struct iol_vfio_device *dev, enum iol_irq kind)
 {
+	static const int nobody = -1;
+
+	/* The kernel fails to end errors and requests that nobody hears any more; this it always takes. */
+	if (kind > IOL_IRQ_MSIX)
+		return set_irqs(dev, kind, VFIO_IRQ_SET_ACTION_TRIGGER, 0, &nobody, 1);
 	return set_irqs(dev, kind, VFIO_IRQ_SET_ACTION_TRIGGER, 0, NULL, 0);
 }
 
-/* More vectors than the kernel took at first: all over again, and nobody may miss what came meanwhile. */
-static int grow(const struct iol_vfio_device *dev, enum iol_irq kind, unsigned int num)
+static void signal_all(const struct device_irq *irq, unsigned int start, unsigned int num)
 {
-	const struct device_irq *irq = &dev->irqs[kind];
-	int rc = stop(dev, kind);
-
-	if (rc)
-		return rc;
-	rc = tell(dev, kind, 0, num);
-	if (rc)
-		/* As it was: there was room for these. */
-		tell(dev, kind, 0, irq->set);
-	for (unsigned int i = 0; i < irq->set; i++)
+	for (unsigned int i = start; i < start + num; i++)
 		if (irq->fds[i] >= 0 && !irq->masked[i])
 			eventfd_write(irq->fds[i], 1);
-	return rc;
 }
 
 static int check_free(const struct iol_vfio_device *dev, enum iol_irq kind)
@@ -155,13 +167,16 @@ static int make_vectors(struct device_irq *irq)
 	if (irq->fds)
 		return 0;
 	irq->fds = malloc(irq->info.count * sizeof(*irq->fds));
+	irq->parked = malloc(irq->info.count * sizeof(*irq->parked));
 	irq->masked = calloc(irq->info.count, sizeof(*irq->masked));
-	if (!irq->fds || !irq->masked) {
+	if (!irq->fds || !irq->parked || !irq->masked) {
 		free(iol_take_ptr(irq->fds));
+		free(iol_take_ptr(irq->parked));
 		free(iol_take_ptr(irq->masked));
 		return iol_fail(ENOMEM, "no memory for %u interrupts", irq->info.count);
 	}
 	memset(irq->fds, -1, irq->info.count * sizeof(*irq->fds));
+	memset(irq->parked, -1, irq->info.count * sizeof(*irq->parked));
 	return 0;
 }
 
@@ -200,9 +215,11 @@ static void swap(int *a, int *b, unsigned int num)
 int iol_irq_set(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int start, const int *fds,
 		unsigned int num)
 {
+	unsigned int end = start + num, from, held;
 	_cleanup_free_ int *copies = NULL;
 	struct device_irq *irq;
 	int rc = check_vectors(dev, kind, start, num);
+	bool all;
 
 	if (!rc)
 		rc = check_free(dev, kind);
@@ -214,27 +231,35 @@ int iol_irq_set(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int sta
 		return rc;
 	rc = make_vectors(irq);
 	if (!rc) {
+		/* More vectors than the kernel took at first may mean to begin anew. */
+		all = irq->set && end > irq->set && !irq->info.dynamic;
+		from = irq->set && !all ? start : 0;
+		held = irq->set > from ? (irq->set < end ? irq->set : end) - from : 0;
 		swap(&irq->fds[start], copies, num);
-		if (!irq->set)
-			rc = tell(dev, kind, 0, start + num);
-		else if (start + num <= irq->set || irq->info.dynamic)
-			rc = tell(dev, kind, start, num);
-		else
-			rc = grow(dev, kind, start + num);
+		rc = all ? stop(dev, kind) : 0;
+		if (!rc)
+			rc = tell(dev, kind, from, end - from);
 		if (rc) {
 			swap(&irq->fds[start], copies, num);
+			/* As it was: there was room for these. The kernel takes all down when it fails at one. */
+			if (held)
+				tell(dev, kind, from, held);
+		}
+		/* Nobody may miss what came meanwhile. */
+		if (all || rc)
+			signal_all(irq, from, held);
+		if (rc)
 			rc = iol_fail(-rc, "cannot set %s interrupts %u + %u of %s: %s",
 				      kind_names[kind], start, num, dev->name,
 				      rc == -ENOSPC ? "the machine has not so many left"
 						    : strerror(-rc));
-		}
 	}
 	for (unsigned int i = 0; i < num; i++)
 		iol_close(&copies[i]);
 	if (rc && !irq->set)
 		free_vectors(irq);
-	if (!rc && start + num > irq->set)
-		irq->set = start + num;
+	if (!rc && end > irq->set)
+		irq->set = end;
 	return rc;
 }
 
@@ -256,11 +281,31 @@ int iol_irq_clear(struct iol_vfio_device *dev, enum iol_irq kind)
 	return 0;
 }
 
+/* By another eventfd, or none; what came to the other meanwhile is handed on. */
+static int mask_by_fd(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector, bool on)
+{
+	struct device_irq *irq = &dev->irqs[kind];
+	bool was = irq->masked[vector];
+	eventfd_t came;
+	int rc;
+
+	if (was == on)
+		return 0;
+	if (on && irq->parked[vector] >= 0)
+		eventfd_read(irq->parked[vector], &came);
+	irq->masked[vector] = on;
+	rc = tell(dev, kind, vector, 1);
+	if (rc)
+		irq->masked[vector] = was;
+	else if (!on && irq->parked[vector] >= 0 && !eventfd_read(irq->parked[vector], &came))
+		eventfd_write(irq->fds[vector], 1);
+	return rc;
+}
+
 static int mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector, bool on)
 {
 	int rc = check_vectors(dev, kind, vector, 1);
 	struct device_irq *irq;
-	bool was;
 
 	if (rc)
 		return rc;
@@ -268,16 +313,11 @@ static int mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vec
 	if (vector >= irq->set || irq->fds[vector] < 0)
 		return iol_fail(EINVAL, "nobody listens to %s interrupt %u of %s", kind_names[kind],
 				vector, dev->name);
-	if (irq->info.maskable) {
+	if (irq->info.maskable)
 		rc = set_irqs(dev, kind, on ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK,
 			      vector, NULL, 1);
-	} else {
-		was = irq->masked[vector];
-		irq->masked[vector] = on;
-		rc = was == on ? 0 : tell(dev, kind, vector, 1);
-		if (rc)
-			irq->masked[vector] = was;
-	}
+	else
+		rc = mask_by_fd(dev, kind, vector, on);
 	if (rc)
 		return iol_fail(-rc, "cannot %s %s interrupt %u of %s: %s", on ? "mask" : "unmask",
 				kind_names[kind], vector, dev->name, strerror(-rc));

@@ -8,9 +8,17 @@
 
 #include <linux/vfio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
-/* Debian 12's header is older than it. */
-#define MIGRATION_PRE_COPY (1u << 2)
+/* Debian 12's header is older than these. */
+#define MIGRATION_PRE_COPY        (1u << 2)
+#define FEATURE_MIG_DATA_SIZE     9u
+#define VFIO_MIG_GET_PRECOPY_INFO _IO(VFIO_TYPE, VFIO_BASE + 21)
+
+struct precopy_info {
+	uint32_t argsz, flags;
+	uint64_t initial, dirty;
+};
 
 static const char *const names[IOL_MIGRATION_STATES] = {
 	"error",    "stop",        "running",  "stop-copy",
@@ -70,5 +78,24 @@ int iol_migration_set(const struct iol_vfio_device *dev, enum iol_migration stat
 		return iol_fail(-rc, "cannot bring %s to the state %s: %s", dev->name, names[state],
 				strerror(-rc));
 	*data = mig.data_fd;
+	return 0;
+}
+
+int iol_migration_left(const struct iol_vfio_device *dev, int data, struct iol_migration_left *left)
+{
+	struct precopy_info info = { .argsz = sizeof(info) };
+	uint64_t stopped = UINT64_MAX;
+	int rc = feature_call(dev, VFIO_DEVICE_FEATURE_GET, FEATURE_MIG_DATA_SIZE, &stopped,
+			      sizeof(stopped));
+
+	/* Kernels before 6.2 do not tell. */
+	if (rc == -ENOTTY)
+		rc = 0;
+	if (!rc && data >= 0 && ioctl(data, VFIO_MIG_GET_PRECOPY_INFO, &info))
+		rc = -errno;
+	if (rc)
+		return iol_fail(-rc, "cannot ask %s how much of its state is still to come: %s",
+				dev->name, strerror(-rc));
+	*left = (struct iol_migration_left){ info.initial, info.dirty, stopped };
 	return 0;
 }

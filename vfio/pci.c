@@ -53,7 +53,8 @@ bool iol_pci_of_path(const char *path, struct iol_pci_addr *addr, const char **r
 		if (!iol_pci_addr_read(part, addr))
 			continue;
 		found = true;
-		*rest = path + n + (path[n] == '/');
+		if (rest)
+			*rest = path + n + (path[n] == '/');
 	}
 	return found;
 }

@@ -27,6 +27,9 @@ void iol_pci_names_clear(struct pci_names *names);
 int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
 		 const struct iol_pci_addr *addr, struct iol_pci_info *info);
 
+/** iol_is_vfio() - Whether a driver is one of VFIO's, which all have it in their names. */
+bool iol_is_vfio(const char *driver);
+
 /** iol_pci_addr_read() - An address as sysfs writes it, with its domain. Sets no sentence. */
 bool iol_pci_addr_read(const char *text, struct iol_pci_addr *addr);
 

@@ -25,25 +25,31 @@
 /* Functions that one reset may touch: all of a few buses. */
 #define PEERS_MAX 4096u
 
-int iol_reset_methods(const struct iol_host *host, const struct iol_pci_addr *addr,
-		      struct iol_reset_methods *methods)
+/* None is no failure: the file is not there when there is no way; nor on kernels before 5.15. */
+static void read_methods(const struct iol_host *host, const char *folder,
+			 struct iol_reset_methods *methods)
 {
-	char text[256], name[IOL_PCI_ADDR_MAX], *word, *rest;
+	char text[256], *word, *rest;
 
 	*methods = (struct iol_reset_methods){ 0 };
-	iol_pci_addr_format(addr, name);
-	if (iol_host_read(host, text, sizeof(text), "sys/bus/pci/devices/%s/reset_method", name) <
-	    0) {
-		/* The file is not there when there is no way; nor on kernels before 5.15. */
-		if (iol_host_exists(host, "sys/bus/pci/devices/%s", name))
-			return 0;
-		return iol_fail(ENODEV, "there is no PCI function %s", name);
-	}
+	if (iol_host_read(host, text, sizeof(text), "%s/reset_method", folder) < 0)
+		return;
 	for (word = strtok_r(text, " \n", &rest); word && methods->num < IOL_RESET_METHODS;
 	     word = strtok_r(NULL, " \n", &rest)) {
 		if (strlen(word) < sizeof(methods->name[0]))
 			strcpy(methods->name[methods->num++], word);
 	}
+}
+
+int iol_reset_methods(const struct iol_host *host, const struct iol_pci_addr *addr,
+		      struct iol_reset_methods *methods)
+{
+	char folder[IOL_NAME_MAX], name[IOL_PCI_ADDR_MAX];
+
+	snprintf(folder, sizeof(folder), "sys/bus/pci/devices/%s", iol_pci_addr_format(addr, name));
+	if (!iol_host_exists(host, "%s", folder))
+		return iol_fail(ENODEV, "there is no PCI function %s", name);
+	read_methods(host, folder, methods);
 	return 0;
 }
 
@@ -99,47 +105,56 @@ static bool set_mark(const struct iol_vfio_device *dev, struct mark *mark)
 static enum iol_known read_mark(const struct iol_vfio_device *dev, const struct mark *mark)
 {
 	enum iol_known happened = IOL_UNKNOWN;
+	uint32_t now;
 
 	if (awake(dev)) {
-		happened = *mark->control & VECTOR_MASKED ? IOL_YES : IOL_NO;
+		now = *mark->control;
+		/* All ones is what a device reads as that did not come back. */
+		if (now != UINT32_MAX)
+			happened = now & VECTOR_MASKED ? IOL_YES : IOL_NO;
 		*mark->control = mark->before;
 	}
 	munmap(mark->page, (size_t)sysconf(_SC_PAGESIZE));
 	return happened;
 }
 
+/* The method that the kernel tries first; empty if it does not tell. */
+static void first_method(const struct iol_vfio_device *dev, char method[24])
+{
+	struct iol_reset_methods methods;
+
+	read_methods(dev->ctx->host, dev->folder, &methods);
+	strcpy(method, methods.num ? methods.name[0] : "");
+}
+
 int iol_vfio_reset(struct iol_vfio_device *dev, struct iol_reset_report *report)
 {
-	struct vfio_device_info info = { .argsz = sizeof(info) };
 	struct iol_reset_report told = { .happened = IOL_UNKNOWN };
-	struct iol_reset_methods methods;
 	struct mark mark;
 	bool marked;
 
-	if (ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &info))
-		return iol_fail(errno, "cannot ask %s whether it can be reset: %s", dev->name,
-				strerror(errno));
-	if (!(info.flags & VFIO_DEVICE_FLAGS_RESET))
-		return iol_fail(
-			ENOTTY,
-			"%s has no reset of its own (no FLR, no power management reset, and "
-			"others on its bus)",
-			dev->name);
-	if (!iol_reset_methods(dev->ctx->host, &dev->addr, &methods) && methods.num)
-		strcpy(told.method, methods.name[0]);
 	marked = report && set_mark(dev, &mark);
+	/* VFIO_DEVICE_FLAGS_RESET is not asked for: not all who can be reset have it. */
 	if (ioctl(dev->fd, VFIO_DEVICE_RESET)) {
 		int err = errno;
 
 		if (marked)
 			read_mark(dev, &mark);
+		if (err == EINVAL || err == ENOTTY)
+			return iol_fail(ENOTTY,
+					"%s has no reset of its own (no FLR, no power management "
+					"reset, and others on its bus)",
+					dev->name);
+		first_method(dev, told.method);
 		return iol_fail(err, "cannot reset %s%s%s: %s", dev->name,
 				told.method[0] ? " by " : "", told.method, strerror(err));
 	}
 	if (marked)
 		told.happened = read_mark(dev, &mark);
-	if (report)
+	if (report) {
+		first_method(dev, told.method);
 		*report = told;
+	}
 	return 0;
 }
 
@@ -252,7 +267,11 @@ int iol_vfio_hot_reset(struct iol_vfio_device *dev)
 	for (const struct vfio_group *g = dev->ctx->groups; g; g = g->next)
 		cmd->group_fds[cmd->count++] = g->fd;
 	if (ioctl(dev->fd, VFIO_DEVICE_PCI_HOT_RESET, cmd))
-		return iol_fail(errno, "cannot reset the bus of %s: %s", dev->name,
-				strerror(errno));
+		return iol_fail(errno, "cannot reset the bus of %s: %s%s", dev->name,
+				strerror(errno),
+				errno == EINVAL
+					? " (the kernel does not while there are VFs on it: "
+					  "remove them first)"
+					: "");
 	return 0;
 }

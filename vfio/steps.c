@@ -172,13 +172,28 @@ static bool stays(const struct iol_engine *e, const struct iol_step *s)
 	return k && k->stays;
 }
 
+/* What was done to a thing later has to go first. */
+static bool waits(const struct iol_entry *entry, unsigned int i, const bool *failed)
+{
+	unsigned int later;
+
+	for (later = i + 1; later < entry->count; later++) {
+		if (failed[later] && !strcmp(entry->steps[later].what, entry->steps[i].what))
+			return true;
+	}
+	return false;
+}
+
 int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struct iol_entry *entry,
 		   bool (*which)(const struct iol_step *step, const void *arg), const void *arg)
 {
+	_cleanup_free_ bool *failed = calloc(entry->count + 1, sizeof(*failed));
 	_cleanup_free_ char *why = NULL;
 	int failure = 0, undone = 0, rc;
 	unsigned int i, left = 0;
 
+	if (!failed)
+		return iol_fail(ENOMEM, "no memory to undo %u steps", entry->count);
 	for (i = entry->count; i--;) {
 		const struct iol_step *s = &entry->steps[i];
 
@@ -186,7 +201,7 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 			continue;
 		if (stays(engine, s))
 			continue;
-		if (which && !which(s, arg)) {
+		if ((which && !which(s, arg)) || waits(entry, i, failed)) {
 			left++;
 			continue;
 		}
@@ -202,6 +217,7 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 			}
 		}
 		left++;
+		failed[i] = true;
 		if (!failure) {
 			failure = rc;
 			why = strdup(iol_error());

@@ -67,7 +67,7 @@ int iol_steps_make(const struct iol_engine *engine, struct iol_journal *j, const
  * iol_steps_undo() - Put back the steps of an entry, the last first; the entry goes when none is left.
  * @which: which of them; NULL for all.
  *
- * A step that fails is left for another time, the others are undone all the same.
+ * A step that fails is left for another time, with the earlier ones on the same thing; the others are undone all the same.
  *
  * Return: how many were undone, or the first failure.
  */

@@ -7,20 +7,21 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Which functions; with @rest what is no function's, too. */
 struct which {
+	const struct iol_host *host;
 	const struct iol_pci_addr *addrs;
 	unsigned int count;
 	bool rest;
 };
 
-/* Whether a step is on a function, and on which. */
+/* Whether a step is on a function, and on which. No driver or path is like an address. */
 static bool step_addr(const struct iol_step *s, struct iol_pci_addr *addr)
 {
-	return strcmp(s->kind, STEP_MODULE) != 0 && strcmp(s->kind, STEP_NODE) != 0 &&
-	       !iol_pci_addr_parse(s->what, addr);
+	return !iol_pci_addr_parse(s->what, addr);
 }
 
 static bool is_named(const struct which *w, const struct iol_pci_addr *addr)
@@ -34,12 +35,33 @@ static bool is_named(const struct which *w, const struct iol_pci_addr *addr)
 	return false;
 }
 
+/* A group's node goes with the last of its functions, whichever change gave the others to VFIO. */
+static bool ends_group(const struct which *w, int group)
+{
+	_cleanup_free_ struct iol_group_member *members = NULL;
+	int n = iol_group_members(w->host, group, &members), i;
+	bool ends = false;
+
+	for (i = 0; i < n; i++) {
+		if (is_named(w, &members[i].pci.addr))
+			ends = true;
+		else if (iol_is_vfio(members[i].pci.driver))
+			return false;
+	}
+	return ends;
+}
+
 static bool concerns(const struct iol_step *s, const void *arg)
 {
 	const struct which *w = arg;
 	struct iol_pci_addr addr;
+	int group;
 
-	return step_addr(s, &addr) ? is_named(w, &addr) : w->rest;
+	if (step_addr(s, &addr))
+		return is_named(w, &addr);
+	if (sscanf(s->what, "/dev/vfio/%9d", &group) == 1)
+		return ends_group(w, group);
+	return w->rest;
 }
 
 static bool is_undone(const struct iol_entry *e, unsigned int i)
@@ -166,7 +188,7 @@ int iol_unbind(const struct iol_host *host, const struct iol_pci_addr *addrs, un
 	       const struct iol_change_opts *opts)
 {
 	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
-	struct which w = { addrs, count, false };
+	struct which w = { host, addrs, count, false };
 	struct iol_engine engine;
 	struct iol_pci_info info;
 	struct bind_env env;

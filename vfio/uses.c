@@ -3,11 +3,11 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "base/text.h"
 #include "vfio/grow.h"
 #include "vfio/host.h"
 #include "vfio/pci.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +16,6 @@ void iol_use_add(struct use_list *uses, const struct iol_pci_addr *addr, enum io
 {
 	struct iol_use *use;
 	va_list args;
-	char *c;
 
 	if (!iol_grow(&uses->list, uses->count, &uses->room, sizeof(*uses->list))) {
 		uses->no_memory = true;
@@ -28,28 +27,20 @@ void iol_use_add(struct use_list *uses, const struct iol_pci_addr *addr, enum io
 	vsnprintf(use->what, sizeof(use->what), fmt, args);
 	va_end(args);
 	/* Anybody may name a mount point or a process, and this goes to a terminal. */
-	for (c = use->what; *c; c++)
-		if (iscntrl((unsigned char)*c))
-			*c = '?';
+	iol_printable(use->what);
 }
 
 /* ---- the console ---- */
-
-static bool has_vfio_driver(const struct iol_pci_info *pci)
-{
-	return strstr(pci->driver, "vfio");
-}
 
 static void add_consoles(const struct iol_host *host, const struct iol_pci_info *list, int count,
 			 struct use_list *uses)
 {
 	char text[256], target[HOST_PATH_MAX], *tty, *rest_of_text = text;
 	struct iol_pci_addr addr;
-	const char *rest;
 	int i;
 
 	for (i = 0; i < count; i++)
-		if (list[i].boot_vga && !has_vfio_driver(&list[i]))
+		if (list[i].boot_vga && !iol_is_vfio(list[i].driver))
 			iol_use_add(uses, &list[i].addr, IOL_USE_CONSOLE, true,
 				    "it is the display of the console (boot_vga)");
 	if (iol_host_read(host, text, sizeof(text), "sys/class/tty/console/active") < 0)
@@ -57,175 +48,9 @@ static void add_consoles(const struct iol_host *host, const struct iol_pci_info 
 	while ((tty = strsep(&rest_of_text, " \n")))
 		if (*tty &&
 		    iol_host_target(host, target, sizeof(target), "sys/class/tty/%s", tty) > 0 &&
-		    iol_pci_of_path(target, &addr, &rest))
+		    iol_pci_of_path(target, &addr, NULL))
 			iol_use_add(uses, &addr, IOL_USE_CONSOLE, true,
 				    "%s is a console of the kernel", tty);
-}
-
-/* ---- processes ---- */
-
-/* A node of /dev/vfio, and a function that whoever has it open may be using. */
-struct node {
-	char path[IOL_NAME_MAX];
-	struct iol_pci_addr addr;
-};
-
-static bool wanted(const struct iol_pci_info *pci, const struct iol_pci_addr *only)
-{
-	return !only || iol_pci_addr_equal(&pci->addr, only) ||
-	       (pci->is_vf && iol_pci_addr_equal(&pci->pf, only));
-}
-
-static bool add_node(struct node **nodes, size_t *count, size_t *room,
-		     const struct iol_pci_addr *addr, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
-
-static bool add_node(struct node **nodes, size_t *count, size_t *room,
-		     const struct iol_pci_addr *addr, const char *fmt, ...)
-{
-	va_list args;
-
-	if (!iol_grow(nodes, *count, room, sizeof(**nodes)))
-		return false;
-	va_start(args, fmt);
-	vsnprintf((*nodes)[*count].path, sizeof((*nodes)[*count].path), fmt, args);
-	va_end(args);
-	(*nodes)[(*count)++].addr = *addr;
-	return true;
-}
-
-/* The nodes of functions that a VFIO driver has: the group's, and the device's own (Linux 6.6). */
-static bool load_nodes(const struct iol_host *host, const struct iol_pci_info *list, int functions,
-		       const struct iol_pci_addr *only, struct node **nodes, size_t *count)
-{
-	char name[IOL_PCI_ADDR_MAX];
-	const char *entry;
-	size_t room = 0;
-	int i;
-
-	for (i = 0; i < functions; i++) {
-		const struct iol_pci_info *pci = &list[i];
-		_cleanup_dir_ DIR *dir = NULL;
-
-		if (!has_vfio_driver(pci) || !wanted(pci, only))
-			continue;
-		if (pci->iommu_group >= 0 &&
-		    (!add_node(nodes, count, &room, &pci->addr, "/dev/vfio/%d", pci->iommu_group) ||
-		     !add_node(nodes, count, &room, &pci->addr, "/dev/vfio/noiommu-%d",
-			       pci->iommu_group)))
-			return false;
-		dir = iol_host_opendir(host, "sys/bus/pci/devices/%s/vfio-dev",
-				       iol_pci_addr_format(&pci->addr, name));
-		while (dir && (entry = iol_host_next(dir)))
-			if (!add_node(nodes, count, &room, &pci->addr, "/dev/vfio/devices/%s",
-				      entry))
-				return false;
-	}
-	return true;
-}
-
-static void add_process(const struct iol_host *host, const char *pid, const struct node *nodes,
-			size_t count, struct use_list *uses)
-{
-	_cleanup_dir_ DIR *dir = iol_host_opendir(host, "proc/%s/fd", pid);
-	char target[HOST_PATH_MAX], comm[32];
-	size_t i, first = uses->count, k;
-	const char *fd;
-
-	while (dir && (fd = iol_host_next(dir))) {
-		if (iol_host_target(host, target, sizeof(target), "proc/%s/fd/%s", pid, fd) < 0 ||
-		    strncmp(target, "/dev/vfio/", 10) != 0)
-			continue;
-		for (i = 0; i < count; i++) {
-			if (strcmp(target, nodes[i].path) != 0)
-				continue;
-			/* By the group and by its own node: once is enough. */
-			for (k = first; k < uses->count; k++)
-				if (iol_pci_addr_equal(&uses->list[k].addr, &nodes[i].addr))
-					break;
-			if (k < uses->count)
-				continue;
-			if (iol_host_read(host, comm, sizeof(comm), "proc/%s/comm", pid) < 0)
-				strcpy(comm, "a process");
-			iol_use_add(uses, &nodes[i].addr, IOL_USE_PROCESS, true,
-				    "%s (pid %s) has %s open", comm, pid, target);
-			if (uses->count > k)
-				uses->list[k].pid = atoi(pid);
-		}
-	}
-}
-
-static void add_processes(const struct iol_host *host, const struct iol_pci_info *list, int count,
-			  const struct iol_pci_addr *only, struct use_list *uses)
-{
-	_cleanup_free_ struct node *nodes = NULL;
-	_cleanup_dir_ DIR *dir = NULL;
-	const char *pid;
-	size_t n = 0;
-
-	if (!load_nodes(host, list, count, only, &nodes, &n)) {
-		uses->no_memory = true;
-		return;
-	}
-	/* Looking at every descriptor of every process is the costliest question here. */
-	if (!n)
-		return;
-	dir = iol_host_opendir(host, "proc");
-	while (dir && (pid = iol_host_next(dir)))
-		if (pid[strspn(pid, "0123456789")] == '\0' && strlen(pid) < 10)
-			add_process(host, pid, nodes, n, uses);
-}
-
-/* ---- interfaces of other network namespaces ---- */
-
-/*
- * The folder of a device's interfaces is there while it has one anywhere; what is in it is shown to its own namespace
- * only.
- */
-static bool has_hidden(const struct iol_host *host, const char *device)
-{
-	_cleanup_dir_ DIR *dir = iol_host_opendir(host, "%s/net", device);
-
-	return dir && !iol_host_next(dir);
-}
-
-static bool is_elsewhere(const struct iol_host *host, const struct iol_pci_info *pci)
-{
-	char path[HOST_PATH_MAX], name[IOL_PCI_ADDR_MAX];
-	_cleanup_dir_ DIR *dir = NULL;
-	const char *entry;
-
-	iol_pci_addr_format(&pci->addr, name);
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s", name);
-	if (has_hidden(host, path))
-		return true;
-	if (strcmp(pci->driver, "virtio-pci") != 0)
-		return false;
-	dir = iol_host_opendir(host, "%s", path);
-	while (dir && (entry = iol_host_next(dir))) {
-		if (strncmp(entry, "virtio", 6) != 0)
-			continue;
-		snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/%s", name, entry);
-		if (has_hidden(host, path))
-			return true;
-	}
-	return false;
-}
-
-static void add_elsewhere(const struct iol_host *host, const struct iol_pci_info *list, int count,
-			  const struct iol_pci_addr *only, struct use_list *uses)
-{
-	int i;
-
-	for (i = 0; i < count; i++) {
-		const struct iol_pci_info *pci = &list[i];
-
-		if (pci->class >> 16 == 0x02 && pci->driver[0] && !has_vfio_driver(pci) &&
-		    !pci->netdev[0] && wanted(pci, only) && is_elsewhere(host, pci))
-			iol_use_add(uses, &pci->addr, IOL_USE_ELSEWHERE, true,
-				    "its interface has gone to another network namespace, such as "
-				    "a container's");
-	}
 }
 
 /* ---- VFs ---- */
@@ -315,11 +140,10 @@ static int collect(const struct iol_host *host, const struct iol_pci_info *funct
 	struct use_list uses = { 0 };
 
 	*list = NULL;
-	iol_uses_net(host, &uses);
+	iol_uses_net(host, functions, count, &uses);
 	iol_uses_disks(host, only, &uses);
 	add_consoles(host, functions, count, &uses);
-	add_processes(host, functions, count, only, &uses);
-	add_elsewhere(host, functions, count, only, &uses);
+	iol_uses_processes(host, functions, count, only, &uses);
 	add_vfs(functions, count, &uses);
 	if (uses.no_memory) {
 		free(uses.list);

@@ -16,8 +16,9 @@ struct use_list {
 void iol_use_add(struct use_list *uses, const struct iol_pci_addr *addr, enum iol_use_kind kind,
 		 bool harmful, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/** iol_uses_net() - Routes, sessions, addresses, and interfaces that lie beneath others. */
-void iol_uses_net(const struct iol_host *host, struct use_list *uses);
+/** iol_uses_net() - Routes, sessions, addresses, and interfaces beneath others or in namespaces of others. */
+void iol_uses_net(const struct iol_host *host, const struct iol_pci_info *list, int count,
+		  struct use_list *uses);
 
 /**
  * iol_uses_disks() - Mounts, swap, and what is stacked on disks.
@@ -25,5 +26,20 @@ void iol_uses_net(const struct iol_host *host, struct use_list *uses);
  */
 void iol_uses_disks(const struct iol_host *host, const struct iol_pci_addr *claim,
 		    struct use_list *uses);
+
+/**
+ * iol_uses_processes() - Who has functions of @list open that a VFIO driver has.
+ * @only: of this function and its VFs; it is also tried whether they are free. NULL: of all.
+ */
+void iol_uses_processes(const struct iol_host *host, const struct iol_pci_info *list, int count,
+			const struct iol_pci_addr *only, struct use_list *uses);
+
+/**
+ * iol_vfio_claim() - Open a function's group, which only one can have: nobody has the function, and nobody gets it
+ * before the descriptor is closed.
+ *
+ * Return: the descriptor; -EBUSY: somebody has it; another negative errno: there is no such node. No sentence.
+ */
+int iol_vfio_claim(const struct iol_host *host, const struct iol_pci_info *pci);
 
 #endif

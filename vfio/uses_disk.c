@@ -7,7 +7,6 @@
 #include "vfio/host.h"
 #include "vfio/pci.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,13 +42,10 @@ struct disks {
 
 static bool add_block(struct disks *disks, const char *name, const struct iol_pci_addr *addr)
 {
-	struct block *block;
+	struct block *block = iol_add(disks, block);
 
-	if (!iol_grow(&disks->blocks, disks->block_count, &disks->block_room, sizeof(*block))) {
-		disks->no_memory = true;
+	if (!block)
 		return false;
-	}
-	block = &disks->blocks[disks->block_count++];
 	snprintf(block->name, sizeof(block->name), "%s", name);
 	block->addr = *addr;
 	return true;
@@ -61,14 +57,14 @@ static bool add_shared(struct disks *disks, const char *name, const char *subsys
 	_cleanup_dir_ DIR *dir = NULL;
 	char target[HOST_PATH_MAX];
 	struct iol_pci_addr addr;
-	const char *entry, *rest;
+	const char *entry;
 
 	dir = iol_host_opendir(disks->host, "sys/class/nvme-subsystem/%.*s",
 			       (int)strcspn(subsystem, "/"), subsystem);
 	while (dir && (entry = iol_host_next(dir)))
 		if (iol_host_target(disks->host, target, sizeof(target), "sys/class/nvme/%s",
 				    entry) > 0 &&
-		    iol_pci_of_path(target, &addr, &rest) && !add_block(disks, name, &addr))
+		    iol_pci_of_path(target, &addr, NULL) && !add_block(disks, name, &addr))
 			return false;
 	return true;
 }
@@ -79,7 +75,7 @@ static void load_blocks(struct disks *disks)
 	static const char shared[] = "/nvme-subsystem/";
 	char target[HOST_PATH_MAX], *at;
 	struct iol_pci_addr addr;
-	const char *name, *rest;
+	const char *name;
 
 	while (dir && (name = iol_host_next(dir))) {
 		if (strlen(name) >= IOL_NAME_MAX ||
@@ -88,7 +84,7 @@ static void load_blocks(struct disks *disks)
 			continue;
 		at = strstr(target, shared);
 		if (at ? !add_shared(disks, name, at + strlen(shared))
-		       : iol_pci_of_path(target, &addr, &rest) && !add_block(disks, name, &addr))
+		       : iol_pci_of_path(target, &addr, NULL) && !add_block(disks, name, &addr))
 			return;
 	}
 }
@@ -115,7 +111,7 @@ static void load_mounts(struct disks *disks)
 {
 	_cleanup_free_ char *text = iol_host_text(disks->host, "proc/self/mountinfo");
 	char *rest = text, *line, *more;
-	struct mount mount;
+	struct mount mount, *new;
 
 	while (rest && (line = strsep(&rest, "\n"))) {
 		more = strstr(line, " - ");
@@ -124,14 +120,12 @@ static void load_mounts(struct disks *disks)
 			   mount.point) != 3 ||
 		    sscanf(more, " - %*s %127s", mount.source) != 1)
 			continue;
-		if (!iol_grow(&disks->mounts, disks->mount_count, &disks->mount_room,
-			      sizeof(mount))) {
-			disks->no_memory = true;
+		new = iol_add(disks, mount);
+		if (!new)
 			return;
-		}
-		unescape(mount.point);
-		unescape(mount.source);
-		disks->mounts[disks->mount_count++] = mount;
+		*new = mount;
+		unescape(new->point);
+		unescape(new->source);
 	}
 }
 
@@ -139,17 +133,16 @@ static void load_swaps(struct disks *disks)
 {
 	_cleanup_free_ char *text = iol_host_text(disks->host, "proc/swaps");
 	char *rest = text, *line;
-	struct swap swap;
+	struct swap swap, *new;
 
 	while (rest && (line = strsep(&rest, "\n"))) {
 		if (line[0] != '/' || sscanf(line, "%127s", swap.path) != 1)
 			continue;
-		if (!iol_grow(&disks->swaps, disks->swap_count, &disks->swap_room, sizeof(swap))) {
-			disks->no_memory = true;
+		new = iol_add(disks, swap);
+		if (!new)
 			return;
-		}
-		unescape(swap.path);
-		disks->swaps[disks->swap_count++] = swap;
+		*new = swap;
+		unescape(new->path);
 	}
 }
 

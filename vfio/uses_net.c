@@ -6,25 +6,20 @@
 #include "vfio/grow.h"
 #include "vfio/host.h"
 #include "vfio/pci.h"
+#include "vfio/ssh.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <net/route.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#define SSH_PORT 22
+/* Base class (PCI Code and ID Assignment) */
+#define CLASS_NETWORK 0x02
 
 /* How many interfaces may stand on one; more than that tells nothing new. */
 #define ABOVE_MAX 64
-
-struct ip {
-	int family;
-	uint8_t bytes[16];
-};
 
 /* An interface of a function. */
 struct port {
@@ -46,10 +41,6 @@ struct address {
 	struct ip ip;
 };
 
-struct session {
-	struct ip local, peer;
-};
-
 /* A connected network, to tell by which interface an address is. */
 struct subnet {
 	char name[IFNAMSIZ];
@@ -62,58 +53,12 @@ struct net {
 	struct link *links;
 	struct route *routes;
 	struct address *addrs;
-	struct session *sessions;
+	struct ssh_list ssh;
 	struct subnet *subnets;
-	size_t port_count, link_count, route_count, addr_count, session_count, subnet_count;
-	size_t port_room, link_room, route_room, addr_room, session_room, subnet_room;
+	size_t port_count, link_count, route_count, addr_count, subnet_count;
+	size_t port_room, link_room, route_room, addr_room, subnet_room;
 	bool no_memory;
 };
-
-/* The new last one of a list of struct net, or NULL. */
-#define ADD(n, what)                                                                               \
-	({                                                                                         \
-		bool room_ = iol_grow(&(n)->what##s, (n)->what##_count, &(n)->what##_room,         \
-				      sizeof(*(n)->what##s));                                      \
-		(n)->no_memory |= !room_;                                                          \
-		room_ ? memset(&(n)->what##s[(n)->what##_count++], 0, sizeof(*(n)->what##s))       \
-		      : NULL;                                                                      \
-	})
-
-static bool ip_equal(const struct ip *a, const struct ip *b)
-{
-	return a->family == b->family && !memcmp(a->bytes, b->bytes, a->family == AF_INET ? 4 : 16);
-}
-
-static const char *ip_text(const struct ip *ip, char text[INET6_ADDRSTRLEN])
-{
-	return inet_ntop(ip->family, ip->bytes, text, INET6_ADDRSTRLEN) ? text : "?";
-}
-
-/* An address of IPv4 may come in IPv6's clothes. */
-static struct ip ip_plain(struct ip ip)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (ip.family == AF_INET6 && !memcmp(ip.bytes, mapped, sizeof(mapped))) {
-		ip.family = AF_INET;
-		memmove(ip.bytes, ip.bytes + 12, 4);
-		memset(ip.bytes + 4, 0, 12);
-	}
-	return ip;
-}
-
-static bool ip_read(const char *text, struct ip *ip)
-{
-	char plain[INET6_ADDRSTRLEN];
-
-	/* A link-local address may have its interface behind it. */
-	snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(text, "%"), text);
-	*ip = (struct ip){ strchr(plain, ':') ? AF_INET6 : AF_INET, { 0 } };
-	if (inet_pton(ip->family, plain, ip->bytes) != 1)
-		return false;
-	*ip = ip_plain(*ip);
-	return true;
-}
 
 /* Loopback and link-local addresses are there by themselves. */
 static bool ip_matters(const struct ip *ip)
@@ -137,7 +82,7 @@ static void load_lower(struct net *net, const char *upper)
 	while (dir && (name = iol_host_next(dir))) {
 		if (strncmp(name, "lower_", 6) != 0 || strlen(name + 6) >= IFNAMSIZ)
 			continue;
-		link = ADD(net, link);
+		link = iol_add(net, link);
 		if (!link)
 			return;
 		strcpy(link->upper, upper);
@@ -163,7 +108,7 @@ static void load_interfaces(struct net *net)
 			load_lower(net, name);
 			continue;
 		}
-		port = ADD(net, port);
+		port = iol_add(net, port);
 		if (!port)
 			return;
 		strcpy(port->name, name);
@@ -171,7 +116,7 @@ static void load_interfaces(struct net *net)
 		if (iol_host_link(net->host, master, sizeof(master), "sys/class/net/%s/master",
 				  name) <= 0)
 			continue;
-		link = ADD(net, link);
+		link = iol_add(net, link);
 		if (!link)
 			return;
 		strcpy(link->upper, master);
@@ -193,7 +138,7 @@ static void load_routes(struct net *net)
 		    !(flags & RTF_UP) || flags & RTF_REJECT)
 			continue;
 		if (dest || mask) {
-			subnet = gateway ? NULL : ADD(net, subnet);
+			subnet = gateway ? NULL : iol_add(net, subnet);
 			if (subnet) {
 				strcpy(subnet->name, name);
 				subnet->net = dest;
@@ -201,28 +146,13 @@ static void load_routes(struct net *net)
 			}
 			continue;
 		}
-		route = ADD(net, route);
+		route = iol_add(net, route);
 		if (!route)
 			return;
 		strcpy(route->name, name);
 		if (gateway)
 			inet_ntop(AF_INET, &gateway, route->gateway, sizeof(route->gateway));
 	}
-}
-
-static bool hex_bytes(const char *text, uint8_t bytes[16])
-{
-	unsigned int value;
-	size_t i;
-
-	if (strlen(text) != 32)
-		return false;
-	for (i = 0; i < 16; i++) {
-		if (sscanf(text + 2 * i, "%2x", &value) != 1)
-			return false;
-		bytes[i] = (uint8_t)value;
-	}
-	return true;
 }
 
 static void load_routes6(struct net *net)
@@ -232,7 +162,7 @@ static void load_routes6(struct net *net)
 	char *rest = text, *line, dest[33], gateway[33], name[IFNAMSIZ];
 	unsigned int len, flags;
 	struct route *route;
-	uint8_t bytes[16];
+	struct ip ip;
 
 	while (rest && (line = strsep(&rest, "\n"))) {
 		if (sscanf(line, "%32s %2x %*s %*s %32s %*s %*s %*s %8x %15s", dest, &len, gateway,
@@ -241,12 +171,12 @@ static void load_routes6(struct net *net)
 		/* The kernel's own "unreachable" is a default route of lo. */
 		if (len || strcmp(dest, zero) != 0 || flags & RTF_REJECT || !strcmp(name, "lo"))
 			continue;
-		route = ADD(net, route);
+		route = iol_add(net, route);
 		if (!route)
 			return;
 		strcpy(route->name, name);
-		if (strcmp(gateway, zero) != 0 && hex_bytes(gateway, bytes))
-			inet_ntop(AF_INET6, bytes, route->gateway, sizeof(route->gateway));
+		if (strcmp(gateway, zero) != 0 && iol_ip_hex(gateway, &ip))
+			iol_ip_text(&ip, route->gateway);
 	}
 }
 
@@ -257,9 +187,9 @@ static void add_address(struct net *net, const char *name, const struct ip *ip)
 
 	/* The files tell an address more than once. */
 	for (i = 0; i < net->addr_count; i++)
-		if (!strcmp(net->addrs[i].name, name) && ip_equal(&net->addrs[i].ip, ip))
+		if (!strcmp(net->addrs[i].name, name) && iol_ip_equal(&net->addrs[i].ip, ip))
 			return;
-	address = ADD(net, addr);
+	address = iol_add(net, addr);
 	if (!address)
 		return;
 	snprintf(address->name, sizeof(address->name), "%s", name);
@@ -303,7 +233,7 @@ static void load_copied_addresses(struct net *net)
 
 	while (rest && (line = strsep(&rest, "\n"))) {
 		if (sscanf(line, " |-- %15s", leaf) == 1 || !strstr(line, "/32 host LOCAL") ||
-		    !ip_read(leaf, &ip) || ip.family != AF_INET)
+		    !iol_ip_read(leaf, &ip) || ip.family != AF_INET)
 			continue;
 		memcpy(&raw, ip.bytes, sizeof(raw));
 		for (i = 0; i < net->subnet_count; i++)
@@ -312,98 +242,10 @@ static void load_copied_addresses(struct net *net)
 	}
 	rest = text6;
 	while (rest && (line = strsep(&rest, "\n"))) {
-		ip = (struct ip){ .family = AF_INET6 };
 		if (sscanf(line, "%32s %*s %*s %*s %*s %15s", hex, name) == 2 &&
-		    hex_bytes(hex, ip.bytes))
+		    iol_ip_hex(hex, &ip))
 			add_address(net, name, &ip);
 	}
-}
-
-/* ---- sessions ---- */
-
-static void add_session(struct net *net, const struct ip *local, const struct ip *peer)
-{
-	struct session *session;
-	size_t i;
-
-	for (i = 0; i < net->session_count; i++)
-		if (ip_equal(&net->sessions[i].local, local))
-			return;
-	session = ADD(net, session);
-	if (session)
-		*session = (struct session){ *local, *peer };
-}
-
-/* "peer port local port", as sshd tells its sessions. */
-static void add_connection(struct net *net, const char *text)
-{
-	char peer[INET6_ADDRSTRLEN], local[INET6_ADDRSTRLEN];
-	struct ip a, b;
-
-	if (sscanf(text, "%45s %*s %45s", peer, local) == 2 && ip_read(peer, &a) &&
-	    ip_read(local, &b))
-		add_session(net, &b, &a);
-}
-
-/* sudo takes SSH_CONNECTION away, but the shell that it was called from still has it. */
-static void load_own_sessions(struct net *net)
-{
-	const char *own = getenv("SSH_CONNECTION");
-	int depth, pid = getppid(), parent;
-
-	if (own)
-		add_connection(net, own);
-	for (depth = 0; depth < 32 && pid > 1; depth++, pid = parent) {
-		char stat[512], env[16384], *at, *end;
-		int n;
-
-		n = iol_host_read(net->host, env, sizeof(env), "proc/%d/environ", pid);
-		for (at = env, end = env + n; n > 0 && at < end; at += strlen(at) + 1)
-			if (!strncmp(at, "SSH_CONNECTION=", 15))
-				add_connection(net, at + 15);
-		/* The name in parentheses may hold anything. */
-		if (iol_host_read(net->host, stat, sizeof(stat), "proc/%d/stat", pid) < 0)
-			return;
-		at = strrchr(stat, ')');
-		if (!at || sscanf(at + 1, " %*c %d", &parent) != 1)
-			return;
-	}
-}
-
-/* Words of 32 bits in the machine's own order. */
-static bool tcp_address(const char *hex, int family, struct ip *ip)
-{
-	size_t i, words = family == AF_INET ? 1 : 4;
-	unsigned int word;
-
-	*ip = (struct ip){ .family = family };
-	if (strlen(hex) != 8 * words)
-		return false;
-	for (i = 0; i < words; i++) {
-		uint32_t value;
-
-		if (sscanf(hex + 8 * i, "%8x", &word) != 1)
-			return false;
-		value = word;
-		memcpy(ip->bytes + 4 * i, &value, 4);
-	}
-	*ip = ip_plain(*ip);
-	return true;
-}
-
-static void load_tcp(struct net *net, const char *file, int family)
-{
-	_cleanup_free_ char *text = iol_host_text(net->host, "proc/net/%s", file);
-	char *rest = text, *line, local[33], peer[33];
-	unsigned int port, state;
-	struct ip a, b;
-
-	while (rest && (line = strsep(&rest, "\n")))
-		if (sscanf(line, " %*[0-9]: %32[0-9A-Fa-f]:%4x %32[0-9A-Fa-f]:%*x %2x", local,
-			   &port, peer, &state) == 4 &&
-		    port == SSH_PORT && state == 1 /* established */ &&
-		    tcp_address(local, family, &a) && tcp_address(peer, family, &b))
-			add_session(net, &a, &b);
 }
 
 /* ---- telling ---- */
@@ -441,12 +283,12 @@ static void tell_sessions(const struct net *net, const struct port *port, const 
 	char local[INET6_ADDRSTRLEN], peer[INET6_ADDRSTRLEN];
 	size_t i;
 
-	for (i = 0; i < net->session_count; i++)
-		if (ip_equal(&net->sessions[i].local, ip))
+	for (i = 0; i < net->ssh.session_count; i++)
+		if (iol_ip_equal(&net->ssh.sessions[i].local, ip))
 			iol_use_add(uses, &port->addr, IOL_USE_SSH, true,
 				    "an SSH session from %s comes in by %s%s (%s)",
-				    ip_text(&net->sessions[i].peer, peer), name, through,
-				    ip_text(ip, local));
+				    iol_ip_text(&net->ssh.sessions[i].peer, peer), name, through,
+				    iol_ip_text(ip, local));
 }
 
 /* @name is the port itself or stands on it. */
@@ -478,7 +320,7 @@ static void tell(const struct net *net, const struct port *port, const char *nam
 		if (up)
 			iol_use_add(uses, &port->addr, IOL_USE_ADDRESS, false,
 				    "%s%s is up and has the address %s", name, through,
-				    ip_text(&address->ip, text));
+				    iol_ip_text(&address->ip, text));
 	}
 }
 
@@ -494,31 +336,72 @@ static void tell_port(const struct net *net, const struct port *port, struct use
 			    port->name);
 }
 
-void iol_uses_net(const struct iol_host *host, struct use_list *uses)
+/* Interfaces of other network namespaces are not shown, but counted: they are folders. */
+static void tell_hidden(const struct iol_host *host, const struct iol_pci_addr *addr,
+			const char *folder, struct use_list *uses)
+{
+	_cleanup_dir_ DIR *dir = iol_host_opendir(host, "%s/net", folder);
+	unsigned int shown = 0;
+	struct stat st;
+
+	if (!dir || fstat(dirfd(dir), &st) < 0)
+		return;
+	while (iol_host_next(dir))
+		shown++;
+	/* File systems of a copy may count otherwise. */
+	if (!shown || (host->live && st.st_nlink > shown + 2))
+		iol_use_add(
+			uses, addr, IOL_USE_NETNS, true,
+			"an interface of it is in another network namespace, as containers have");
+}
+
+static void tell_namespaces(const struct iol_host *host, const struct iol_pci_info *pci,
+			    struct use_list *uses)
+{
+	char name[IOL_PCI_ADDR_MAX], folder[HOST_PATH_MAX];
+	_cleanup_dir_ DIR *dir = NULL;
+	const char *entry;
+
+	if (pci->class >> 16 != CLASS_NETWORK || !pci->driver[0] || iol_is_vfio(pci->driver))
+		return;
+	snprintf(folder, sizeof(folder), "sys/bus/pci/devices/%s",
+		 iol_pci_addr_format(&pci->addr, name));
+	tell_hidden(host, &pci->addr, folder, uses);
+	dir = strcmp(pci->driver, "virtio-pci") ? NULL : iol_host_opendir(host, "%s", folder);
+	while (dir && (entry = iol_host_next(dir))) {
+		if (strncmp(entry, "virtio", 6) != 0)
+			continue;
+		snprintf(folder, sizeof(folder), "sys/bus/pci/devices/%s/%.64s", name, entry);
+		tell_hidden(host, &pci->addr, folder, uses);
+	}
+}
+
+void iol_uses_net(const struct iol_host *host, const struct iol_pci_info *list, int count,
+		  struct use_list *uses)
 {
 	struct net net = { .host = host };
 	size_t i;
+	int k;
 
 	load_interfaces(&net);
 	if (net.port_count) {
 		load_routes(&net);
 		load_routes6(&net);
-		if (host->live) {
+		if (host->live)
 			load_live_addresses(&net);
-			load_own_sessions(&net);
-		} else {
+		else
 			load_copied_addresses(&net);
-		}
-		load_tcp(&net, "tcp", AF_INET);
-		load_tcp(&net, "tcp6", AF_INET6);
+		iol_ssh_load(host, &net.ssh);
 	}
+	for (k = 0; k < count; k++)
+		tell_namespaces(host, &list[k], uses);
 	for (i = 0; i < net.port_count; i++)
 		tell_port(&net, &net.ports[i], uses);
-	uses->no_memory |= net.no_memory;
+	uses->no_memory |= net.no_memory || net.ssh.no_memory;
 	free(net.ports);
 	free(net.links);
 	free(net.routes);
 	free(net.addrs);
-	free(net.sessions);
+	free(net.ssh.sessions);
 	free(net.subnets);
 }

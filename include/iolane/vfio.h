@@ -232,12 +232,12 @@ int iol_group_type(const struct iol_host *host, int group, char type[IOL_NAME_MA
 /* ---- what a function is in use for ---- */
 
 enum iol_use_kind {
-	IOL_USE_ROUTE,     /* the default route */
-	IOL_USE_SSH,       /* an address that a session of this login comes by */
-	IOL_USE_MASTER,    /* beneath a bridge, bond, team or VLAN */
-	IOL_USE_ADDRESS,   /* an interface that is up and has an address */
-	IOL_USE_ELSEWHERE, /* its interface has gone to another network namespace */
-	IOL_USE_MOUNT,     /* a mounted file system */
+	IOL_USE_ROUTE,   /* the default route */
+	IOL_USE_SSH,     /* an address that a session of this login comes by */
+	IOL_USE_MASTER,  /* beneath a bridge, bond, team or VLAN */
+	IOL_USE_NETNS,   /* an interface in another network namespace, as containers have */
+	IOL_USE_ADDRESS, /* an interface that is up and has an address */
+	IOL_USE_MOUNT,   /* a mounted file system */
 	IOL_USE_SWAP,
 	IOL_USE_STACK, /* beneath LVM, MD, dm-crypt, … */
 	IOL_USE_CONSOLE,
@@ -250,7 +250,7 @@ enum iol_use_kind {
  * @addr: of what function.
  * @harmful: taking it away would cut somebody off, so it is refused.
  * @what: a sentence: "eth0 carries the default route (via 10.0.0.1)".
- * @pid: of IOL_USE_PROCESS, else 0.
+ * @pid: of IOL_USE_PROCESS, if it is known for sure; else 0.
  */
 struct iol_use {
 	struct iol_pci_addr addr;
@@ -264,8 +264,10 @@ struct iol_use {
  * iol_pci_uses() - What a function is in use for, the worst first.
  * @uses: the caller frees it; NULL when there is none.
  *
- * Processes are seen as far as the caller may look at their descriptors; interfaces in the caller's network namespace
- * (of others only that they are there), and default routes in the main table. Sessions are told by sshd's port (22) and by what the caller and those who
+ * Processes are seen as far as the caller may look at their descriptors; where only that a device is in use is sure
+ * (its interrupts are set up, or its group is not to be had, which is tried), those that have any are named as such.
+ * Interfaces in the caller's network namespace
+ * and default routes in the main table. Sessions are told by sshd's port (22) and by what the caller and those who
  * started it were told by sshd.
  *
  * Return: how many.
@@ -284,7 +286,7 @@ int iol_pci_uses_listed(const struct iol_host *host, const struct iol_pci_info *
 
 /**
  * struct iol_step - One change of a host: a property of a thing, from what it was to what it shall be.
- * @kind: the property: "driver", "driver_override", "module", "group node", "device node", "node", "udev rule".
+ * @kind: the property: "driver", "driver_override", "module", "device node", "node", "udev rule".
  * @what: the thing: a function's address, a driver, a path.
  * @value, @was: empty for none. Of a driver, "*" is the one that the kernel chooses. Of a node, "UID:GID:MODE".
  */
@@ -323,7 +325,8 @@ struct iol_change_opts {
  * struct iol_bind_opts - How to take devices.
  * @driver: NULL for "vfio-pci".
  * @with_group: also take what else is in their IOMMU groups and has a driver of the host's.
- * @persist: also after the next start of the host, by a udev rule for the devices' paths.
+ * @persist: also after the next start of the host, with the owners of nodes, by a udev rule for the devices' paths.
+ *           Nothing is refused then, whatever the devices are in use for.
  * @owned: give the nodes in /dev/vfio to @uid and @gid; with @iommufd /dev/iommu too.
  */
 struct iol_bind_opts {
@@ -464,7 +467,8 @@ struct iol_dma_region {
  * Regions that are neighbours by IOVA, have the same access, and are neighbours in memory or come by @fd, become
  * one entry of the kernel's table; they are then unmapped together. Memory by @fd is laid out so that huge pages of
  * memory are huge pages of the IOMMU. Everything is pinned, which RLIMIT_MEMLOCK bounds: it is raised if
- * that is allowed. A BAR that was mapped with iol_vfio_region_map() may be @addr where the kernel can (type1).
+ * that is allowed; what is locked already counts, too. A BAR that was mapped with iol_vfio_region_map() may be @addr where the
+ * kernel can (type1), and does not count.
  *
  * Return: how many entries were used; -ENOMEM: memory, or RLIMIT_MEMLOCK, with the line that mends it;
  * -ENOSPC: more entries than the kernel has left, or no IOVA; -ERANGE: IOVAs that are reserved or out of range; -EEXIST: some are mapped;
@@ -476,7 +480,8 @@ int iol_dma_map(struct iol_context *ctx, struct iol_dma_region *regions, size_t 
  * iol_dma_unmap() - Take memory away from devices again; what iol_dma_map() mapped by @fd is unmapped from the
  * process, too.
  *
- * Return: how many entries; -ENOENT: nothing is mapped there; -EINVAL: an entry lies only partly in it.
+ * Return: how many entries; -ENOENT: nothing is mapped there; -EINVAL: an entry lies only partly in it; others from the
+ * kernel, and then those before the one that is named are unmapped.
  */
 int iol_dma_unmap(struct iol_context *ctx, uint64_t iova, uint64_t len);
 
@@ -487,16 +492,83 @@ int iol_dma_unmap(struct iol_context *ctx, uint64_t iova, uint64_t len);
  */
 int iol_memlock(uint64_t need);
 
+/* ---- dirty tracking: which pages devices wrote, for live migration ---- */
+
+/**
+ * enum iol_dirty_source - Who tells what a device wrote, from the least exact on.
+ *
+ * IOL_DIRTY_MAPPED: nobody; all that it may write counts as written, at each read (iommufd with an IOMMU that does not
+ * keep track; type1 before Linux 5.8, or its version 1).
+ * IOL_DIRTY_PINNED: type1 (VFIO_IOMMU_DIRTY_PAGES). It knows what mediated devices pinned; with any other device in the
+ * context it says of all mapped pages that they were written, at each read.
+ * IOL_DIRTY_IOMMU: the IOMMU's dirty bits, by iommufd (IOMMU_HWPT_GET_DIRTY_BITMAP, Linux 6.7). Exact to the IOMMU's own pages:
+ * where it maps 2 MiB as one, a byte written makes 512 pages dirty, unless the kernel maps small ones.
+ * IOL_DIRTY_DEVICE: the device's own log (VFIO_DEVICE_FEATURE_DMA_LOGGING_START), exact to the pages it chose. One that fails
+ * once is not used any more: the device is IOL_DIRTY_MAPPED from then on.
+ *
+ * The last two were seen against a model of the kernel only; no emulated hardware has them.
+ */
+enum iol_dirty_source {
+	IOL_DIRTY_MAPPED,
+	IOL_DIRTY_PINNED,
+	IOL_DIRTY_IOMMU,
+	IOL_DIRTY_DEVICE,
+};
+
+/**
+ * iol_dirty_start() - Keep track from now on of what the context's devices write, each by the most exact source that
+ * it has.
+ *
+ * Devices log what is mapped now. Memory that is mapped later and lies outside of that counts as written, whole, at
+ * each read; a device that comes when nothing is mapped uses another source. Devices may come and go, and memory,
+ * too: what was written is kept until it is read. What a device writes while it is being closed, or while its memory is being
+ * unmapped, may be missed by IOL_DIRTY_DEVICE and IOL_DIRTY_IOMMU respectively.
+ *
+ * Return: 0; -EBUSY: it is kept already; -EOPNOTSUPP: without an IOMMU; -E2BIG: an entry is larger than the kernel's
+ * bitmap; others from the kernel, and then nothing is kept.
+ */
+int iol_dirty_start(struct iol_context *ctx);
+
+/** iol_dirty_stop() - No more, and forget what was not read. -EINVAL: it is not kept. */
+int iol_dirty_stop(struct iol_context *ctx);
+
+/**
+ * iol_dirty_source() - The least exact source of the context's devices; without devices the most exact.
+ *
+ * Return: enum iol_dirty_source; -EINVAL: it is not kept.
+ */
+int iol_dirty_source(const struct iol_context *ctx);
+
+/**
+ * iol_dirty_read() - What devices wrote since it was last read, or since the start; it is then no longer told.
+ * @iova, @len: multiples of @page_size, mapped or not. Large ones are best: type1 reads an entry (iol_dma_map()) whole.
+ * @page_size: of a bit's page: a power of 2, at least 4096.
+ * @bitmap: a bit for each page from @iova on, which is set if the page was written, and else left as it is. Page n is bit n % 64
+ *          of word n / 64, as in KVM's (KVM_GET_DIRTY_LOG) and vhost-user's logs, for which words are little-endian.
+ *
+ * A page is told before it is copied: what is written meanwhile is told by the next read. A BAR that was mapped
+ * for DMA counts like memory.
+ *
+ * Return: 0; -EINVAL: it is not kept, or not pages; -ENOMEM, or what the source failed with: @bitmap is as it was, and what
+ * is not known will be told as written by the next read that works.
+ */
+int iol_dirty_read(struct iol_context *ctx, uint64_t iova, uint64_t len, uint64_t page_size,
+		   uint64_t *bitmap);
+
 /* ---- devices ---- */
 
 /**
  * struct iol_vfio_device_spec - The device to open.
- * @fd: above 0: its node in /dev/vfio/devices (iommufd) or its group's (type1), opened by somebody else. It stays
- *      the caller's, but closing the device does not free it for others before the caller closes it.
+ * @mdev: a mediated device's UUID, instead of @addr; NULL for none. Such a device is software of the kernel's, which
+ *        reaches the context's memory for it and signals its interrupts: so it needs neither an IOMMU nor remapping, and
+ *        is kept apart from others as well as its driver does it.
+ * @fd: above 0: its node in /dev/vfio/devices (iommufd) or its group's (type1), opened by somebody else, who may have
+ *      more rights. It stays the caller's, but closing the device does not free it for others before the caller closes it.
  * @vf_token: 16 bytes that a VF's PF demands (VFIO_DEVICE_FEATURE_PCI_VF_TOKEN); NULL for none. type1 only.
  */
 struct iol_vfio_device_spec {
 	struct iol_pci_addr addr;
+	const char *mdev;
 	int fd;
 	const uint8_t *vf_token;
 };
@@ -509,7 +581,8 @@ struct iol_vfio_device_spec {
  *
  * Return: 0; -ENODEV: there is no such device, or its driver is none of VFIO's; -EBUSY: somebody has it; -EPERM: the
  * interrupts are not remapped, the group is not ours as a whole, or the kernel has forbidden it; -EACCES: its node is
- * not ours to open.
+ * not ours to open; -EOPNOTSUPP: it is a mediated device that is none of PCI's; -EINVAL: @mdev is no UUID, or @fd is
+ * another's.
  */
 int iol_vfio_open(struct iol_context *ctx, const struct iol_vfio_device_spec *spec,
 		  struct iol_vfio_device **dev);
@@ -606,8 +679,8 @@ int iol_irq_clear(struct iol_vfio_device *dev, enum iol_irq kind);
 /**
  * iol_irq_mask() - Hold a vector back until iol_irq_unmask().
  *
- * INTx is masked by the kernel, and comes afterwards if its line is still up. Nobody listens to a vector of MSI-X or MSI
- * meanwhile: MSI-X keeps it pending in the device, and so does MSI with masks; of MSI without them it is lost.
+ * INTx is masked by the kernel, and comes afterwards if its line is still up. MSI-X keeps a vector pending in the device. MSI
+ * mostly can't: what comes is kept here, and handed on once by iol_irq_unmask().
  */
 int iol_irq_mask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector);
 int iol_irq_unmask(struct iol_vfio_device *dev, enum iol_irq kind, unsigned int vector);
@@ -665,7 +738,11 @@ struct iol_reset_peer {
  */
 int iol_hot_reset_peers(const struct iol_vfio_device *dev, struct iol_reset_peer **peers);
 
-/** iol_vfio_hot_reset() - Reset the bus or slot. -EPERM: it touches others, who are named. */
+/**
+ * iol_vfio_hot_reset() - Reset the bus or slot.
+ *
+ * Return: 0; -EPERM: it touches others, who are named; -EINVAL: there are VFs on it, which the kernel never resets so.
+ */
 int iol_vfio_hot_reset(struct iol_vfio_device *dev);
 
 /* ---- features (linux/vfio.h, VFIO_DEVICE_FEATURE) ---- */
@@ -686,7 +763,9 @@ int iol_vfio_wake(const struct iol_vfio_device *dev);
  * iol_vfio_vf_token() - The secret that whoever opens a VF of this PF has to show.
  * @token: 16 bytes of a UUID.
  *
- * Return: 0; -ENOTTY: it is no PF; -EBUSY: VFs are open already.
+ * VFs that are open stay open; before the first token nobody can open one.
+ *
+ * Return: 0; -ENOTTY: it is no PF.
  */
 int iol_vfio_vf_token(const struct iol_vfio_device *dev, const uint8_t token[16]);
 
@@ -716,12 +795,31 @@ int iol_migration_state(const struct iol_vfio_device *dev, enum iol_migration *s
 
 /**
  * iol_migration_set() - Have it go to a state, through those between.
- * @data: where its data is read (STOP_COPY, PRE_COPY) or written (RESUMING), the caller's to close; -1 in other states.
+ * @data: where its data is read (STOP_COPY, PRE_COPY) or written (RESUMING), the caller's to close; -1 in other states, and
+ *        from PRE_COPY to STOP_COPY, which goes on where PRE_COPY's data is read.
  *
  * Return: 0; -EINVAL: there is no way there; other errors leave it where it was, or, if it says so then, in
  * IOL_MIGRATION_ERROR, which only a reset ends.
  */
 int iol_migration_set(const struct iol_vfio_device *dev, enum iol_migration state, int *data);
+
+/**
+ * struct iol_migration_left - How much of a device's data is still to come, in bytes.
+ * @initial, @dirty: in PRE_COPY: what is best read before the device is stopped, and what has changed since it was read.
+ * @stopped: all that STOP_COPY will bring at most, as the device guesses; UINT64_MAX: it does not tell.
+ */
+struct iol_migration_left {
+	uint64_t initial, dirty, stopped;
+};
+
+/**
+ * iol_migration_left() - Ask for it (VFIO_MIG_GET_PRECOPY_INFO, VFIO_DEVICE_FEATURE_MIG_DATA_SIZE).
+ * @data: of PRE_COPY; -1 in other states.
+ *
+ * Return: 0; -EINVAL: @data is another state's.
+ */
+int iol_migration_left(const struct iol_vfio_device *dev, int data,
+		       struct iol_migration_left *left);
 
 #ifdef __cplusplus
 }

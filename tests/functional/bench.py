@@ -185,11 +185,27 @@ class Usage(Bench):
         self.bad(bench(), USAGE, "--socket=PATH")
         self.bad(bench("--socket=/x", "--iodpth=3"), USAGE, "did you mean --iodepth?")
         self.bad(bench("--socket=/x", "--rw=maybe"), USAGE, "maybe")
+        for arguments, part in (
+                ([], "say which device"),
+                (["a", "b"], "one device at a time: a, or b"),
+                (["a", "--memry=2M"], "did you mean --memory?"),
+                (["a", "--memory=3M"], "--memory must be a multiple of 2 MiB"),
+                (["a", "--memory=0"], "--memory must be a multiple of 2 MiB"),
+                (["a", "--context=noiommu"], "--context must be iommufd or type1"),
+                (["a", "--rounds=0"], "--rounds must be from 1"),
+                (["a", "--runtime=x"], "--runtime"),
+                *([["a", f"--write={place}"], "--write must be a BAR from 0 to 5"]
+                  for place in ("0", "6:0", "0:", "0:2", "0:4x", ":4", "x:4"))):
+            self.bad(run([BENCH, "vfio", *arguments]), USAGE, part)
+        # Devices of this machine, or of none.
+        for name in ("0000:00:99.0", "a/b"):
+            self.bad(run([BENCH, "vfio", name]), FAILED, name)
         self.bad(run([BENCH, "blc"]), USAGE, "did you mean blk?")
         self.assertEqual(run([BENCH]).returncode, USAGE)
 
     def test_help_fits_a_screen(self):
-        for arguments in ([BENCH, "--help"], [BENCH, "blk", "--help"], [BENCH, "net", "--help"]):
+        for arguments in ([BENCH, "--help"], [BENCH, "blk", "--help"], [BENCH, "net", "--help"],
+                          [BENCH, "vfio", "--help"]):
             out = self.good(run(arguments)).splitlines()
             self.assertLessEqual(len(out), 40)
             self.assertLessEqual(max(map(len, out)), 90)
@@ -199,7 +215,7 @@ class Usage(Bench):
 class Words(Bench):
     def test_the_manual_page_names_every_option(self):
         documented = programs.documented_options("iolane-bench")
-        for verb, least in (("blk", 20), ("net", 13)):
+        for verb, least in (("blk", 20), ("net", 13), ("vfio", 7)):
             told = self.good(run([BENCH, verb, "--help"])).split("Exit status")[0]
             options = set(re.findall(r"--[a-z][a-z-]+", told))
             self.assertGreater(len(options), least)
@@ -214,6 +230,10 @@ class Words(Bench):
             "iolane bench blk --js": "--json",
             "iolane bench n": "net",
             "iolane-bench net --bur": "--burst=",
+            "iolane-bench v": "vfio",
+            "iolane bench v": "vfio",
+            "iolane-bench vfio --mem": "--memory=",
+            "iolane-bench vfio --context=t": "type1",
         }
         self.assertEqual(programs.completions(lines), lines)
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A machine's sys, proc and the rest in a folder, as the kernel would show them."""
+"""A machine's sys, proc and the rest in a folder, as the kernel would show them. As a program it makes a large one:
+host_tree.py FUNCTIONS FOLDER."""
 
 import os
 import struct
+import sys
 
 GROUPS = "sys/kernel/iommu_groups"
 
@@ -198,3 +200,31 @@ def guest(path):
     tree.function("0000:00:03.0", "1af4:1041", 0x020000, driver="virtio-pci", numa_node=-1)
     tree.add(f"lib/modules/{RELEASE}/modules.dep", "kernel/fs/ext4/ext4.ko:\n")
     return tree
+
+
+def large(path, count):
+    """NICs with 63 VFs each, behind root ports of their own, until there are so many functions."""
+    tree = intel(path)
+    made = len(os.listdir(f"{path}/sys/bus/pci/devices"))
+    group = 100
+    for number in range(1, 256):
+        port = f"{number:04x}:00:00.0"
+        for index in range(-2, 63):
+            if made >= count:
+                return tree
+            made += 1
+            group += 1
+            if index == -2:
+                tree.function(port, "8086:0c01", 0x060400, group, "pcieport", config(ROOT_PORT, (ACS, ACS)))
+            elif index == -1:
+                nic = tree.function(f"{port}/{number:04x}:01:00.0", "8086:10c9", 0x020000, group, "igb",
+                                    sriov_totalvfs=63, sriov_numvfs=63)
+                tree.netdev(nic, f"eth{number + 9}")
+            else:
+                way = f"{port}/{number:04x}:01:{2 + index // 8:02x}.{index % 8}"
+                tree.vf(nic, index, way, group, "vfio-pci" if index % 2 else None)
+    return tree
+
+
+if __name__ == "__main__":
+    large(sys.argv[2], int(sys.argv[1]))

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Changes a host, and is cut short: cutshort bind|unbind|undo kill|fail EVENT [ADDRESS]...
- * At the event of that number, from 0 on, it kills itself or lets the step fail. Past the last event it ends with
- * status 0 and prints how many there were.
+ * Changes a host, and is cut short: cutshort bind|unbind|undo kill|fail|open EVENT [ADDRESS]...
+ * At the event of that number, from 0 on, it kills itself, lets the step fail, or opens the first device's group. Past
+ * the last event it ends with status 0 and prints how many there were.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,19 +17,35 @@
 #define ADDRS_MAX 8
 
 static int at, events;
-static bool kills;
+static const char *how;
+static struct iol_pci_addr addrs[ADDRS_MAX];
+static struct iol_host *host;
+
+static void open_group(void)
+{
+	struct iol_pci_info info;
+	char path[64];
+
+	if (iol_pci_info(host, &addrs[0], &info))
+		exit(2);
+	snprintf(path, sizeof(path), "/dev/vfio/%d", info.iommu_group);
+	if (open(path, O_RDWR | O_CLOEXEC) < 0)
+		exit(2);
+}
 
 static int told(void *opaque, enum iol_step_event event, const struct iol_step *s)
 {
 	if (events++ != at)
 		return 0;
-	if (kills)
+	if (!strcmp(how, "kill"))
 		raise(SIGKILL);
-	return -EINTR;
+	if (!strcmp(how, "fail"))
+		return -EINTR;
+	open_group();
+	return 0;
 }
 
-static int change(const char *verb, const struct iol_host *host, const struct iol_pci_addr *addrs,
-		  unsigned int count)
+static int change(const char *verb, unsigned int count)
 {
 	struct iol_bind_opts opts = { .change.step = told };
 
@@ -41,19 +58,17 @@ static int change(const char *verb, const struct iol_host *host, const struct io
 
 int main(int argc, char **argv)
 {
-	struct iol_pci_addr addrs[ADDRS_MAX];
-	struct iol_host *host;
 	int i, rc;
 
 	if (argc < 4 || argc - 4 > ADDRS_MAX || iol_host_new(NULL, &host))
 		return 2;
-	kills = !strcmp(argv[2], "kill");
+	how = argv[2];
 	at = atoi(argv[3]); /* NOLINT(cert-err34-c): the test writes it */
 	for (i = 4; i < argc; i++) {
 		if (iol_pci_addr_parse(argv[i], &addrs[i - 4]))
 			return 2;
 	}
-	rc = change(argv[1], host, addrs, (unsigned int)argc - 4);
+	rc = change(argv[1], (unsigned int)argc - 4);
 	iol_host_destroy(&host);
 	if (rc < 0) {
 		fprintf(stderr, "cutshort: %s\n", iol_error());

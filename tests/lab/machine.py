@@ -64,7 +64,7 @@ LOADED = [
 ]
 SPARE = [
     *("vfio-pci", "vfio_iommu_type1", "igbvf", "kvm", "kvm_amd", "pci_stub"),
-    *("bridge", "bonding", "8021q", "dm_mod", "loop"),
+    *("bridge", "bonding", "8021q", "dm_mod", "raid1", "loop"),
 ]
 # Without them a machine of that kind does not work at all.
 IOMMU_MODULES = {"virtio": ["virtio_iommu"]}
@@ -174,8 +174,8 @@ class Machine(Emulator):
             options += [*root_port(4), *self.wire("igb"), "-device", "igb,id=igb,bus=port4,netdev=igb"]
         if "nvme" in self.devices:
             # Interrupts and queues that are not the drive's own are for its VFs.
-            flexible = "sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=4"
-            amounts = "msix_qsize=9,max_ioqpairs=11"
+            flexible = "sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=8"
+            amounts = "msix_qsize=13,max_ioqpairs=11"
             options += [
                 *root_port(5),
                 *("-device", "nvme-subsys,id=subsystem"),

@@ -5,14 +5,16 @@
 import json
 import os
 
-from machine import IGB, NVME, Machine, check, initramfs, main
+from machine import IGB, NVME, Machine, check, initramfs, main, wait_for
 
 VF0, VF1 = "0000:01:10.0", "0000:01:10.2"
 EDU = "0000:00:02.0"
 NIC = "0000:00:08.0"
 # Two functions with a driver of the host's, beside the two edu without one.
 GROUPED = ["0000:04:03.0", "0000:04:04.0"]
-OPTIONS = [f"-device=virtio-rng-pci,bus=conventional,addr={n}.0".split("=", 1) for n in (3, 4)]
+VGA = "0000:00:0a.0"
+OPTIONS = [["-device", f"VGA,addr={VGA[8:]}"]]
+OPTIONS += [f"-device=virtio-rng-pci,bus=conventional,addr={n}.0".split("=", 1) for n in (3, 4)]
 WATCHED = [VF0, VF1, EDU, NVME, *GROUPED]
 
 
@@ -47,6 +49,15 @@ class Host:
         for sentence in sentences:
             check(sentence in output, f"{command} did not say '{sentence}': {output}")
         self.expect(before, f"after {command}")
+
+    def owned(self, node):
+        """A node belongs to the user of these tests."""
+        owner = self.sh(f"stat -c %u:%g:%a {node}")
+        check(owner == "1000:100:600", f"{node} has {owner}")
+
+    def end(self, pid):
+        """Ends a process; what it had is free when it has gone."""
+        self.sh(f"kill {pid}; while test -e /proc/{pid}; do sleep 0.1; done")
 
     def no_journal(self):
         left = self.sh("ls /run/iolane")
@@ -120,6 +131,7 @@ def groups(host):
     """A group goes as a whole, but for its bridges."""
     first, second = GROUPED
     group = host.machine.group(first)
+    number = host.sh(f"basename $(readlink /sys/bus/pci/devices/{first}/iommu_group)")
     check(second in group and len(group) > 2, f"the group of {first} is {group}")
     before = host.state()
     host.refused(f"iolane bind {first}", f"{first} shares IOMMU group", f"{second} (virtio-pci)")
@@ -128,20 +140,29 @@ def groups(host):
     host.drivers("vfio-pci", first, second)
     host.sh("iolane undo")
     host.expect(before, "undo of a group")
-    host.sh(f"iolane bind {first} {second}")
-    host.sh(f"iolane unbind {first} {second}")
+    host.sh(f"iolane bind {first} {second} --user=op")
+    # The group's node is one for both, and stays with its owner until the last of them goes.
+    host.owned(f"/dev/vfio/{number}")
+    host.sh(f"iolane unbind {first}")
+    host.owned(f"/dev/vfio/{number}")
+    host.sh(f"iolane bind {first} --user=op && iolane unbind {second}")
+    host.owned(f"/dev/vfio/{number}")
+    host.sh(f"iolane unbind {first}")
     host.expect(before, "unbind of a group")
+    host.no_journal()
     host.refused("iolane bind 0000:00:04.0", "it is a bridge")
 
 
 def uses(host):
     """What would cut somebody off is refused."""
+    host.refused(f"iolane bind {VGA}", VGA, "display of the console")
     nic = host.machine.netdev(NIC)
     host.sh("mke2fs -q /dev/nvme0n1 && mkdir -p /mnt && mount -t ext4 /dev/nvme0n1 /mnt")
     host.refused("iolane bind nvme0", f"{NVME} keeps its driver", "/mnt", "unmount it first")
     host.sh("umount /mnt && mkswap /dev/nvme0n1 && swapon /dev/nvme0n1")
     host.refused("iolane bind nvme0", "swap")
     host.sh("swapoff /dev/nvme0n1")
+    stacks(host)
     host.sh(f"ip link set {nic} up && ip addr add 10.1.0.1/24 dev {nic}")
     host.refused(f"SSH_CONNECTION='10.1.0.9 999 10.1.0.1 22' iolane bind {nic}", "10.1.0.9")
     host.sh(f"ip route add default via 10.1.0.2 dev {nic}")
@@ -151,7 +172,44 @@ def uses(host):
     host.sh(f"ip link add br0 type bridge && ip link set {nic} master br0")
     host.refused(f"iolane bind {nic}", "br0", "nomaster")
     host.sh(f"ip link set {nic} nomaster && ip link del br0")
+    host.run("modprobe bonding")
+    host.sh(f"ip link add bond7 type bond && ip link set {nic} down && ip link set {nic} master bond7")
+    host.refused(f"iolane bind {nic}", "bond7", "nomaster")
+    host.sh(f"ip link set {nic} nomaster && ip link del bond7")
+    pid = host.sh("unshare -n sleep 1000 > /dev/null 2>&1 & echo $!")
+    own = host.sh("readlink /proc/self/ns/net")
+    wait_for("a network namespace", lambda: host.run(f"readlink /proc/{pid}/ns/net")[1] != own)
+    host.sh(f"ip link set {nic} netns {pid}")
+    host.refused(f"iolane bind {NIC}", "another network namespace", "netns 1")
+    host.end(pid)
+    wait_for(nic, lambda: host.run(f"test -e /sys/class/net/{nic}")[0] == 0)
     host.refused(f"iolane bind {IGB}", "2 VFs would go with it")
+
+
+def stacks(host):
+    """What stands on a disk, or has it where nobody sees it."""
+    host.run("modprobe dm_mod")
+    host.sh("holder dm volume-1 /dev/nvme0n1")
+    host.refused("iolane bind nvme0", "volume-1", "stop what stands on it first")
+    host.sh("holder dm volume-1")
+    host.run("modprobe raid1")
+    # The lab's kernel may have been built without it.
+    md = host.run("test -e /sys/module/md_mod/parameters/new_array")[0] == 0
+    if md or host.machine.kernel == "debian":
+        number = host.sh("cat /sys/class/block/nvme0n1/dev")
+        host.sh(
+            "echo md9 > /sys/module/md_mod/parameters/new_array && cd /sys/block/md9/md && "
+            f"echo none > metadata_version && echo raid1 > level && echo {number} > new_dev"
+        )
+        host.refused("iolane bind nvme0", "md9 stands on nvme0n1", "stop what stands on it first")
+        host.sh("echo clear > /sys/block/md9/md/array_state")
+    pid = host.sh(
+        "mke2fs -q /dev/nvme0n1 > /dev/null && mkfifo /tmp/ready; unshare -m sh -c 'mount -t ext4 /dev/nvme0n1 /mnt && echo > /tmp/ready "
+        "&& exec sleep 1000' > /dev/null 2>&1 & cat /tmp/ready > /dev/null; echo $!"
+    )
+    host.refuses("grep /mnt /proc/self/mountinfo")
+    host.refused("iolane bind nvme0", "the kernel has it busy (another mount namespace")
+    host.end(pid)
 
 
 def failures(host):
@@ -216,31 +274,55 @@ def kills(host, events):
         host.expect(before, verb)
 
 
+def holders(host):
+    """Who has a device by little more than nothing keeps it, and is named as far as can be."""
+    before = host.state()
+    host.sh(f"iolane bind {VF0} {VF1}")
+
+    def held(how, address, *words):
+        pid = host.sh(f"holder {how} {address}")
+        words = [word.replace("PID", f"a-holder (pid {pid})") for word in words]
+        host.refused(f"iolane unbind {address}", address, *words)
+        host.refused("iolane undo", words[-1])
+        return pid
+
+    for how, words in (("fd", "PID"), ("map", "PID"), ("sent", "somebody whom /proc does not show")):
+        host.end(held(how, VF0, words))
+    first = held("fd", VF0, "PID")
+    second = held("map", VF1, f"by one of: a-holder (pid {first}), PID")
+    host.end(first)
+    host.end(second)
+    # Opened after it was looked at: it is not waited for, and stays in the journal as a whole.
+    bound = host.state()
+    output = host.refuses(f"cutshort unbind open 0 {VF0}")
+    check("somebody has opened it meanwhile" in output, f"unbind of what was opened said {output}")
+    host.expect(bound, "unbind of what was opened")
+    host.sh(f"iolane unbind {VF0} {VF1}")
+    host.expect(before, "unbind of what was held")
+    host.no_journal()
+
+
 def owners(host):
     """Nodes for somebody; who has one open keeps the device."""
     node = host.sh(f"basename $(readlink /sys/bus/pci/devices/{VF0}/iommu_group)")
-    host.sh("mkdir -p /etc && echo op:x:1000:100::/:/bin/sh > /etc/passwd")
     before = host.state()
     host.sh(f"iolane bind {VF0} --user=op")
     output = host.sh(f"iolane bind {VF0} --user=op")
     check("as before" in output, f"bind --user again said {output}")
-    owner = host.sh(f"stat -c %u:%g:%a /dev/vfio/{node}")
-    check(owner == "1000:100:600", f"the group's node has {owner}")
+    host.owned(f"/dev/vfio/{node}")
     folder = f"/sys/bus/pci/devices/{VF0}/vfio-dev"
     if host.run(f"cat {folder}/*/dev")[0] == 0:
-        owner = host.sh(f"stat -c %u:%g:%a /dev/vfio/devices/$(ls {folder})")
-        check(owner == "1000:100:600", f"the device's node has {owner}")
+        host.owned(f"/dev/vfio/devices/$(ls {folder})")
         iommu = host.sh("stat -c %u:%g:%a /dev/iommu")
         host.sh(f"iolane bind {VF0} --user=op --iommufd")
-        owner = host.sh("stat -c %u:%g:%a /dev/iommu")
-        check(owner == "1000:100:600", f"/dev/iommu has {owner}")
+        host.owned("/dev/iommu")
         host.sh("iolane undo")
         owner = host.sh("stat -c %u:%g:%a /dev/iommu")
         check(owner == iommu, f"/dev/iommu has {owner} after undo, not {iommu}")
     pid = host.sh(f"sleep 1000 < /dev/vfio/{node} > /dev/null 2>&1 & echo $!")
     for verb in (f"unbind {VF0}", "undo", f"bind {VF0} --driver=igbvf"):
         host.refused(f"iolane {verb}", pid, "sleep")
-    host.sh(f"kill {pid}; while test -e /proc/{pid}; do sleep 0.1; done")
+    host.end(pid)
     host.sh(f"iolane unbind {VF0}")
     host.expect(before, "bind --user and unbind")
     host.no_journal()
@@ -257,7 +339,9 @@ def persistent(host):
     host.sh(f"iolane unbind {VF0}")
     host.refuses(f"ls {rule}")
     host.drivers("igbvf", VF0)
-    host.sh(f"iolane bind {VF0} --persist && rm -r /run/iolane")
+    nodes = host.run("test -e /dev/iommu")[0] == 0
+    iommufd = "--iommufd" if nodes else ""
+    host.sh(f"iolane bind {VF0} --persist --user=op {iommufd} && rm -r /run/iolane")
     # The VFs come anew, as they do when a host starts: igbvf takes both, and the rule one from it.
     # udev stands on inotify, which the smallest kernels lack.
     folder = f"/sys/bus/pci/devices/{IGB}"
@@ -268,6 +352,11 @@ def persistent(host):
         host.sh(f"echo 2 > {folder}/sriov_numvfs && udevadm settle")
         host.drivers("vfio-pci", VF0)
         host.drivers("igbvf", VF1)
+        host.owned(f"/dev/vfio/$(basename $(readlink {folder[: -len(IGB)]}{VF0}/iommu_group))")
+        if nodes:
+            host.owned(f"/dev/vfio/devices/$(ls {folder[: -len(IGB)]}{VF0}/vfio-dev)")
+            host.sh("chown 0:0 /dev/iommu && udevadm trigger --settle --action=add /dev/iommu")
+            host.owned("/dev/iommu")
     host.sh(f"echo 1 > {folder}/sriov_drivers_autoprobe")
     # Nothing is in the journal: the kernel chooses.
     host.sh(f"iolane unbind {VF0}")
@@ -294,9 +383,10 @@ def start_udev(host):
 
 def test(args):
     options = [word for option in OPTIONS for word in option]
-    with Machine(args, programs=["iolane", "cutshort"], options=options) as machine:
+    with Machine(args, programs=["iolane", "cutshort", "holder"], options=options) as machine:
         host = Host(machine)
         machine.make_vfs(IGB, 2)
+        host.sh("mkdir -p /etc && echo op:x:1000:100::/:/bin/sh > /etc/passwd")
         # One with a driver and an override of somebody's, one with neither.
         machine.bind(VF0, "igbvf")
         names(host)
@@ -306,6 +396,7 @@ def test(args):
         uses(host)
         events = failures(host)
         kills(host, events)
+        holders(host)
         owners(host)
         persistent(host)
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Runs in the lab's machine, on a device that is bound to vfio-pci: vfioprobe [--unsafe] CONTEXT ADDRESS PROBE...
+ * Runs in the lab's machine, on a device that is bound to vfio-pci, or a mediated one:
+ * vfioprobe [--unsafe] [--fds=CONTEXT,DEVICE] [--uid=N] CONTEXT ADDRESS|UUID PROBE...
+ * With --fds it opens no node of VFIO's, as somebody else did; with --uid it is somebody who could not.
  * Exits with 0 when all was as it must be, with 1 when not, and with 3 when the device was refused.
  */
 #include "vfioprobe.h"
@@ -51,6 +53,30 @@ bool probe_signalled(int fd, int ms)
 	return poll(&poll_fd, 1, ms) == 1 && !eventfd_read(fd, &count);
 }
 
+bool probe_becomes(const volatile void *at, uint32_t mask, uint32_t value)
+{
+	const volatile uint32_t *bits = at;
+
+	for (int ms = 0; ms < COMES_MS && (*bits & mask) != value; ms += 10)
+		usleep(10000);
+	return (*bits & mask) == value;
+}
+
+int probe_eventfd(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	need(fd >= 0, "no eventfd");
+	return fd;
+}
+
+void probe_vectors(const struct probe *p, enum iol_irq kind, int *fds, unsigned int num)
+{
+	for (unsigned int i = 0; i < num; i++)
+		fds[i] = probe_eventfd();
+	need(!iol_irq_set(p->dev, kind, 0, fds, num), "no %u interrupts of kind %d", num, kind);
+}
+
 unsigned int probe_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -63,29 +89,48 @@ unsigned int probe_fds(void)
 	return count;
 }
 
+/* What somebody outside brings about. */
+static void await(struct probe *p, enum iol_irq kind, const char *name)
+{
+	int fd, nobody = -1;
+
+	probe_vectors(p, kind, &fd, 1);
+	need(!probe_signalled(fd, STAYS_MS), "one came without a reason");
+	printf("waiting for %s\n", name);
+	need(probe_signalled(fd, 80000), "none came");
+	/* One that nobody hears can be ended, too. */
+	need(!iol_irq_set(p->dev, kind, 0, &nobody, 1), "it can't be left alone");
+	need(!iol_irq_clear(p->dev, kind), "they do not end");
+	close(fd);
+}
+
 /* The machine takes the device away, and the kernel asks for it. */
 static void request(struct probe *p)
 {
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	await(p, IOL_IRQ_REQUEST, "a request");
+}
 
-	need(!iol_irq_set(p->dev, IOL_IRQ_REQUEST, 0, &fd, 1), "no requests");
-	need(!probe_signalled(fd, 500), "a request without a reason");
-	printf("waiting\n");
-	need(probe_signalled(fd, 80000), "no request came");
-	need(!iol_irq_clear(p->dev, IOL_IRQ_REQUEST), "requests do not end");
-	close(fd);
+/* The device tells of an error. */
+static void error(struct probe *p)
+{
+	await(p, IOL_IRQ_ERROR, "an error");
 }
 
 static const struct {
 	const char *name;
 	void (*run)(struct probe *p);
 } probes[] = {
-	{ "dma", edu_dma },       { "faults", edu_faults },
-	{ "msi", edu_msi },       { "intx", edu_intx },
-	{ "cycles", edu_cycles }, { "entries", edu_entries },
-	{ "nvme", nvme_io },      { "peer", edu_peer },
-	{ "sleep", edu_sleep },   { "hot-reset", nvme_hot_reset },
-	{ "request", request },
+	{ "dma", edu_dma },          { "faults", edu_faults },
+	{ "msi", edu_msi },          { "intx", edu_intx },
+	{ "cycles", edu_cycles },    { "entries", edu_entries },
+	{ "nvme", nvme_io },         { "peer", edu_peer },
+	{ "sleep", edu_sleep },      { "hot-reset", nvme_hot_reset },
+	{ "request", request },      { "dirty", edu_dirty },
+	{ "locked", edu_locked },    { "request", request },
+	{ "error", error },          { "vf", igb_vf },
+	{ "token", igb_token },      { "lines", mtty_lines },
+	{ "migrate", mtty_migrate }, { "vectors", xhci_msi },
+	{ "bus", edu_bus },
 };
 
 static void log_line(void *ctx, enum iol_log_level level, const char *line)
@@ -93,8 +138,13 @@ static void log_line(void *ctx, enum iol_log_level level, const char *line)
 	printf("log: %s\n", line);
 }
 
-static void run(struct probe *p, const char *name)
+static void run(struct probe *p, char *name)
 {
+	char *colon = strchr(name, ':');
+
+	p->word = colon ? colon + 1 : NULL;
+	if (colon)
+		*colon = 0;
 	for (size_t i = 0; i < COUNT(probes); i++) {
 		if (strcmp(probes[i].name, name) != 0)
 			continue;
@@ -125,7 +175,9 @@ static void show(struct probe *p)
 	printf("context %s, pages 0x%llx, %zu ranges, entries %zu and %u left\n", info.name,
 	       (unsigned long long)info.page_sizes, info.num_ranges, info.entries,
 	       info.entries_left);
-	need(!iol_reset_methods(p->host, &p->addr, &methods), "no methods");
+	if (p->spec.mdev)
+		return;
+	need(!iol_reset_methods(p->host, &p->spec.addr, &methods), "no methods");
 	printf("resets:");
 	for (unsigned int i = 0; i < methods.num; i++)
 		printf(" %s", methods.name[i]);
@@ -137,20 +189,27 @@ int main(int argc, char **argv)
 	struct iol_context_spec spec = { 0 };
 	unsigned int fds = probe_fds();
 	struct probe p = { 0 };
+	unsigned int uid;
 	int i = 1;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	iol_log_set(log_line, NULL, IOL_LOG_INFO);
-	if (argc > i && !strcmp(argv[i], "--unsafe")) {
-		spec.unsafe_interrupts = true;
-		i++;
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		spec.unsafe_interrupts |= !strcmp(argv[i], "--unsafe");
+		sscanf(argv[i], "--fds=%d,%d", &spec.fd, &p.spec.fd);
+		if (sscanf(argv[i], "--uid=%u", &uid) == 1)
+			need(!setuid(uid) && geteuid() == uid, "no other user");
 	}
-	need(argc > i + 1, "vfioprobe [--unsafe] CONTEXT ADDRESS PROBE...");
+	need(argc > i + 1, "vfioprobe [OPTION...] CONTEXT ADDRESS PROBE...");
 	spec.kind = kind_of(argv[i++]);
-	need(!iol_pci_addr_parse(argv[i++], &p.addr), "no address");
+	if (strchr(argv[i], ':'))
+		need(!iol_pci_addr_parse(argv[i], &p.spec.addr), "no address");
+	else
+		p.spec.mdev = argv[i];
+	i++;
 	need(!iol_host_new(NULL, &p.host), "no host");
 	need(!iol_context_new(p.host, &spec, &p.ctx), "no context");
-	if (iol_vfio_open(p.ctx, &(struct iol_vfio_device_spec){ .addr = p.addr }, &p.dev)) {
+	if (iol_vfio_open(p.ctx, &p.spec, &p.dev)) {
 		printf("refused: %s\n", iol_error());
 		iol_context_destroy(&p.ctx);
 		iol_host_destroy(&p.host);

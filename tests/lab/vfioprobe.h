@@ -20,12 +20,19 @@
 		}                                                                                  \
 	} while (0)
 
-/* A device in a context. */
+/* What comes later than this does not come; what does not come is waited for as long as edu's DMA takes, and more. */
+#define COMES_MS 20000
+#define STAYS_MS 500
+
+#define PAGE 4096u
+
+/* A device in a context. @spec: as it was opened. @word: what the probe was told behind a colon; NULL for nothing. */
 struct probe {
 	struct iol_host *host;
 	struct iol_context *ctx;
 	struct iol_vfio_device *dev;
-	struct iol_pci_addr addr;
+	struct iol_vfio_device_spec spec;
+	const char *word;
 };
 
 /* Memory spaces and bus mastering on; edu needs both, and does not fetch them itself. */
@@ -38,6 +45,13 @@ struct iol_dma_region probe_memory(const struct probe *p, size_t len, uint64_t l
 /* Whether an eventfd is signalled within @ms; and takes the signal. */
 bool probe_signalled(int fd, int ms);
 
+/* Whether bits of a register, or of what the device writes, come to be @value before what comes has come. */
+bool probe_becomes(const volatile void *at, uint32_t mask, uint32_t value);
+
+/* An eventfd; @num of them, which are then set as those of the first vectors of a kind. */
+int probe_eventfd(void);
+void probe_vectors(const struct probe *p, enum iol_irq kind, int *fds, unsigned int num);
+
 unsigned int probe_fds(void);
 
 void edu_dma(struct probe *p);
@@ -46,9 +60,17 @@ void edu_msi(struct probe *p);
 void edu_intx(struct probe *p);
 void edu_cycles(struct probe *p);
 void edu_entries(struct probe *p);
+void edu_dirty(struct probe *p);
+void edu_locked(struct probe *p);
 void edu_peer(struct probe *p);
+void edu_bus(struct probe *p);
 void edu_sleep(struct probe *p);
 void nvme_io(struct probe *p);
 void nvme_hot_reset(struct probe *p);
+void igb_vf(struct probe *p);
+void igb_token(struct probe *p);
+void mtty_lines(struct probe *p);
+void mtty_migrate(struct probe *p);
+void xhci_msi(struct probe *p);
 
 #endif

@@ -3,11 +3,9 @@
 #include "vfioprobe.h"
 
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define PAGE  4096u
 #define DEPTH 8u
 
 /* Registers of the controller. */
@@ -26,9 +24,6 @@
 #define IO_WRITE        0x01u
 #define IO_READ         0x02u
 #define BLOCKS          (PAGE / 512)
-
-#define COMES_MS 20000
-#define STAYS_MS 500
 
 struct command {
 	uint8_t opcode, flags;
@@ -75,9 +70,7 @@ static void write64(const struct drive *d, uint32_t at, uint64_t value)
 
 static void wait_ready(const struct drive *d, uint32_t ready)
 {
-	for (int i = 0; i < 2000 && (read32(d, CSTS) & CSTS_READY) != ready; i++)
-		usleep(10000);
-	need((read32(d, CSTS) & CSTS_READY) == ready, "the drive does not become %sready",
+	need(probe_becomes(d->bar + CSTS, CSTS_READY, ready), "the drive does not become %sready",
 	     ready ? "" : "un");
 }
 
@@ -86,7 +79,7 @@ static void make_queue(const struct drive *d, struct queue *q, unsigned int numb
 	*q = (struct queue){ .number = number, .phase = 1 };
 	q->sq = probe_memory(d->p, PAGE, 0, IOL_DMA_READ | IOL_DMA_WRITE);
 	q->cq = probe_memory(d->p, PAGE, 0, IOL_DMA_READ | IOL_DMA_WRITE);
-	q->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	q->fd = probe_eventfd();
 }
 
 static void free_queue(const struct drive *d, struct queue *q)
@@ -110,9 +103,9 @@ static unsigned int reap(const struct drive *d, struct queue *q)
 	volatile struct completion *done = (volatile struct completion *)q->cq.addr + q->head;
 	unsigned int status;
 
-	for (int i = 0; i < 2000 && (done->status & 1u) != q->phase; i++)
-		usleep(10000);
-	need((done->status & 1u) == q->phase, "queue %u has no completion", q->number);
+	/* The status is the upper half of the last word. */
+	need(probe_becomes(&done->id, 1u << 16, q->phase << 16), "queue %u has no completion",
+	     q->number);
 	status = done->status >> 1;
 	q->head = (q->head + 1) % DEPTH;
 	q->phase ^= !q->head;
@@ -246,9 +239,11 @@ static void reset(struct drive *d)
 void nvme_io(struct probe *p)
 {
 	struct drive d = { .p = p };
+	struct iol_pci_info info;
 
 	need(iol_vfio_cap(p->dev, 0x11, false) > 0, "no MSI-X capability");
-	need(iol_vfio_cap(p->dev, 0x10, true) > 0, "no SR-IOV capability");
+	need(!iol_pci_info(p->host, &p->spec.addr, &info), "no function");
+	need(info.is_vf || iol_vfio_cap(p->dev, 0x10, true) > 0, "no SR-IOV capability");
 	need(iol_vfio_cap(p->dev, 0x7777, true) == -2, "a capability that there is not");
 	start(&d);
 	identify(&d);
@@ -281,7 +276,7 @@ void nvme_hot_reset(struct probe *p)
 	int rc;
 
 	need(iol_hot_reset_peers(p->dev, &peers) == 1, "it is not alone");
-	need(iol_pci_addr_equal(&peers->addr, &p->addr) && peers->ours, "it is not itself");
+	need(iol_pci_addr_equal(&peers->addr, &p->spec.addr) && peers->ours, "it is not itself");
 	free(peers);
 	start(&d);
 	need(read32(&d, CSTS) == CSTS_READY, "the drive is not on");

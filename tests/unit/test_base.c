@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/error.h"
 #include "base/hist.h"
+#include "base/text.h"
 #include "base/units.h"
 
 #include <errno.h>
@@ -72,6 +73,35 @@ static void error_sentence(void **state)
 	assert_string_equal(iol_error(), "again: disk 3: cannot open x");
 }
 
+static void text_for_terminals(void **state)
+{
+	static const struct {
+		const char *text, *printable;
+	} cases[] = {
+		{ "", "" },
+		{ "plain \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
+		  "plain \xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
+		{ "a\x1b[2J\n\x7f", "a?[2J??" },
+		/* C1 is obeyed by terminals, too: 0x9b is ESC [. */
+		{ "\xc2\x9b\xc2\xa0", "??\xc2\xa0" },
+		{ "\x9b\xff\xc3", "???" },
+		/* Cut off, overlong, a surrogate, too large. */
+		{ "\xe2\x82", "??" },
+		{ "\xc0\xaf", "??" },
+		{ "\xe0\x80\xaf", "???" },
+		{ "\xed\xa0\x80", "???" },
+		{ "\xf4\x90\x80\x80", "????" },
+	};
+	char text[64];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		strcpy(text, cases[i].text);
+		assert_string_equal(iol_printable(text), cases[i].printable);
+		iol_fail(EIO, "%s", cases[i].text);
+		assert_string_equal(iol_error(), cases[i].printable);
+	}
+}
+
 static void histogram_keeps_its_error_bound(void **state)
 {
 	struct iol_hist h = { 0 }, sum = { 0 };
@@ -106,6 +136,7 @@ int main(void)
 		cmocka_unit_test(whole_numbers),
 		cmocka_unit_test(sizes_for_people),
 		cmocka_unit_test(error_sentence),
+		cmocka_unit_test(text_for_terminals),
 		cmocka_unit_test(histogram_keeps_its_error_bound),
 	};
 

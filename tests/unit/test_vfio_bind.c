@@ -120,11 +120,11 @@ static void all_in_one_plan(void **state)
 				      "driver " VF0 " >my-vfio-pci\n"
 				      "driver_override " VF1 " pci-stub>my-vfio-pci\n"
 				      "driver " VF1 " >my-vfio-pci\n"
-				      "udev rule " VF0 " >my-vfio-pci\n"
-				      "udev rule " VF1 " >my-vfio-pci\n"
-				      "group node " VF0 " >1000:100:0600\n"
+				      "udev rule " VF0 " >my-vfio-pci 1000:100\n"
+				      "udev rule " VF1 " >my-vfio-pci 1000:100\n"
+				      "node /dev/vfio/3 >1000:100:0600\n"
 				      "device node " VF0 " >1000:100:0600\n"
-				      "group node " VF1 " >1000:100:0600\n"
+				      "node /dev/vfio/4 >1000:100:0600\n"
 				      "device node " VF1 " >1000:100:0600\n");
 }
 
@@ -198,6 +198,19 @@ static void members_in_use(void **state)
 	expect_refused(e, FIRST, OTHER " keeps its driver");
 }
 
+/* The two of a group have one node together. */
+static void owners_of_groups(void **state)
+{
+	struct env *e = *state;
+
+	e->opts.owned = e->opts.with_group = e->opts.iommufd = true;
+	assert_int_equal(bind_one(e, FIRST), 10);
+	assert_non_null(strstr(e->steps, "node /dev/vfio/7 >0:0:0600\n"
+					 "device node " FIRST " >0:0:0600\n"
+					 "device node " OTHER " >0:0:0600\n"
+					 "node /dev/iommu >0:0:0600\n"));
+}
+
 static void copies_are_not_changed(void **state)
 {
 	struct env *e = *state;
@@ -222,6 +235,9 @@ static void names_of_drivers(void **state)
 
 static void rules(void **state)
 {
+	static const char *const wrong[] = {
+		"a\"b", "vfio-pci x", "vfio-pci 1:2 iommu", "vfio-pci iommufd", "vfio-pci 1:2:3",
+	};
 	static char text[4096];
 	struct env *e = *state;
 	char dir[80], path[160], value[IOL_NAME_MAX];
@@ -245,12 +261,29 @@ static void rules(void **state)
 	fclose(f);
 	assert_non_null(strstr(text, "DEVPATH==\"/devices/pci0000:00/0000:00:01.0/" VF0 "\", "
 				     "ATTR{driver_override}=\"vfio-pci\", "));
+	assert_null(strstr(text, "chown"));
+	/* Owners of the group's node, of the device's own, and of iommufd's. */
+	assert_int_equal(iol_rule_set(&env, VF0, "vfio-pci 1000:100 iommufd"), 0);
+	assert_int_equal(iol_rule_get(&env, VF0, value), 0);
+	assert_string_equal(value, "vfio-pci 1000:100 iommufd");
+	f = fopen(path, "r");
+	assert_non_null(f);
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	assert_non_null(strstr(text, "SUBSYSTEM==\"vfio-dev\", "
+				     "DEVPATH==\"/devices/pci0000:00/0000:00:01.0/" VF0
+				     "/vfio-dev/*\", MODE=\"0600\", "
+				     "RUN+=\"/bin/sh -c 'chown 1000:100 $devnode'\"\n"));
+	assert_non_null(strstr(text, "TEST==\"/sys/devices/pci0000:00/0000:00:01.0/" VF0 "\", "
+				     "TEST==\"/sys/kernel/iommu_groups/%k/devices/" VF0 "\", "));
+	assert_non_null(strstr(text, "SUBSYSTEM==\"misc\", KERNEL==\"iommu\", "));
 	assert_int_equal(iol_rule_get(&env, VF1, value), 0);
 	assert_string_equal(value, "");
 	assert_int_equal(iol_rule_set(&env, VF0, ""), 0);
 	assert_int_equal(stat(path, &st), -1);
 	assert_int_equal(iol_rule_set(&env, "../x", "vfio-pci"), -EINVAL);
-	assert_int_equal(iol_rule_set(&env, VF0, "a\"b"), -EINVAL);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(iol_rule_set(&env, VF0, wrong[i]), -EINVAL);
 	f = fopen(path, "w");
 	assert_non_null(f);
 	assert_int_equal(fclose(f), 0);
@@ -269,6 +302,7 @@ int main(void)
 		TEST(refusals),
 		TEST(what_is_in_use),
 		TEST(members_in_use),
+		TEST(owners_of_groups),
 		TEST(copies_are_not_changed),
 		TEST(names_of_drivers),
 		TEST(rules),

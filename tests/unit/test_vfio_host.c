@@ -2,13 +2,19 @@
 /* Functions, their names and their groups, in machines of a few files. */
 #include "base/own.h"
 #include "tests/unit/host_tree.h"
+#include "vfio/host.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 /* cmocka wants the headers above first. */
 #include <cmocka.h>
@@ -338,6 +344,86 @@ static void test_pipe(void **state)
 	assert_int_equal(iol_pci_info(tree->host, &addr, &info), -ESPIPE);
 }
 
+/* Reads a file through links that lead up, out, in a circle; the first that goes wrong. */
+static const char *astray(const struct host_tree *tree)
+{
+	static const struct {
+		const char *path, *text;
+	} cases[] = {
+		{ "etc/name", "ours" },          { "up/name", "ours" },
+		{ "out/name", "ours" },          { "far/name", "ours" },
+		{ "dir/./../etc/name", "ours" }, { "../../../etc/name", "ours" },
+		{ "chain/name", "ours" },        { "last", "ours" },
+		{ "circle/name", NULL },         { "passwd", NULL },
+		{ "etc/name/x", NULL },          { "nowhere", NULL },
+	};
+	char buf[64];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int n = iol_host_read(tree->host, buf, sizeof(buf), "%s", cases[i].path);
+
+		if (cases[i].text ? n < 0 || strcmp(buf, cases[i].text) != 0 : n >= 0)
+			return cases[i].path;
+		if (iol_host_exists(tree->host, "%s", cases[i].path) != !!cases[i].text)
+			return cases[i].path;
+	}
+	if (iol_host_target(tree->host, buf, sizeof(buf), "chain") != 6 ||
+	    strcmp(buf, "up/.//") != 0)
+		return "chain";
+	return NULL;
+}
+
+/* As on a kernel before 5.6. */
+static void forbid_openat2(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ||
+	    syscall(SYS_openat2, -1, "", NULL, 0ul) != -1 || errno != ENOSYS)
+		_exit(2);
+}
+
+static void test_links_stay_inside(void **state)
+{
+	struct host_tree *tree = *state;
+	const char *path;
+	int status;
+	pid_t pid;
+
+	tree_add(tree, "etc/name = ours\n"
+		       "dir/x = 1\n"
+		       "up -> ../../../../etc\n"
+		       "out -> /etc\n"
+		       "dir/sub/far -> ../../../etc\n"
+		       "far -> dir/sub/far/../etc\n"
+		       "chain -> up/.//\n"
+		       "last -> /dir/../out/name\n"
+		       "circle -> /circle\n"
+		       /* There on this machine, and not in the copy. */
+		       "passwd -> /etc/passwd\n");
+	path = astray(tree);
+	if (path)
+		fail_msg("%s leads astray", path);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		forbid_openat2();
+		path = astray(tree);
+		if (path)
+			fprintf(stderr, "%s leads astray by hand\n", path);
+		_exit(path ? 1 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_no_host(void **state)
 {
 	struct iol_host *host = NULL;
@@ -372,6 +458,7 @@ int main(void)
 		IN_TREE(test_group),
 		IN_TREE(test_malformed),
 		IN_TREE(test_pipe),
+		IN_TREE(test_links_stay_inside),
 		cmocka_unit_test(test_no_host),
 		cmocka_unit_test(test_addresses),
 	};

@@ -86,7 +86,7 @@ static void test_model(void **state)
 			assert_int_equal(dma_table_at(&table, table.maps[at].first), at);
 			assert_int_equal(dma_table_at(&table, table.maps[at].last), at);
 			mark(&table.maps[at], false);
-			dma_table_remove(&table, at);
+			dma_table_remove(&table, at, 1);
 		}
 		check_order(&table);
 	}

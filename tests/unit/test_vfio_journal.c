@@ -308,6 +308,27 @@ static void what_fails_to_go_back_stays(void **state)
 	expect(e, "a0", "", "c 0%-");
 }
 
+/* Steps on one thing: what came before the one that fails must wait for it. */
+static void earlier_steps_wait(void **state)
+{
+	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
+	_cleanup_plan_ struct iol_plan plan = { 0 };
+	struct env *e = *state;
+
+	assert_int_equal(iol_plan_add(&plan, "a file", "a", "a1", ""), 0);
+	assert_int_equal(iol_plan_add(&plan, "a file", "b", "b1", ""), 0);
+	assert_int_equal(iol_plan_add(&plan, "a file", "a", "a2", ""), 0);
+	open_journal(e, &j);
+	assert_int_equal(iol_steps_make(&e->engine, &j, "test", &plan), 3);
+	iol_journal_close(&j);
+	e->spoils = "a";
+	assert_int_equal(undo(e, NULL, NULL), -EACCES);
+	expect(e, "a2", "", "c 0%-");
+	e->spoils = NULL;
+	assert_int_equal(undo(e, NULL, NULL), 2);
+	expect(e, "a0", "", "c 0%-");
+}
+
 static void roll_back_that_fails(void **state)
 {
 	struct env *e = *state;
@@ -536,6 +557,7 @@ int main(void)
 		TEST(kill_in_an_undo),
 		TEST(entries_left_in_the_middle_say_so),
 		TEST(what_fails_to_go_back_stays),
+		TEST(earlier_steps_wait),
 		TEST(roll_back_that_fails),
 		TEST(undoes_a_part),
 		TEST(leaves_what_others_did),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Contexts and devices on a kernel that can fail at each step, and tells what it likes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -286,6 +287,206 @@ static void test_vectors(void **state)
 		close(fds[i]);
 }
 
+static void open_eventfds(int *fds, unsigned int num)
+{
+	for (unsigned int i = 0; i < num; i++) {
+		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		assert_true(fds[i] >= 0);
+	}
+}
+
+static void close_all(const int *fds, unsigned int num)
+{
+	for (unsigned int i = 0; i < num; i++)
+		close(fds[i]);
+}
+
+/* The device's interrupt, as the kernel has it. */
+static void raise_vector(unsigned int vector)
+{
+	assert_true(fake.vectors[vector] >= 0);
+	assert_int_equal(eventfd_write(fake.vectors[vector], 1), 0);
+}
+
+/* MSI is never left without an eventfd: neither between those that are set, nor while one is masked. */
+static void test_msi(void **state)
+{
+	struct iol_context *ctx = NULL;
+	struct iol_vfio_device *dev = NULL;
+	struct host_tree tree;
+	int fds[FAKE_MSI];
+	eventfd_t count;
+	int nobody = -1;
+
+	fake_begin(&tree);
+	open_eventfds(fds, FAKE_MSI);
+	assert_int_equal(open_device(&tree, IOL_CONTEXT_TYPE1, &ctx, &dev), 0);
+	assert_int_equal(iol_irq_set(dev, IOL_IRQ_MSI, 2, &fds[2], 1), 0);
+	assert_int_equal(fake.enabled, 3);
+	assert_int_equal(iol_irq_set(dev, IOL_IRQ_MSI, 0, fds, FAKE_MSI), 0);
+	assert_int_equal(fake.starts, 2);
+	for (int i = 0; i < FAKE_MSI; i++)
+		assert_int_equal(eventfd_read(fds[i], &count), i < 3 ? 0 : -1);
+
+	/* Kept while it is masked, and handed on once; not what came before. */
+	for (int turn = 0; turn < 2; turn++) {
+		assert_int_equal(iol_irq_mask(dev, IOL_IRQ_MSI, 1), 0);
+		assert_int_equal(iol_irq_mask(dev, IOL_IRQ_MSI, 1), 0);
+		raise_vector(1);
+		raise_vector(1);
+		raise_vector(3);
+		assert_int_equal(eventfd_read(fds[1], &count), -1);
+		assert_int_equal(eventfd_read(fds[3], &count), 0);
+		assert_int_equal(iol_irq_unmask(dev, IOL_IRQ_MSI, 1), 0);
+		assert_int_equal(eventfd_read(fds[1], &count), 0);
+		assert_int_equal(count, 1);
+	}
+	assert_int_equal(iol_irq_set(dev, IOL_IRQ_MSI, 1, &nobody, 1), 0);
+	raise_vector(1);
+	assert_int_equal(iol_irq_set(dev, IOL_IRQ_MSI, 1, &fds[1], 1), 0);
+	assert_int_equal(iol_irq_mask(dev, IOL_IRQ_MSI, 1), 0);
+	assert_int_equal(iol_irq_unmask(dev, IOL_IRQ_MSI, 1), 0);
+	assert_int_equal(eventfd_read(fds[1], &count), -1);
+	raise_vector(1);
+	assert_int_equal(eventfd_read(fds[1], &count), 0);
+	assert_int_equal(iol_irq_clear(dev, IOL_IRQ_MSI), 0);
+	iol_vfio_close(&dev);
+	iol_context_destroy(&ctx);
+	close_all(fds, FAKE_MSI);
+	fake_end(&tree);
+}
+
+/* Vectors that the machine has no room for: what was set is set again, as it was, and told. */
+static void test_no_vectors_left(void **state)
+{
+	int fds[FAKE_MSIX], others[FAKE_MSIX];
+	struct iol_context *ctx = NULL;
+	struct iol_vfio_device *dev = NULL;
+	struct host_tree tree;
+	eventfd_t count;
+
+	open_eventfds(fds, FAKE_MSIX);
+	open_eventfds(others, FAKE_MSIX);
+	for (int dynamic = 0; dynamic < 2; dynamic++) {
+		fake_begin(&tree);
+		fake.dynamic = dynamic;
+		fake.vectors_left = 4;
+		assert_int_equal(open_device(&tree, IOL_CONTEXT_TYPE1, &ctx, &dev), 0);
+		assert_int_equal(iol_irq_set(dev, IOL_IRQ_MSIX, 0, fds, FAKE_MSIX), -ENOMEM);
+		assert_int_equal(fake.enabled, 0);
+		assert_int_equal(iol_irq_set(dev, IOL_IRQ_MSIX, 0, fds, 4), 0);
+		assert_int_equal(iol_irq_set(dev, IOL_IRQ_MSIX, 2, others, 6), -ENOMEM);
+		assert_int_equal(fake.enabled, 4);
+		for (unsigned int i = 0; i < 4; i++) {
+			raise_vector(i);
+			assert_int_equal(eventfd_read(fds[i], &count), 0);
+			/* Its own, and one for what may have been lost; but for those that nobody took down. */
+			assert_int_equal(count, dynamic && i < 2 ? 1 : 2);
+			assert_int_equal(eventfd_read(others[i], &count), -1);
+		}
+		assert_int_equal(iol_irq_clear(dev, IOL_IRQ_MSIX), 0);
+		iol_vfio_close(&dev);
+		iol_context_destroy(&ctx);
+		fake_end(&tree);
+	}
+	close_all(fds, FAKE_MSIX);
+	close_all(others, FAKE_MSIX);
+}
+
+/* The kernel fails to end what is not set. */
+static void test_errors(void **state)
+{
+	struct iol_context *ctx = NULL;
+	struct iol_vfio_device *dev = NULL;
+	struct host_tree tree;
+	int fd, nobody = -1;
+
+	fake_begin(&tree);
+	open_eventfds(&fd, 1);
+	assert_int_equal(open_device(&tree, IOL_CONTEXT_TYPE1, &ctx, &dev), 0);
+	assert_int_equal(iol_irq_set(dev, IOL_IRQ_ERROR, 0, &fd, 1), 0);
+	assert_true(fake.error_set);
+	assert_int_equal(iol_irq_set(dev, IOL_IRQ_ERROR, 0, &nobody, 1), 0);
+	assert_false(fake.error_set);
+	assert_int_equal(iol_irq_clear(dev, IOL_IRQ_ERROR), 0);
+	assert_int_equal(iol_irq_set(dev, IOL_IRQ_ERROR, 0, &fd, 1), 0);
+	assert_int_equal(iol_irq_clear(dev, IOL_IRQ_ERROR), 0);
+	assert_false(fake.error_set);
+	fake.no_reset = true;
+	assert_int_equal(iol_vfio_reset(dev, NULL), -ENOTTY);
+	iol_vfio_close(&dev);
+	iol_context_destroy(&ctx);
+	close(fd);
+	fake_end(&tree);
+}
+
+static int open_mdev(struct iol_context *ctx, const char *uuid)
+{
+	struct iol_vfio_device_spec spec = { .mdev = uuid };
+	struct iol_vfio_device *dev = NULL;
+	int rc = iol_vfio_open(ctx, &spec, &dev);
+
+	iol_vfio_close(&dev);
+	return rc;
+}
+
+static void test_mdev(void **state)
+{
+	struct iol_context *ctx = NULL;
+	struct host_tree tree;
+
+	for (size_t k = 0; k < 2; k++) {
+		struct iol_context_spec spec = { .kind = kinds[k] };
+
+		fake_begin(&tree);
+		/* It takes no interrupts of the machine's, so nobody need remap them. */
+		tree_add(&tree, "proc/interrupts = 24: 0 PCI-MSI-0000:01:00.0 0-edge x\n");
+		assert_int_equal(iol_context_new(tree.host, &spec, &ctx), 0);
+		assert_int_equal(open_mdev(ctx, FAKE_MDEV), 0);
+		assert_int_equal(open_mdev(ctx, "8F4D9F2A-5A3B-4C52-9D2E-3F0C6B1E7701"), 0);
+		assert_int_equal(open_mdev(ctx, "8f4d9f2a-5a3b-4c52-9d2e-3f0c6b1e7702"), -ENODEV);
+		assert_non_null(strstr(iol_error(), "no mediated device"));
+		assert_int_equal(open_mdev(ctx, ""), -EINVAL);
+		assert_int_equal(open_mdev(ctx, FAKE_MDEV "0"), -EINVAL);
+		assert_int_equal(open_mdev(ctx, FAKE_MDEV "/"), -EINVAL);
+		assert_int_equal(open_mdev(ctx, "../../pci/devices/" FAKE_DEVICE), -EINVAL);
+		assert_int_equal(open_mdev(ctx, "8f4d9f2a-5a3b-4c52-9d2e-3f0c6b1e770/"), -EINVAL);
+		/* One that is no PCI device has other numbers for everything. */
+		fake.not_pci = true;
+		assert_int_equal(open_mdev(ctx, FAKE_MDEV), -EOPNOTSUPP);
+		iol_context_destroy(&ctx);
+		fake_end(&tree);
+	}
+}
+
+/* A ready descriptor is the device's own node: /dev/null, here, is number 1:3. */
+static void test_given(void **state)
+{
+	struct iol_context_spec context = { .kind = IOL_CONTEXT_IOMMUFD };
+	struct iol_vfio_device_spec spec = { .addr = tree_addr(FAKE_DEVICE) };
+	struct iol_vfio_device *dev = NULL;
+	struct iol_context *ctx = NULL;
+	struct host_tree tree;
+	unsigned int fds;
+
+	fake_begin(&tree);
+	assert_int_equal(iol_context_new(tree.host, &context, &ctx), 0);
+	spec.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_true(spec.fd > 0);
+	fds = open_fds();
+	tree_add(&tree, "sys/bus/pci/devices/" FAKE_DEVICE "/vfio-dev/vfio0/dev = 511:0\n");
+	assert_int_equal(iol_vfio_open(ctx, &spec, &dev), -EINVAL);
+	assert_non_null(strstr(iol_error(), "is not /dev/vfio/devices/vfio0"));
+	assert_int_equal(open_fds(), fds);
+	tree_add(&tree, "sys/bus/pci/devices/" FAKE_DEVICE "/vfio-dev/vfio0/dev = 1:3\n");
+	assert_int_equal(iol_vfio_open(ctx, &spec, &dev), 0);
+	iol_vfio_close(&dev);
+	assert_int_equal(open_fds(), fds);
+	close(spec.fd);
+	iol_context_destroy(&ctx);
+	fake_end(&tree);
+}
+
 static void test_region_bounds(void **state)
 {
 	struct iol_context *ctx = NULL;
@@ -314,6 +515,7 @@ static void test_migration(void **state)
 	enum iol_migration at;
 	struct iol_context *ctx = NULL;
 	struct iol_vfio_device *dev = NULL;
+	struct iol_migration_left left;
 	struct host_tree tree;
 	unsigned int states;
 	int data;
@@ -336,7 +538,16 @@ static void test_migration(void **state)
 	assert_int_equal(data, -1);
 	assert_int_equal(iol_migration_set(dev, IOL_MIGRATION_PRE_COPY, &data), -EINVAL);
 	assert_int_equal(iol_migration_set(dev, IOL_MIGRATION_STATES, &data), -EINVAL);
-	/* A state that nobody knows. */
+	/* How much is left, as far as the kernel tells. */
+	assert_int_equal(iol_migration_left(dev, -1, &left), 0);
+	assert_true(left.stopped == UINT64_MAX && !left.initial && !left.dirty);
+	fake.data_size = 60;
+	assert_int_equal(iol_migration_left(dev, 0, &left), 0);
+	assert_true(left.stopped == 60 && left.initial == 24 && left.dirty == 1);
+	/* Only a reset ends an error; and a state that nobody knows is none. */
+	fake.migration = VFIO_DEVICE_STATE_ERROR;
+	assert_int_equal(iol_migration_state(dev, &at), 0);
+	assert_int_equal(at, IOL_MIGRATION_ERROR);
 	fake.migration = 77;
 	assert_int_equal(iol_migration_state(dev, &at), -EBADMSG);
 	iol_vfio_close(&dev);
@@ -351,6 +562,9 @@ int main(void)
 		cmocka_unit_test(test_choice),        cmocka_unit_test(test_sparse),
 		cmocka_unit_test(test_malformed),     cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_region_bounds), cmocka_unit_test(test_migration),
+		cmocka_unit_test(test_msi),           cmocka_unit_test(test_no_vectors_left),
+		cmocka_unit_test(test_errors),        cmocka_unit_test(test_mdev),
+		cmocka_unit_test(test_given),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

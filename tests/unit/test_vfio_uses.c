@@ -214,6 +214,28 @@ static void test_stacked_interfaces(void **state)
 		"br0, which stands on eth1, is up and has the address 192.0.2.2" });
 }
 
+/* What another namespace has shows by its absence. */
+static void test_namespaces(void **state)
+{
+	struct host_tree *tree = *state;
+
+	tree_function(tree, "0000:00:03.0", "8086:10C9", "20000", "igb", 1);
+	tree_function(tree, "0000:00:04.0", "1AF4:1041", "20000", "virtio-pci", 2);
+	tree_add(tree, "sys/bus/pci/devices/0000:00:04.0/virtio0/\n");
+	NOTHING(tree, "00:03.0");
+	NOTHING(tree, "00:04.0");
+	tree_add(tree, "sys/bus/pci/devices/0000:00:03.0/net/\n"
+		       "sys/bus/pci/devices/0000:00:04.0/virtio0/net/\n");
+	CHECK(tree, "00:03.0",
+	      { IOL_USE_NETNS, true,
+		"an interface of it is in another network namespace, as containers have" });
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_NETNS, true,
+		"an interface of it is in another network namespace, as containers have" });
+	tree_add(tree, "sys/bus/pci/devices/0000:00:03.0/net/eth0/\n");
+	NOTHING(tree, "00:03.0");
+}
+
 /* A USB adapter goes with the controller that it is plugged into. */
 static void test_usb_adapter(void **state)
 {
@@ -379,6 +401,68 @@ static void test_processes(void **state)
 	free(uses);
 }
 
+/* Descriptors of devices have no name; the kernel may say which device it is. */
+static void test_nameless_descriptors(void **state)
+{
+	struct host_tree *tree = *state;
+
+	tree_function(tree, "0000:00:03.0", "8086:10C9", "20000", "vfio-pci", 12);
+	tree_function(tree, "0000:00:04.0", "8086:10C9", "20000", "vfio-pci", 13);
+	tree_add(tree, "proc/100/comm = vmm\n"
+		       "proc/100/fd/7 -> anon_inode:[vfio-device]\n"
+		       "proc/100/fdinfo/7 = pos:\t0\n"
+		       "proc/200/comm = other\n"
+		       "proc/200/fd/7 -> anon_inode:[vfio-device]\n");
+	/* In use? Nothing says so. */
+	NOTHING(tree, "00:03.0");
+	add_file(tree, "proc/interrupts",
+		 "           CPU0\n"
+		 " 24:        812   IR-PCI-MSIX-0000:00:03.0    0-edge      nvme0q0\n"
+		 " 25:          1   IR-PCI-MSIX-0000:00:04.0    0-edge      "
+		 "vfio-msix[0](0000:00:04.0)\n");
+	NOTHING(tree, "00:03.0");
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_PROCESS, true, "it is in use, by one of: vmm (pid 100), other (pid 200)" });
+	/* A group's node explains a device. */
+	tree_add(tree, "proc/200/fd/6 -> /dev/vfio/99\n");
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_PROCESS, true, "it is in use, it seems by vmm (pid 100)" });
+	tree_add(tree, "proc/100/fd/6 -> /dev/vfio/98\n");
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_PROCESS, true, "it is in use, by one of: vmm (pid 100), other (pid 200)" });
+	/* Since Linux 6.18. */
+	add_file(tree, "proc/100/fdinfo/7",
+		 "pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:04.0\n");
+	CHECK(tree, "00:04.0", { IOL_USE_PROCESS, true, "vmm (pid 100) has it open" });
+	add_file(tree, "proc/100/fdinfo/7", "vfio-device-syspath: /sys/devices/pci0000:00\n");
+	add_file(tree, "proc/200/fdinfo/7", "vfio-device-syspath: /sys/devices/0000:00:05.0\n");
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_PROCESS, true, "it is in use by somebody whom /proc does not show" });
+}
+
+/* A mapping keeps a device open when the descriptor is closed. */
+static void test_mapped_devices(void **state)
+{
+	struct host_tree *tree = *state;
+
+	tree_function(tree, "0000:00:03.0", "8086:10C9", "20000", "vfio-pci", 12);
+	tree_function(tree, "0000:00:04.0", "8086:10C9", "20000", "vfio-pci", 13);
+	add_file(tree, "proc/interrupts",
+		 " 25:  1  IR-PCI-MSIX-0000:00:04.0  0-edge  vfio-msi[0](0000:00:03.0)\n"
+		 " 9:  1  IO-APIC  9-fasteoi  vfio-intx(0000:00:04.0), uhci\n");
+	tree_add(tree, "sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio7/\n"
+		       "proc/100/comm = a\n"
+		       "proc/200/comm = b\n");
+	add_file(tree, "proc/100/maps",
+		 "7f00-7f01 rw-s 10000000000 00:0f 1076    anon_inode:[vfio-device]\n");
+	add_file(tree, "proc/200/maps",
+		 "7f00-7f01 r--p 0 00:0f 1    /lib/x\n"
+		 "7f00-7f01 rw-s 10000000000 00:06 99      /dev/vfio/devices/vfio7\n");
+	CHECK(tree, "00:03.0", { IOL_USE_PROCESS, true, "it is in use, it seems by a (pid 100)" });
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_PROCESS, true, "b (pid 200) has /dev/vfio/devices/vfio7 mapped" });
+}
+
 /* What VFs are used for, their PF is used for. */
 static void test_vfs(void **state)
 {
@@ -432,14 +516,14 @@ static void test_elsewhere(void **state)
 		       "sys/bus/pci/devices/0000:01:10.0/net/\n"
 		       "sys/bus/pci/devices/0000:00:03.0/virtio0/net/\n");
 	CHECK(tree, "01:10.0",
-	      { IOL_USE_ELSEWHERE, true,
+	      { IOL_USE_NETNS, true,
 		"its interface has gone to another network namespace, such as a container's" });
 	CHECK(tree, "01:00.0",
 	      { IOL_USE_VFS, true,
 		"its VF 0 (0000:01:10.0) is in use: its interface has gone to another network "
 		"namespace, such as a container's" });
 	CHECK(tree, "00:03.0",
-	      { IOL_USE_ELSEWHERE, true,
+	      { IOL_USE_NETNS, true,
 		"its interface has gone to another network namespace, such as a container's" });
 	NOTHING(tree, "00:04.0");
 	NOTHING(tree, "00:05.0");
@@ -479,6 +563,7 @@ int main(void)
 		IN_TREE(test_addresses),
 		IN_TREE(test_sessions),
 		IN_TREE(test_stacked_interfaces),
+		IN_TREE(test_namespaces),
 		IN_TREE(test_usb_adapter),
 		IN_TREE(test_mounts),
 		IN_TREE(test_mount_point_escapes),
@@ -486,6 +571,8 @@ int main(void)
 		IN_TREE(test_shared_namespace),
 		IN_TREE(test_console),
 		IN_TREE(test_processes),
+		IN_TREE(test_nameless_descriptors),
+		IN_TREE(test_mapped_devices),
 		IN_TREE(test_vfs),
 		IN_TREE(test_elsewhere),
 		IN_TREE(test_malformed),

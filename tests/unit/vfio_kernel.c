@@ -21,6 +21,10 @@
 #define CONFIG_OFFSET 0x0u
 #define CONFIG_BYTES  0x1000u
 
+/* Of newer headers than Debian 12's. */
+#define FEATURE_MIG_DATA_SIZE 9u
+#define MIG_GET_PRECOPY_INFO  _IO(VFIO_TYPE, VFIO_BASE + 21)
+
 struct fake_kernel fake;
 
 int __wrap_ioctl(int fd, unsigned long request, ...);
@@ -35,16 +39,30 @@ void fake_put(struct fake_chain *chain, uint64_t value, size_t len)
 void fake_begin(struct host_tree *tree)
 {
 	free(fake.maps);
-	fake = (struct fake_kernel){ .entries = 65535, .fail_errno = EIO };
+	fake = (struct fake_kernel){
+		.entries = 65535,
+		.fail_errno = EIO,
+		.bitmap_max = 1u << 28,
+		.log_ranges = 256,
+	};
 	tree_make(tree);
 	tree_function(tree, FAKE_DEVICE, "1B36:0010", "10802", "vfio-pci", 7);
+	tree_function(tree, FAKE_DEVICE2, "1B36:0010", "10802", "vfio-pci", 8);
 	tree_add(tree, "sys/bus/pci/devices/" FAKE_DEVICE "/vfio-dev/vfio0/\n"
+		       "sys/bus/pci/devices/" FAKE_DEVICE2 "/vfio-dev/vfio1/\n"
 		       "sys/bus/pci/devices/" FAKE_DEVICE "/reset_method = flr bus\n"
 		       "proc/interrupts = 24: 0 IR-PCI-MSI-0000:01:00.0 0-edge x\n"
 		       "dev/iommu = node\n"
 		       "dev/vfio/vfio = node\n"
 		       "dev/vfio/7 = node\n"
-		       "dev/vfio/devices/vfio0 = node\n");
+		       "dev/vfio/8 = node\n"
+		       "dev/vfio/devices/vfio0 = node\n"
+		       "sys/bus/mdev/devices/" FAKE_MDEV "/vfio-dev/vfio2/\n"
+		       "sys/bus/mdev/devices/" FAKE_MDEV
+		       "/iommu_group -> ../../../kernel/iommu_groups/9\n"
+		       "dev/vfio/9 = node\n"
+		       "dev/vfio/devices/vfio1 = node\n"
+		       "dev/vfio/devices/vfio2 = node\n");
 	/* Its nodes can be opened, which those of a copy can't. */
 	tree->host->live = true;
 }
@@ -54,24 +72,19 @@ void fake_end(struct host_tree *tree)
 	assert_int_equal(fake.groups, 0);
 	assert_int_equal(fake.num_maps, 0);
 	assert_int_equal(fake.enabled, 0);
+	fake_dirty_end();
 	free(fake.maps);
 	fake.maps = NULL;
 	tree_remove(tree);
-}
-
-static int no(int err)
-{
-	errno = err;
-	return -1;
 }
 
 static int map(uint64_t iova, uint64_t addr, uint64_t len, unsigned int access)
 {
 	for (size_t i = 0; i < fake.num_maps; i++)
 		if (iova < fake.maps[i].iova + fake.maps[i].len && fake.maps[i].iova < iova + len)
-			return no(EEXIST);
+			return fake_fails(EEXIST);
 	if (fake.num_maps >= fake.entries)
-		return no(ENOSPC);
+		return fake_fails(ENOSPC);
 	fake.maps = reallocarray(fake.maps, fake.num_maps + 1, sizeof(*fake.maps));
 	assert_non_null(fake.maps);
 	fake.maps[fake.num_maps++] = (struct fake_map){ iova, addr, len, access };
@@ -84,9 +97,10 @@ static int unmap(uint64_t iova, uint64_t len)
 		if (fake.maps[i].iova != iova || fake.maps[i].len != len)
 			continue;
 		fake.maps[i] = fake.maps[--fake.num_maps];
+		fake_unmapped(iova, len);
 		return 0;
 	}
-	return no(ENOENT);
+	return fake_fails(ENOENT);
 }
 
 /* The answer with as much of the chain as there is room for, as the kernel does it. */
@@ -126,7 +140,7 @@ static int region_info(struct vfio_region_info *info)
 		info->offset = CONFIG_OFFSET;
 		return 0;
 	case VFIO_PCI_VGA_REGION_INDEX:
-		return no(EINVAL);
+		return fake_fails(EINVAL);
 	default:
 		info->size = 0;
 		return 0;
@@ -135,53 +149,101 @@ static int region_info(struct vfio_region_info *info)
 
 static int irq_info(struct vfio_irq_info *info)
 {
-	static const uint32_t counts[] = { 1, 1, FAKE_MSIX, 1, 1 };
+	static const uint32_t counts[] = { 1, FAKE_MSI, FAKE_MSIX, 1, 1 };
 
 	if (info->index >= sizeof(counts) / sizeof(counts[0]))
-		return no(EINVAL);
+		return fake_fails(EINVAL);
 	info->count = counts[info->index];
 	info->flags = VFIO_IRQ_INFO_EVENTFD;
 	if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
 		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-	else if (!fake.dynamic)
+	else if (!fake.dynamic || info->index != VFIO_PCI_MSIX_IRQ_INDEX)
 		info->flags |= VFIO_IRQ_INFO_NORESIZE;
 	return 0;
 }
 
-static int set_msix(const struct vfio_irq_set *set)
+/* As vfio-pci does: a call that fails at a vector takes down those before it, and all if they were new. */
+static int set_vectors(const struct vfio_irq_set *set)
 {
+	bool msi = set->index == VFIO_PCI_MSI_IRQ_INDEX, fresh = !fake.enabled;
+	unsigned int end = set->start + set->count;
 	int fds[FAKE_MSIX];
 
 	if (set->flags & VFIO_IRQ_SET_DATA_NONE && !set->count) {
 		fake.enabled = 0;
 		return 0;
 	}
-	assert_true(set->flags & VFIO_IRQ_SET_DATA_EVENTFD && set->start + set->count <= FAKE_MSIX);
+	assert_true(set->flags & VFIO_IRQ_SET_DATA_EVENTFD && end <= FAKE_MSIX);
 	assert_int_equal(set->argsz, sizeof(*set) + set->count * sizeof(int));
-	if (fake.enabled && set->start + set->count > fake.enabled && !fake.dynamic)
-		return no(EINVAL);
+	if (fake.enabled && end > fake.enabled && (!fake.dynamic || msi))
+		return fake_fails(EINVAL);
 	memcpy(fds, set->data, set->count * sizeof(int));
-	if (!fake.enabled) {
+	if (fresh) {
 		assert_int_equal(set->start, 0);
 		memset(fake.vectors, -1, sizeof(fake.vectors));
 		fake.starts++;
 	}
-	memcpy(fake.vectors + set->start, fds, set->count * sizeof(int));
-	if (set->start + set->count > fake.enabled)
-		fake.enabled = set->start + set->count;
+	for (unsigned int i = 0; i < set->count; i++) {
+		/* A device that can't mask would write its message to the address 0. */
+		assert_true(!msi || fds[i] >= 0);
+		fake.vectors[set->start + i] = fds[i];
+	}
+	if (fake.vectors_left && end > fake.vectors_left) {
+		for (unsigned int i = set->start; i < end; i++)
+			fake.vectors[i] = -1;
+		return fake_fails(ENOMEM);
+	}
+	if (end > fake.enabled)
+		fake.enabled = end;
 	return 0;
 }
 
-/* A device that can migrate, without P2P and PRE_COPY, and has no other feature. */
-static int feature(struct vfio_device_feature *f)
+static int set_error(const struct vfio_irq_set *set)
+{
+	int fd;
+
+	if (set->flags & VFIO_IRQ_SET_DATA_NONE) {
+		if (!fake.error_set)
+			return fake_fails(EINVAL);
+		fake.error_set = false;
+		return 0;
+	}
+	memcpy(&fd, set->data, sizeof(fd));
+	fake.error_set = fd >= 0;
+	return 0;
+}
+
+static int set_irqs(const struct vfio_irq_set *set)
+{
+	switch (set->index) {
+	case VFIO_PCI_MSI_IRQ_INDEX:
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		return set_vectors(set);
+	case VFIO_PCI_ERR_IRQ_INDEX:
+		return set_error(set);
+	default:
+		return 0;
+	}
+}
+
+/* A device that can migrate, without P2P and PRE_COPY, tells how much that is, and has no other feature. */
+static int feature(int fd, struct vfio_device_feature *f)
 {
 	struct vfio_device_feature_migration info = { .flags = VFIO_MIGRATION_STOP_COPY };
 	struct vfio_device_feature_mig_state state;
 	uint32_t number = f->flags & VFIO_DEVICE_FEATURE_MASK;
 
+	if (number >= VFIO_DEVICE_FEATURE_DMA_LOGGING_START &&
+	    number <= VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)
+		return fake_log(fd, f);
+	if (number == FEATURE_MIG_DATA_SIZE && fake.data_size) {
+		assert_int_equal(f->argsz, sizeof(*f) + sizeof(fake.data_size));
+		memcpy(f->data, &fake.data_size, sizeof(fake.data_size));
+		return 0;
+	}
 	if (number != VFIO_DEVICE_FEATURE_MIGRATION &&
 	    number != VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)
-		return no(ENOTTY);
+		return fake_fails(ENOTTY);
 	if (f->flags & VFIO_DEVICE_FEATURE_PROBE)
 		return 0;
 	if (number == VFIO_DEVICE_FEATURE_MIGRATION) {
@@ -195,7 +257,7 @@ static int feature(struct vfio_device_feature *f)
 		state.device_state = fake.migration;
 	} else {
 		if (state.device_state > VFIO_DEVICE_STATE_RESUMING)
-			return no(EINVAL);
+			return fake_fails(EINVAL);
 		fake.migration = state.device_state;
 		state.data_fd = fake.migration >= VFIO_DEVICE_STATE_STOP_COPY
 					? memfd_create("state", MFD_CLOEXEC)
@@ -205,14 +267,13 @@ static int feature(struct vfio_device_feature *f)
 	return 0;
 }
 
-static int device_ioctl(unsigned long request, void *arg)
+static int device_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct vfio_device_info *info = arg;
-	const struct vfio_irq_set *set = arg;
-
+	uint64_t *precopy = arg;
 	switch (request) {
 	case VFIO_DEVICE_GET_INFO:
-		info->flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
+		info->flags = fake.not_pci ? VFIO_DEVICE_FLAGS_CCW : VFIO_DEVICE_FLAGS_PCI;
 		info->num_regions = VFIO_PCI_NUM_REGIONS;
 		info->num_irqs = VFIO_PCI_NUM_IRQS;
 		return 0;
@@ -221,17 +282,21 @@ static int device_ioctl(unsigned long request, void *arg)
 	case VFIO_DEVICE_GET_IRQ_INFO:
 		return irq_info(arg);
 	case VFIO_DEVICE_SET_IRQS:
-		return set->index == VFIO_PCI_MSIX_IRQ_INDEX ? set_msix(set) : 0;
+		return set_irqs(arg);
 	case VFIO_DEVICE_FEATURE:
-		return feature(arg);
+		return feature(fd, arg);
 	case VFIO_DEVICE_RESET:
+		return fake.no_reset ? fake_fails(EINVAL) : 0;
+	case MIG_GET_PRECOPY_INFO:
+		precopy[1] = 24;
+		precopy[2] = 1;
 		return 0;
 	default:
-		return no(ENOTTY);
+		return fake_fails(ENOTTY);
 	}
 }
 
-static int iommufd_ioctl(unsigned long request, void *arg)
+static int iommufd_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct abi_ioas_alloc *alloc = arg;
 	struct abi_ioas_iova_ranges *ranges = arg;
@@ -245,12 +310,21 @@ static int iommufd_ioctl(unsigned long request, void *arg)
 		return 0;
 	case ABI_IOMMU_DESTROY:
 	case ABI_VFIO_ATTACH_PT:
-		return 0;
+	case ABI_IOMMU_GET_HW_INFO:
+	case ABI_IOMMU_HWPT_ALLOC:
+	case ABI_IOMMU_HWPT_SET_DIRTY_TRACKING:
+	case ABI_IOMMU_HWPT_GET_DIRTY_BITMAP:
+		return fake_iommufd_dirty(fd, request, arg);
 	case ABI_VFIO_BIND_IOMMUFD:
-		return fake.refuses ? no(EPERM) : 0;
+		if (fake.refuses)
+			return fake_fails(EPERM);
+		fake_opened(fd);
+		((struct abi_bind_iommufd *)arg)->out_devid = fake.num_devices;
+		return 0;
 	case ABI_IOMMU_IOAS_IOVA_RANGES:
 		ranges->num_iovas = 2;
-		ranges->out_iova_alignment = 4096;
+		/* There is no IOMMU before the first device. */
+		ranges->out_iova_alignment = fake.num_devices ? 4096 : 1;
 		out = (struct iol_iova_range *)(uintptr_t)ranges->allowed_iovas;
 		out[0] = (struct iol_iova_range){ 0, 0xfedfffff };
 		out[1] = (struct iol_iova_range){ 0xfef00000, (UINT64_C(1) << 48) - 1 };
@@ -260,7 +334,7 @@ static int iommufd_ioctl(unsigned long request, void *arg)
 	case ABI_IOMMU_IOAS_UNMAP:
 		return unmap(u->iova, u->length);
 	default:
-		return device_ioctl(request, arg);
+		return device_ioctl(fd, request, arg);
 	}
 }
 
@@ -279,8 +353,15 @@ static int iommu_info(struct vfio_iommu_type1_info *info)
 		fake_put(&chain, 0xfef00000, 8);
 		fake_put(&chain, (UINT64_C(1) << 48) - 1, 8);
 		fake_put(&chain, VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL | 1 << 16, 4);
-		fake_put(&chain, 0, 4);
+		fake_put(&chain, fake.type1_tracks ? sizeof(*info) + 60 : 0, 4);
 		fake_put(&chain, fake.entries - fake.num_maps, 4);
+	}
+	if (!fake.iommu.len && fake.type1_tracks) {
+		fake_put(&chain, VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION | 1 << 16, 4);
+		fake_put(&chain, 0, 8);
+		fake_put(&chain, 0, 4);
+		fake_put(&chain, 0x1000, 8);
+		fake_put(&chain, fake.bitmap_max, 8);
 	}
 	info->flags = VFIO_IOMMU_INFO_PGSIZES;
 	info->iova_pgsizes = 0x40201000;
@@ -288,11 +369,12 @@ static int iommu_info(struct vfio_iommu_type1_info *info)
 	return 0;
 }
 
-static int type1_ioctl(unsigned long request, void *arg)
+static int type1_ioctl(int fd, unsigned long request, void *arg)
 {
 	const struct vfio_iommu_type1_dma_map *m = arg;
 	const struct vfio_iommu_type1_dma_unmap *u = arg;
 	struct vfio_group_status *status = arg;
+	int device;
 
 	switch (request) {
 	case VFIO_GET_API_VERSION:
@@ -310,6 +392,7 @@ static int type1_ioctl(unsigned long request, void *arg)
 		assert_true(fake.groups);
 		if (!--fake.groups) {
 			fake.has_iommu = false;
+			fake.type1.on = false;
 			/* Nobody may think that they are still there. */
 			assert_int_equal(fake.num_maps, 0);
 		}
@@ -319,13 +402,16 @@ static int type1_ioctl(unsigned long request, void *arg)
 		assert_int_equal((uintptr_t)arg,
 				 fake.no_v2 ? VFIO_TYPE1_IOMMU : VFIO_TYPE1v2_IOMMU);
 		if (fake.refuses)
-			return no(EPERM);
+			return fake_fails(EPERM);
 		fake.has_iommu = true;
 		return 0;
 	case VFIO_GROUP_GET_DEVICE_FD:
 		assert_true(fake.has_iommu);
-		assert_string_equal(arg, FAKE_DEVICE);
-		return memfd_create("device", MFD_CLOEXEC);
+		assert_true(!strcmp(arg, FAKE_DEVICE) || !strcmp(arg, FAKE_DEVICE2) ||
+			    !strcmp(arg, FAKE_MDEV));
+		device = memfd_create("device", MFD_CLOEXEC);
+		fake_opened(device);
+		return device;
 	case VFIO_IOMMU_GET_INFO:
 		assert_true(fake.has_iommu);
 		return iommu_info(arg);
@@ -333,9 +419,14 @@ static int type1_ioctl(unsigned long request, void *arg)
 		assert_true(fake.has_iommu);
 		return map(m->iova, m->vaddr, m->size, m->flags);
 	case VFIO_IOMMU_UNMAP_DMA:
-		return unmap(u->iova, u->size);
+		return fake_type1_unmap(arg) ? -1 : unmap(u->iova, u->size);
+	case VFIO_IOMMU_DIRTY_PAGES:
+		/* It has the number of VFIO_DEVICE_FEATURE, which always says what to do in the upper half. */
+		if (((struct vfio_iommu_type1_dirty_bitmap *)arg)->flags >> 16)
+			return iommufd_ioctl(fd, request, arg);
+		return fake_type1_dirty(arg);
 	default:
-		return iommufd_ioctl(request, arg);
+		return iommufd_ioctl(fd, request, arg);
 	}
 }
 
@@ -344,7 +435,7 @@ static bool may_fail(unsigned long request)
 {
 	return request != VFIO_GROUP_UNSET_CONTAINER && request != VFIO_IOMMU_UNMAP_DMA &&
 	       request != ABI_IOMMU_IOAS_UNMAP && request != ABI_IOMMU_DESTROY &&
-	       request != VFIO_CHECK_EXTENSION;
+	       request != VFIO_CHECK_EXTENSION && request != ABI_IOMMU_GET_HW_INFO;
 }
 
 int __wrap_ioctl(int fd, unsigned long request, ...)
@@ -357,7 +448,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	if (may_fail(request) && ++fake.calls == fake.fail_at) {
 		fake.failed = true;
-		return no(fake.fail_errno);
+		return fake_fails(fake.fail_errno);
 	}
-	return type1_ioctl(request, arg);
+	return type1_ioctl(fd, request, arg);
 }

@@ -12,9 +12,12 @@
 
 #include "tests/unit/host_tree.h"
 
-#define FAKE_DEVICE "0000:01:00.0"
-#define FAKE_MSIX   8
-#define FAKE_CHAIN  512
+#define FAKE_DEVICE  "0000:01:00.0"
+#define FAKE_DEVICE2 "0000:02:00.0"
+#define FAKE_MDEV    "8f4d9f2a-5a3b-4c52-9d2e-3f0c6b1e7701"
+#define FAKE_MSI     4
+#define FAKE_MSIX    8
+#define FAKE_CHAIN   512
 
 /* A chain of capabilities behind an answer. */
 struct fake_chain {
@@ -28,13 +31,50 @@ struct fake_map {
 	unsigned int access;
 };
 
+/* Pages that a device wrote, by their IOVAs, and that one source has not told yet. */
+struct fake_written {
+	bool on;
+	uint64_t *iovas;
+	size_t num;
+};
+
+/* An open device, its own log, and the page tables it is behind. */
+struct fake_device {
+	int fd;
+	uint32_t hwpt; /* 0: those of the IOAS */
+	struct fake_written log;
+	struct iol_iova_range ranges[256];
+	size_t num_ranges;
+};
+
+/* Page tables that keep track, for the device they were made for and those that are like it. */
+struct fake_hwpt {
+	bool exists;
+	uint32_t device;
+	struct fake_written written;
+};
+
+#define FAKE_DEVICES 4
+#define FAKE_HWPTS   4
+
 struct fake_kernel {
 	/* How it behaves. */
 	unsigned int fail_at; /* which call fails, from 1 on; 0: none */
 	int fail_errno;
-	bool no_v2, dynamic, not_viable, refuses;
-	uint32_t entries; /* that its table takes */
+	bool no_v2, dynamic, not_viable, refuses, not_pci, no_reset;
+	unsigned int vectors_left; /* that the machine still has; 0: enough */
+	uint32_t entries;          /* that its table takes */
+	uint64_t data_size;        /* of a device that migrates; 0: the kernel does not tell */
 	struct fake_chain region, iommu;
+	bool type1_tracks,
+		exact; /* type1 tells what was written, or that all was; @exact: as of mediated devices */
+	uint64_t bitmap_max;
+	bool iommu_tracks, unlike; /* page tables of one device do not do for another */
+	uint64_t iommu_page;       /* of dirty bits */
+	unsigned int
+		loggers;   /* a bit for each device that has a log, in the order they are opened */
+	uint64_t log_page; /* that they choose at least */
+	size_t log_ranges; /* that they take */
 
 	/* What it saw. */
 	unsigned int calls;
@@ -43,19 +83,38 @@ struct fake_kernel {
 	bool has_iommu;
 	struct fake_map *maps; /* in the order of their coming */
 	size_t num_maps;
+	/* MSI's or MSI-X's: what the kernel holds of each, -1 for nothing; and how many are enabled. */
 	int vectors[FAKE_MSIX];
-	unsigned int enabled; /* vectors of MSI-X */
-	uint32_t migration;   /* the state; the kernel's number */
-	unsigned int starts;  /* how often MSI-X went from none to some */
+	unsigned int enabled;
+	bool error_set;      /* somebody hears of errors */
+	uint32_t migration;  /* the state; the kernel's number */
+	unsigned int starts; /* how often vectors went from none to some */
+	struct fake_device devices[FAKE_DEVICES];
+	unsigned int num_devices; /* that were ever opened */
+	struct fake_hwpt hwpts[FAKE_HWPTS];
+	struct fake_written type1;
 };
 
 extern struct fake_kernel fake;
 
-/** fake_begin() - A machine with one device for VFIO (FAKE_DEVICE), and a kernel as good as new. */
+/** fake_begin() - A machine with two devices for VFIO (FAKE_DEVICE, FAKE_MDEV), and a kernel as good as new. */
 void fake_begin(struct host_tree *tree);
 
 /** fake_end() - Check that nothing is left in the kernel. */
 void fake_end(struct host_tree *tree);
+
+/** fake_write() - A device, the number of its opening, writes to an IOVA; it has to be mapped for that. */
+void fake_write(unsigned int device, uint64_t iova);
+
+/* Of vfio_kernel_dirty.c; as ioctl(). */
+int fake_fails(int err);
+void fake_opened(int fd);
+void fake_unmapped(uint64_t iova, uint64_t len); /* what page tables and entries knew is gone */
+int fake_type1_dirty(void *arg);
+int fake_type1_unmap(void *arg);
+int fake_iommufd_dirty(int fd, unsigned long request, void *arg);
+int fake_log(int fd, void *arg);
+void fake_dirty_end(void);
 
 /** fake_put() - Append a number of @len bytes to a chain. */
 void fake_put(struct fake_chain *chain, uint64_t value, size_t len);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <json-c/json_tokener.h>
@@ -87,34 +88,12 @@ int ctl_get_string(struct json_object *obj, const char *key, const char **text)
 	return 0;
 }
 
-/* The length of the UTF-8 sequence at @s, or 0 when it is none. */
-static size_t utf8_length(const unsigned char *s)
-{
-	size_t len, i;
-
-	if (s[0] < 0x80)
-		return 1;
-	len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	for (i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	/* Overlong forms, surrogates, and what is past the last plane. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 void ctl_add_string(struct json_object *obj, const char *key, const char *text)
 {
-	char *clean = strdup(text);
-	unsigned char *s = (unsigned char *)clean;
+	char *clean = strdup(text), *s = clean;
 
 	while (s && *s) {
-		size_t len = utf8_length(s);
+		size_t len = iol_utf8_length(s);
 
 		if (!len)
 			*s = '?';

@@ -2,6 +2,7 @@
 #include "tools/common/prog.h"
 
 #include "base/own.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,17 +23,14 @@ static int hushed_stdout = -1;
 static void say(const char *prefix, const char *text, const char *suffix)
 {
 	char line[3 * IOL_ERROR_MAX];
-	int i, n;
+	int n;
 
 	n = snprintf(line, sizeof(line) - 1, "%s: %s%s%s", program, prefix, text, suffix);
 	if (n < 0)
 		return;
 	if ((size_t)n > sizeof(line) - 2)
 		n = (int)sizeof(line) - 2;
-	for (i = 0; i < n; i++) {
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
-	}
+	iol_printable(line);
 	line[n++] = '\n';
 	/* Where stderr is gone there is nobody to tell. */
 	if (write(messages, line, (size_t)n) < 0)

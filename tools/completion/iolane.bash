@@ -12,6 +12,7 @@ _iolane_options() {
 _iolane_value() {
   case $1 in
   --cache) mapfile -t COMPREPLY < <(compgen -W 'writeback writethrough none' -- "$2") ;;
+  --context) mapfile -t COMPREPLY < <(compgen -W 'iommufd type1' -- "$2") ;;
   --engine) mapfile -t COMPREPLY < <(compgen -W 'auto io_uring pool' -- "$2") ;;
   --mode) mapfile -t COMPREPLY < <(compgen -W 'switch bridge-to-uplink patch' -- "$2") ;;
   --antispoof) mapfile -t COMPREPLY < <(compgen -W 'off mac ip' -- "$2") ;;
@@ -86,7 +87,7 @@ _iolane() {
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -d -- "$2")
     ;;
-  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --class | --root)
+  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --class | --root | --context)
     _iolane_value "$previous" "$word"
     return
     ;;
@@ -94,9 +95,10 @@ _iolane() {
 
   local choices=''
   if [ "$program" = iolane-bench ] && [ ${#words[@]} -eq 2 ]; then
-    choices='blk net --help --version'
+    choices='blk net vfio --help --version'
   elif [ "$program" = iolane-bench ]; then
     choices=$(_iolane_options "$program" "${words[1]}")
+    [[ ${words[1]} = vfio && $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices)"
   elif [ "$program" != iolane ]; then
     choices=$(_iolane_options "$program")
   elif [ ${#words[@]} -eq 2 ]; then
@@ -109,7 +111,7 @@ _iolane() {
     # An address has colons, at which bash splits words.
     [[ ${words[1]} =~ ^(show|bind|unbind)$ && $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices "${words[@]}")"
   elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
-    choices='blk net --help --version'
+    choices='blk net vfio --help --version'
   elif [ "${words[1]}" = bench ]; then
     choices=$(_iolane_options iolane-bench "${words[2]}")
   elif [ -n "$(_iolane_verbs "${words[1]}")" ] && [ ${#words[@]} -eq 3 ]; then

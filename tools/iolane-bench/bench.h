@@ -144,6 +144,7 @@ struct bench_comparison {
 	struct bench_entrant entrant[BENCH_ENTRANTS_MAX];
 	unsigned int n;
 	unsigned int rounds; /* wanted; those that were completed after bench_compare() */
+	bool by_time;        /* ratios are of the time that one takes, in place of rates */
 	const cpu_set_t *backend_cpus;
 	const char *const *sockets;                   /* as for bench_backend_start() */
 	struct bench_result *results;                 /* [round * n + entrant] */
@@ -181,6 +182,13 @@ struct bench_words {
 	bool packets;
 };
 
+/** bench_number_json() - Digits enough to work with and few enough to read: json-c would print 17. */
+struct json_object *bench_number_json(double v);
+/** bench_latency_json() - Quantiles in microseconds. */
+struct json_object *bench_latency_json(const struct iol_hist *h);
+struct json_object *bench_ratio_json(const struct bench_comparison *c,
+				     const struct bench_ratio *ratio);
+
 /** bench_single_json() - The report of a run without rounds; takes over @manifest, as the next does. */
 struct json_object *bench_single_json(const struct bench_words *w, const char *name,
 				      const struct bench_result *r, struct json_object *manifest);
@@ -200,5 +208,6 @@ void bench_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 int bench_blk(int argc, char **argv);
 int bench_net(int argc, char **argv);
+int bench_vfio(int argc, char **argv);
 
 #endif

@@ -72,7 +72,11 @@ static int work_out(struct bench_comparison *c)
 			double a = bench_rate(&c->results[round * c->n]);
 			double b = bench_rate(&c->results[round * c->n + i + 1]);
 
-			sorted[round] = ratio->rounds[round] = b > 0 ? a / b : 0;
+			if (c->by_time)
+				sorted[round] = a > 0 ? b / a : 0;
+			else
+				sorted[round] = b > 0 ? a / b : 0;
+			ratio->rounds[round] = sorted[round];
 		}
 		ratio->n = c->rounds;
 		ratio->median = bench_median(sorted, c->rounds);

@@ -10,8 +10,7 @@
 
 #define US 1000.0
 
-/* Digits enough to work with and few enough to read: json-c would print 17. */
-static struct json_object *number(double v)
+struct json_object *bench_number_json(double v)
 {
 	char buf[32];
 
@@ -22,7 +21,7 @@ static struct json_object *number(double v)
 static void add_measured(struct json_object *o, const char *key, double v)
 {
 	if (v >= 0)
-		json_object_object_add(o, key, number(v));
+		json_object_object_add(o, key, bench_number_json(v));
 }
 
 static double mib_s(const struct bench_result *r)
@@ -45,15 +44,15 @@ static double quantile_us(const struct iol_hist *h, double q)
 	return (double)iol_hist_quantile(h, q) / US;
 }
 
-static struct json_object *latency_json(const struct iol_hist *h)
+struct json_object *bench_latency_json(const struct iol_hist *h)
 {
 	struct json_object *lat = json_object_new_object();
 
-	json_object_object_add(lat, "mean", number(mean_us(h)));
-	json_object_object_add(lat, "p50", number(quantile_us(h, 0.5)));
-	json_object_object_add(lat, "p99", number(quantile_us(h, 0.99)));
-	json_object_object_add(lat, "p999", number(quantile_us(h, 0.999)));
-	json_object_object_add(lat, "max", number((double)h->max / US));
+	json_object_object_add(lat, "mean", bench_number_json(mean_us(h)));
+	json_object_object_add(lat, "p50", bench_number_json(quantile_us(h, 0.5)));
+	json_object_object_add(lat, "p99", bench_number_json(quantile_us(h, 0.99)));
+	json_object_object_add(lat, "p999", bench_number_json(quantile_us(h, 0.999)));
+	json_object_object_add(lat, "max", bench_number_json((double)h->max / US));
 	return lat;
 }
 
@@ -66,17 +65,17 @@ static struct json_object *run_json(const struct bench_words *w, const char *nam
 	if (round > 0)
 		json_object_object_add(o, "round", json_object_new_int(round));
 	if (r->seconds > 0) {
-		json_object_object_add(o, w->rate_key, number(bench_rate(r)));
+		json_object_object_add(o, w->rate_key, bench_number_json(bench_rate(r)));
 		if (w->packets) {
-			json_object_object_add(o, "gbit_s", number(gbit_s(r)));
+			json_object_object_add(o, "gbit_s", bench_number_json(gbit_s(r)));
 			if (r->sent)
-				json_object_object_add(o, "loss", number(bench_loss(r)));
+				json_object_object_add(o, "loss", bench_number_json(bench_loss(r)));
 		} else {
-			json_object_object_add(o, "mib_s", number(mib_s(r)));
+			json_object_object_add(o, "mib_s", bench_number_json(mib_s(r)));
 		}
 		if (r->lat.count || !w->packets)
-			json_object_object_add(o, "lat_us", latency_json(&r->lat));
-		json_object_object_add(o, "seconds", number(r->seconds));
+			json_object_object_add(o, "lat_us", bench_latency_json(&r->lat));
+		json_object_object_add(o, "seconds", bench_number_json(r->seconds));
 		add_measured(o, "backend_cpu", r->backend_cpu);
 		if (r->backend_cpu > 0)
 			add_measured(o, "per_core", bench_rate(r) / r->backend_cpu);
@@ -90,8 +89,8 @@ static struct json_object *run_json(const struct bench_words *w, const char *nam
 	return o;
 }
 
-static struct json_object *ratio_json(const struct bench_comparison *c,
-				      const struct bench_ratio *ratio)
+struct json_object *bench_ratio_json(const struct bench_comparison *c,
+				     const struct bench_ratio *ratio)
 {
 	struct json_object *o = json_object_new_object();
 	struct json_object *of = json_object_new_array();
@@ -101,11 +100,11 @@ static struct json_object *ratio_json(const struct bench_comparison *c,
 	json_object_array_add(of, json_object_new_string(c->entrant[ratio->a].name));
 	json_object_array_add(of, json_object_new_string(c->entrant[ratio->b].name));
 	for (i = 0; i < ratio->n; i++)
-		json_object_array_add(rounds, number(ratio->rounds[i]));
+		json_object_array_add(rounds, bench_number_json(ratio->rounds[i]));
 	json_object_object_add(o, "of", of);
-	json_object_object_add(o, "median", number(ratio->median));
-	json_object_object_add(o, "min", number(ratio->min));
-	json_object_object_add(o, "max", number(ratio->max));
+	json_object_object_add(o, "median", bench_number_json(ratio->median));
+	json_object_object_add(o, "min", bench_number_json(ratio->min));
+	json_object_object_add(o, "max", bench_number_json(ratio->max));
 	json_object_object_add(o, "rounds", rounds);
 	return o;
 }
@@ -137,12 +136,12 @@ struct json_object *bench_comparison_json(const struct bench_words *w,
 	json_object_object_add(o, "manifest", manifest);
 	json_object_object_add(o, "runs", runs);
 	if (c->n > 1)
-		json_object_object_add(o, "ratio", ratio_json(c, &c->ratio[0]));
+		json_object_object_add(o, "ratio", bench_ratio_json(c, &c->ratio[0]));
 	if (c->n > 2) {
 		struct json_object *all = json_object_new_array();
 
 		for (i = 0; i + 1 < c->n; i++)
-			json_object_array_add(all, ratio_json(c, &c->ratio[i]));
+			json_object_array_add(all, bench_ratio_json(c, &c->ratio[i]));
 		json_object_object_add(o, "ratios", all);
 	}
 	return o;

@@ -164,9 +164,9 @@ static const struct {
 } uses[] = {
 	[IOL_USE_ROUTE] = { "route", "route" },
 	[IOL_USE_SSH] = { "ssh", "ssh" },
+	[IOL_USE_NETNS] = { "netns", "container" },
 	[IOL_USE_MASTER] = { "master", "bridge" },
 	[IOL_USE_ADDRESS] = { "address", "address" },
-	[IOL_USE_ELSEWHERE] = { "namespace", "namespace" },
 	[IOL_USE_MOUNT] = { "mount", "mounted" },
 	[IOL_USE_SWAP] = { "swap", "swap" },
 	[IOL_USE_STACK] = { "stack", "volume" },
@@ -197,7 +197,7 @@ static struct json_object *uses_json(const struct devices *d, const struct iol_p
 		add_text(o, "word", use_word(use->kind));
 		add_text(o, "what", use->what);
 		add_bool(o, "harmful", use->harmful);
-		add_number(o, "pid", use->kind == IOL_USE_PROCESS ? use->pid : -1);
+		add_number(o, "pid", use->pid ? use->pid : -1);
 		json_object_array_add(array, o);
 	}
 	return array;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "table.h"
 
+#include "base/text.h"
 #include "text.h"
 
 #include <stdarg.h>
@@ -16,7 +17,6 @@ struct table {
 static void add_cell(struct table *t, char *text)
 {
 	char **cells = reallocarray(t->cells, t->num_cells + 1, sizeof(*cells));
-	char *s;
 
 	if (!cells || !text) {
 		free(text);
@@ -24,12 +24,8 @@ static void add_cell(struct table *t, char *text)
 		return;
 	}
 	/* Names and paths may hold what a terminal would obey. */
-	for (s = text; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-	}
 	t->cells = cells;
-	t->cells[t->num_cells++] = text;
+	t->cells[t->num_cells++] = iol_printable(text);
 }
 
 struct table *table_new(const char *columns)
@@ -71,10 +67,10 @@ static const char *cell(const struct table *t, size_t row, size_t column)
 /* A last column that is narrower says nothing. */
 #define LAST_MIN 6
 
-/* How many bytes of the last cell fit beside the others; never a part of a character. */
-static int room(const struct table *t, const char *text, const int *widths)
+/* How many bytes of the last cell fit beside the others into @left columns; never a part of a character. */
+static int room(const struct table *t, const char *text, const int *widths, size_t left)
 {
-	size_t column, left = text_columns();
+	size_t column;
 	int len = (int)strlen(text);
 
 	if (t->cells[t->num_columns - 1][0] != '~' || !left)
@@ -94,7 +90,7 @@ static int room(const struct table *t, const char *text, const int *widths)
 	return len;
 }
 
-static void print_row(const struct table *t, size_t row, const int *widths)
+static void print_row(const struct table *t, size_t row, const int *widths, size_t columns)
 {
 	size_t column;
 
@@ -104,7 +100,7 @@ static void print_row(const struct table *t, size_t row, const int *widths)
 		if (t->cells[column][0] == '>')
 			printf("%s%*s", gap, widths[column], text);
 		else if (column + 1 == t->num_columns)
-			printf("%s%.*s", gap, room(t, text, widths), text);
+			printf("%s%.*s", gap, room(t, text, widths, columns), text);
 		else
 			printf("%s%-*s", gap, widths[column], text);
 	}
@@ -113,7 +109,7 @@ static void print_row(const struct table *t, size_t row, const int *widths)
 
 void table_print(const struct table *t)
 {
-	size_t rows, row, column;
+	size_t rows, row, column, columns = text_columns();
 	int *widths;
 
 	if (!t || t->num_cells <= t->num_columns)
@@ -131,7 +127,7 @@ void table_print(const struct table *t)
 		}
 	}
 	for (row = 0; row < rows; row++)
-		print_row(t, row, widths);
+		print_row(t, row, widths, columns);
 	free(widths);
 }
 

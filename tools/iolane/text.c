@@ -2,6 +2,7 @@
 #include "text.h"
 
 #include "base/own.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -58,23 +59,14 @@ static size_t columns_of(const char *text, size_t len)
 	return n;
 }
 
-/* Names and paths may hold what a terminal would obey. */
-static void make_harmless(char *text)
-{
-	for (; *text; text++) {
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			*text = '?';
-	}
-}
-
 static void print_words(size_t used, size_t indent, char *text)
 {
 	size_t width = text_columns(), column = used;
 	bool first = true;
 	const char *s;
 
-	make_harmless(text);
-	for (s = text; *s; first = false) {
+	/* Names and paths may hold what a terminal would obey. */
+	for (s = iol_printable(text); *s; first = false) {
 		size_t len = strcspn(s, " "), word = columns_of(s, len);
 
 		if (!first && width && column + 1 + word > width) {
@@ -121,8 +113,7 @@ void text_label(const char *label, const char *fmt, ...)
 	va_list ap;
 
 	snprintf(harmless, sizeof(harmless), "%s", label);
-	make_harmless(harmless);
-	printf("  %-*s", LABEL_WIDTH, harmless);
+	printf("  %-*s", LABEL_WIDTH, iol_printable(harmless));
 	va_start(ap, fmt);
 	print_args(LABEL_WIDTH + 2, LABEL_WIDTH + 2, fmt, ap);
 	va_end(ap);

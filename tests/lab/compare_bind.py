@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Times bind and unbind of a NIC's VF by iolane, driverctl and dpdk-devbind.py, in turns.
+
+Not a test: it says how long people wait, start-up counted. The others run from a tree of Debian's
+packages that is shared with the emulated machine over 9p, with Debian's udevd; iolane from there,
+too, and from the initramfs. The machine's kernel is Debian's, as the others have it. All have run
+before the first round that counts, so that the page cache is warm, and after each the driver is
+looked at.
+
+The tree is made by apt and dpkg-deb on a Debian system, without root, and kept in the build folder.
+"""
+
+import glob
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from machine import IGB, Machine, check, harness, parser
+
+PACKAGES = ["driverctl", "dpdk", "udev", "kmod", "pciutils", "python3", "bash", "coreutils", "grep",
+            "sed", "util-linux", "libc-bin", "debianutils", "libjson-c5", "libpci3"]
+HERE = os.path.dirname(os.path.abspath(__file__))
+INSIDE = os.path.join(HERE, "compare_bind_inside.py")
+SECONDS = 3000
+
+
+def apt(folder, *words):
+    """apt as on a system that has nothing, so that all that is needed is downloaded."""
+    status = os.path.join(folder, "status")
+    os.makedirs(os.path.join(folder, "archives/partial"), exist_ok=True)
+    with open(status, "w", encoding="utf-8"):
+        pass
+    subprocess.run(["apt-get", "-qq", "-y", "-o", f"Dir::State::status={status}",
+                    "-o", f"Dir::Cache::archives={folder}/archives", "-o", "Debug::NoLocking=1",
+                    *words], check=True)
+
+
+def merge_usr(tree):
+    """/bin and the others are links into /usr, as Debian's installer makes them and packages expect."""
+    for name in ("bin", "sbin", "lib", "lib64"):
+        place, target = os.path.join(tree, name), os.path.join(tree, "usr", name)
+        os.makedirs(target, exist_ok=True)
+        if os.path.isdir(place):
+            subprocess.run(["cp", "-a", f"{place}/.", target], check=True)
+            shutil.rmtree(place)
+        os.symlink(f"usr/{name}", place)
+
+
+def debian_tree(cache):
+    """A folder that holds the packages, unpacked and not installed."""
+    tree = os.path.join(cache, "debian-tree")
+    if os.path.isdir(tree):
+        return tree
+    os.makedirs(cache, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        print("downloading and unpacking Debian's packages", file=sys.stderr)
+        apt(folder, "--no-install-recommends", "--download-only", "install", *PACKAGES)
+        whole = os.path.join(folder, "tree")
+        os.makedirs(whole)
+        for package in sorted(glob.glob(f"{folder}/archives/*.deb")):
+            subprocess.run(["dpkg-deb", "-x", package, whole], check=True)
+        merge_usr(whole)
+        # What an installation would choose among alternatives.
+        os.symlink("which.debianutils", os.path.join(whole, "usr/bin/which"))
+        os.rename(whole, tree)
+    return tree
+
+
+def prepare(machine):
+    """The tree with the machine's own proc, sys, dev, run and modules, and with udevd at work."""
+    for name in ("proc", "sys", "dev", "run", "lib/modules"):
+        machine.sh(f"mkdir -p /host/{name} && mount -o bind /{name} /host/{name}")
+    # By path, as busybox would take its own; udevadm does nothing in a chroot unless told.
+    machine.sh("chroot /host /usr/sbin/depmod", 120)
+    machine.sh("chroot /host /lib/systemd/systemd-udevd --daemon", 60)
+    for words in ("trigger --action=add", "settle"):
+        machine.sh(f"SYSTEMD_IGNORE_CHROOT=1 chroot /host /usr/bin/udevadm {words}", 600)
+
+
+def measure(args):
+    tree = debian_tree(os.path.join(os.path.abspath(args.build), "tests/lab/cache"))
+    iolane = os.path.join(args.build, "tools/iolane/iolane")
+    shutil.copy(iolane, os.path.join(tree, "usr/bin/iolane"))
+    shutil.copy(INSIDE, os.path.join(tree, "compare.py"))
+    shutil.rmtree(os.path.join(tree, "etc/driverctl.d"), ignore_errors=True)
+    with Machine(args, programs=["iolane"], share=tree, devices=("edu", "igb")) as machine:
+        prepare(machine)
+        machine.sh("modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe igbvf")
+        device, = machine.make_vfs(IGB, 1)
+        # As most machines have it: a VF's own driver takes it without being told to.
+        machine.sh(f"echo 1 > /sys/bus/pci/devices/{IGB}/sriov_drivers_autoprobe")
+        machine.sh(f"echo {device} > /sys/bus/pci/drivers_probe")
+        check(machine.driver(device) == "igbvf", f"{device} has the driver {machine.driver(device)}")
+        words = f"{device} igbvf {args.rounds} > /run/figures 2> /run/trouble"
+        status, _ = machine.run(f"chroot /host python3 /compare.py {words}", SECONDS)
+        check(status == 0, machine.run("tail -n 20 /run/trouble")[1])
+        figures = json.loads(machine.get("/run/figures"))
+        machine.run("killall systemd-udevd udevd; sleep 1")
+    return figures
+
+
+def text(times):
+    return f"{statistics.median(times):8.1f} ({min(times):.1f} to {max(times):.1f})"
+
+
+def show(figures):
+    ours = figures["iolane, 9p"]
+    for verb in ("bind", "unbind"):
+        print(f"{verb + ', ms: median (spread)':42} {'':28} times iolane's")
+        for name, times in figures.items():
+            if verb not in times:
+                continue
+            plain = ours if "persist" not in name else figures["iolane --persist, 9p"]
+            ratios = [a / b for a, b in zip(times[verb], plain[verb], strict=True)]
+            print(f"  {name:40} {text(times[verb]):28} {text(ratios)}")
+
+
+def main():
+    made = parser(__doc__.split("\n", maxsplit=1)[0])
+    made.add_argument("--rounds", type=int, default=9)
+    made.add_argument("--json", action="store_true")
+    args = made.parse_args()
+    figures = {}
+    status = harness.run_guarded(lambda: figures.update(measure(args)))
+    if status == 0 and args.json:
+        print(json.dumps(figures, indent=1))
+    elif status == 0:
+        show(figures)
+    return status
+
+
+sys.exit(main())

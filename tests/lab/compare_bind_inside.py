@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What compare_bind.py runs in the machine: DEVICE DRIVER ROUNDS, and the figures in JSON come out."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+DEVICE, DRIVER, ROUNDS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+FOLDER = f"/sys/bus/pci/devices/{DEVICE}"
+WARM_UP = 2
+
+
+def in_initramfs():
+    """The root of the machine's first process, out of the folder that is ours."""
+    os.chroot("/proc/1/root")
+    os.chdir("/")
+
+
+def here():
+    """All are started in the same way."""
+
+
+# Name, where it runs, what binds and what unbinds.
+TOOLS = [
+    ("iolane, 9p", here, ["iolane", "bind", DEVICE], ["iolane", "unbind", DEVICE]),
+    ("iolane, initramfs", in_initramfs, ["/bin/iolane", "bind", DEVICE], ["/bin/iolane", "unbind", DEVICE]),
+    ("driverctl --nosave, 9p", here, ["driverctl", "--nosave", "set-override", DEVICE, "vfio-pci"],
+     ["driverctl", "--nosave", "unset-override", DEVICE]),
+    ("dpdk-devbind.py, 9p", here, ["dpdk-devbind.py", "--bind=vfio-pci", DEVICE],
+     ["dpdk-devbind.py", f"--bind={DRIVER}", DEVICE]),
+    ("iolane --persist, 9p", here, ["iolane", "bind", "--persist", DEVICE], ["iolane", "unbind", DEVICE]),
+    ("driverctl persist, 9p", here, ["driverctl", "set-override", DEVICE, "vfio-pci"],
+     ["driverctl", "unset-override", DEVICE]),
+]
+
+
+def settle():
+    """The one's events are not to be the other's load."""
+    subprocess.run(["udevadm", "settle"], check=True)
+
+
+def run(command, root, driver):
+    settle()
+    start = time.perf_counter()
+    done = subprocess.run(command, preexec_fn=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          stdin=subprocess.DEVNULL, text=True, check=False)
+    took = time.perf_counter() - start
+    found = os.path.basename(os.path.realpath(f"{FOLDER}/driver"))
+    if done.returncode or found != driver:
+        sys.exit(f"{' '.join(command)}: {done.returncode}, the driver is {found}\n{done.stdout}")
+    return took * 1000
+
+
+def main():
+    os.environ |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_IGNORE_CHROOT": "1"}
+    figures = {name: {"bind": [], "unbind": []} for name, *_ in TOOLS}
+    for number in range(WARM_UP + ROUNDS):
+        for name, root, bind, unbind in TOOLS:
+            for verb, command, driver in (("bind", bind, "vfio-pci"), ("unbind", unbind, DRIVER)):
+                took = run(command, root, driver)
+                if number >= WARM_UP:
+                    figures[name][verb].append(took)
+    json.dump(figures, sys.stdout)
+
+
+main()
