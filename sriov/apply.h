@@ -15,6 +15,12 @@
 #define STEP_NVME      "vf nvme"
 #define STEP_LABEL     "label"
 
+/* Those of vfio/ on a VF, by its name, as its address may not be known yet. */
+#define STEP_VF_DRIVER   "vf driver"
+#define STEP_VF_OVERRIDE "vf driver_override"
+#define STEP_VF_GROUP    "vf group node"
+#define STEP_VF_NODE     "vf device node"
+
 /* Of a setting, the kind is "vf " and its name. Its value is empty where it goes with its VF. */
 #define STEP_SETTING "vf "
 
@@ -29,6 +35,7 @@ struct pf_cache {
 /** struct sriov_env - What the kinds work on. @bind comes first: those of vfio/ are handed it. */
 struct sriov_env {
 	struct bind_env bind;
+	struct iol_engine base; /* of vfio/'s kinds alone */
 	const char *state_dir;
 	struct rtnl rtnl;
 	bool have_rtnl;

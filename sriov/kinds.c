@@ -20,8 +20,7 @@
 
 /* ---- a PF ---- */
 
-static int vfs_get(void *env, const struct iol_step_kind *kind, const char *what,
-		   char value[IOL_NAME_MAX])
+static int vfs_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
@@ -48,7 +47,7 @@ static int number(const char *what, const char *value, unsigned int *n)
 	return 0;
 }
 
-static int vfs_set(void *env, const struct iol_step_kind *kind, const char *what, const char *value)
+static int vfs_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
@@ -65,8 +64,7 @@ static int vfs_set(void *env, const struct iol_step_kind *kind, const char *what
 	return rc ? rc : iol_pf_find(e->bind.host, what, &c->pf);
 }
 
-static int autoprobe_get(void *env, const struct iol_step_kind *kind, const char *what,
-			 char value[IOL_NAME_MAX])
+static int autoprobe_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
@@ -79,8 +77,7 @@ static int autoprobe_get(void *env, const struct iol_step_kind *kind, const char
 	return rc;
 }
 
-static int autoprobe_set(void *env, const struct iol_step_kind *kind, const char *what,
-			 const char *value)
+static int autoprobe_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
@@ -89,8 +86,7 @@ static int autoprobe_set(void *env, const struct iol_step_kind *kind, const char
 	return rc ? rc : iol_vf_autoprobe_set(e->bind.host, &c->pf, !strcmp(value, "on"));
 }
 
-static int eswitch_get(void *env, const struct iol_step_kind *kind, const char *what,
-		       char value[IOL_NAME_MAX])
+static int eswitch_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
@@ -99,8 +95,7 @@ static int eswitch_get(void *env, const struct iol_step_kind *kind, const char *
 	return rc ? rc : iol_pf_eswitch(e->bind.host, &c->pf, value);
 }
 
-static int eswitch_set(void *env, const struct iol_step_kind *kind, const char *what,
-		       const char *value)
+static int eswitch_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
@@ -112,8 +107,7 @@ static int eswitch_set(void *env, const struct iol_step_kind *kind, const char *
 	return iol_devlink_eswitch_set(e->bind.host, &c->pf, value);
 }
 
-static int interface_get(void *env, const struct iol_step_kind *kind, const char *what,
-			 char value[IOL_NAME_MAX])
+static int interface_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
@@ -129,8 +123,7 @@ static int interface_get(void *env, const struct iol_step_kind *kind, const char
 	return 0;
 }
 
-static int interface_set(void *env, const struct iol_step_kind *kind, const char *what,
-			 const char *value)
+static int interface_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
@@ -164,7 +157,7 @@ static int find_net(struct sriov_env *e, const char *what, struct pf_cache **c, 
 	return *index < (unsigned int)rc ? 0 : -ENODEV;
 }
 
-static int setting_get(void *env, const struct iol_step_kind *kind, const char *what,
+static int setting_get(void *env, enum iol_vf_setting which, const char *what,
 		       char value[IOL_NAME_MAX])
 {
 	struct pf_cache *c;
@@ -174,15 +167,14 @@ static int setting_get(void *env, const struct iol_step_kind *kind, const char *
 	_Static_assert(IOL_VF_VALUE_MAX <= IOL_NAME_MAX, "a setting's text is a step's value");
 	if (rc)
 		return rc;
-	if (c->nets[index].has & (1u << kind->arg))
-		iol_vf_setting_format((enum iol_vf_setting)kind->arg, &c->nets[index], value);
+	if (c->nets[index].has & (1u << which))
+		iol_vf_setting_format(which, &c->nets[index], value);
 	else
 		value[0] = '\0';
 	return 0;
 }
 
-static int setting_set(void *env, const struct iol_step_kind *kind, const char *what,
-		       const char *value)
+static int setting_set(void *env, enum iol_vf_setting which, const char *what, const char *value)
 {
 	struct iol_vf_net net = { 0 };
 	struct sriov_env *e = env;
@@ -196,13 +188,85 @@ static int setting_set(void *env, const struct iol_step_kind *kind, const char *
 	if (rc == -ENODEV)
 		return iol_fail(ENODEV, "%s has gone", what);
 	if (!rc)
-		rc = iol_vf_setting_parse((enum iol_vf_setting)kind->arg, value, &net);
+		rc = iol_vf_setting_parse(which, value, &net);
 	if (!rc)
-		rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, index, (enum iol_vf_setting)kind->arg, &net);
+		rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, index, which, &net);
 	/* Read back at the end, of all VFs at once. */
-	return rc ? rc
-		  : iol_vf_setting_parse((enum iol_vf_setting)kind->arg, value, &c->nets[index]);
+	return rc ? rc : iol_vf_setting_parse(which, value, &c->nets[index]);
 }
+
+/* The engine hands a kind's name to nobody, so each setting has functions of its own. */
+#define SETTING(name, which)                                                                       \
+	static int name##_get(void *env, const char *what, char value[IOL_NAME_MAX])               \
+	{                                                                                          \
+		return setting_get(env, which, what, value);                                       \
+	}                                                                                          \
+	static int name##_set(void *env, const char *what, const char *value)                      \
+	{                                                                                          \
+		return setting_set(env, which, what, value);                                       \
+	}
+
+SETTING(mac, IOL_VF_MAC)
+SETTING(vlan, IOL_VF_VLAN)
+SETTING(spoofchk, IOL_VF_SPOOFCHK)
+SETTING(trust, IOL_VF_TRUST)
+SETTING(link, IOL_VF_LINK)
+SETTING(rate, IOL_VF_RATE)
+SETTING(rss_query, IOL_VF_RSS_QUERY)
+
+/* ---- a VF as a function of PCI ---- */
+
+/* Its address, or with @group the node of its group. -ENODEV, without a sentence, when it is not there. */
+static int function(const struct sriov_env *e, const char *what, bool group,
+		    char name[IOL_NAME_MAX])
+{
+	struct iol_pci_addr addr;
+	struct iol_pci_info info;
+
+	if (iol_pci_find(e->bind.host, what, &addr) || iol_pci_info(e->bind.host, &addr, &info))
+		return -ENODEV;
+	if (!group)
+		iol_pci_addr_format(&addr, name);
+	else if (info.iommu_group >= 0)
+		snprintf(name, IOL_NAME_MAX, "/dev/vfio/%d", info.iommu_group);
+	else
+		return -ENODEV;
+	return 0;
+}
+
+static int base_get(struct sriov_env *e, const char *kind, const char *what, bool group,
+		    char value[IOL_NAME_MAX])
+{
+	char name[IOL_NAME_MAX];
+	int rc = function(e, what, group, name);
+
+	return rc ? rc : iol_step_now(&e->base, kind, name, value);
+}
+
+static int base_set(struct sriov_env *e, const char *kind, const char *what, bool group,
+		    const char *value)
+{
+	char name[IOL_NAME_MAX];
+	int rc = function(e, what, group, name);
+
+	return rc ? iol_fail(ENODEV, "%s has gone", what)
+		  : iol_step_set(&e->base, kind, name, value);
+}
+
+#define BASE(name, kind, group)                                                                    \
+	static int name##_get(void *env, const char *what, char value[IOL_NAME_MAX])               \
+	{                                                                                          \
+		return base_get(env, kind, what, group, value);                                    \
+	}                                                                                          \
+	static int name##_set(void *env, const char *what, const char *value)                      \
+	{                                                                                          \
+		return base_set(env, kind, what, group, value);                                    \
+	}
+
+BASE(driver, STEP_DRIVER, false)
+BASE(override, STEP_OVERRIDE, false)
+BASE(group_node, STEP_NODE, true)
+BASE(device_node, STEP_DEVICE_NODE, false)
 
 /* ---- an NVMe controller's VF ---- */
 
@@ -243,8 +307,7 @@ static int find_nvme(struct sriov_env *e, const char *what, struct pf_cache **c,
 	return *index < (unsigned int)rc ? 0 : -ENODEV;
 }
 
-static int nvme_get(void *env, const struct iol_step_kind *kind, const char *what,
-		    char value[IOL_NAME_MAX])
+static int nvme_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
 	struct pf_cache *c;
 	unsigned int index;
@@ -255,8 +318,7 @@ static int nvme_get(void *env, const struct iol_step_kind *kind, const char *wha
 	return rc;
 }
 
-static int nvme_set(void *env, const struct iol_step_kind *kind, const char *what,
-		    const char *value)
+static int nvme_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct iol_vf_nvme want;
@@ -279,15 +341,13 @@ static int nvme_set(void *env, const struct iol_step_kind *kind, const char *wha
 
 /* ---- labels ---- */
 
-static int label_get(void *env, const struct iol_step_kind *kind, const char *what,
-		     char value[IOL_NAME_MAX])
+static int label_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
 	return iol_store_get(((struct sriov_env *)env)->state_dir, STORE_LABELS, what, value,
 			     IOL_NAME_MAX);
 }
 
-static int label_set(void *env, const struct iol_step_kind *kind, const char *what,
-		     const char *value)
+static int label_set(void *env, const char *what, const char *value)
 {
 	return iol_store_set(((struct sriov_env *)env)->state_dir, STORE_LABELS, what, value);
 }
@@ -299,18 +359,32 @@ static const struct iol_step_kind kinds[] = {
 	{ STEP_AUTOPROBE, autoprobe_get, autoprobe_set },
 	{ STEP_ESWITCH, eswitch_get, eswitch_set },
 	{ STEP_INTERFACE, interface_get, interface_set },
-	{ STEP_SETTING "mac", setting_get, setting_set, .arg = IOL_VF_MAC, .goes = true },
-	{ STEP_SETTING "vlan", setting_get, setting_set, .arg = IOL_VF_VLAN, .goes = true },
-	{ STEP_SETTING "spoofchk", setting_get, setting_set, .arg = IOL_VF_SPOOFCHK, .goes = true },
-	{ STEP_SETTING "trust", setting_get, setting_set, .arg = IOL_VF_TRUST, .goes = true },
-	{ STEP_SETTING "link", setting_get, setting_set, .arg = IOL_VF_LINK, .goes = true },
-	{ STEP_SETTING "rate", setting_get, setting_set, .arg = IOL_VF_RATE, .goes = true },
-	{ STEP_SETTING "rss_query", setting_get, setting_set, .arg = IOL_VF_RSS_QUERY,
-	  .goes = true },
+	{ STEP_SETTING "mac", mac_get, mac_set, .goes = true },
+	{ STEP_SETTING "vlan", vlan_get, vlan_set, .goes = true },
+	{ STEP_SETTING "spoofchk", spoofchk_get, spoofchk_set, .goes = true },
+	{ STEP_SETTING "trust", trust_get, trust_set, .goes = true },
+	{ STEP_SETTING "link", link_get, link_set, .goes = true },
+	{ STEP_SETTING "rate", rate_get, rate_set, .goes = true },
+	{ STEP_SETTING "rss_query", rss_query_get, rss_query_set, .goes = true },
+	{ STEP_VF_DRIVER, driver_get, driver_set, .goes = true },
+	{ STEP_VF_OVERRIDE, override_get, override_set, .goes = true },
+	{ STEP_VF_GROUP, group_node_get, group_node_set, .goes = true },
+	{ STEP_VF_NODE, device_node_get, device_node_set, .goes = true },
 	{ STEP_NVME, nvme_get, nvme_set, .goes = true },
 	{ STEP_LABEL, label_get, label_set },
 	{ 0 },
 };
+
+static int setting_of(const char *name)
+{
+	int i;
+
+	for (i = 0; i < IOL_VF_SETTINGS; i++) {
+		if (!strcmp(name, iol_vf_setting_name((enum iol_vf_setting)i)))
+			return i;
+	}
+	return -1;
+}
 
 /* Of the steps of a change, those on settings: the driver has what it was given. */
 static int check_settings(struct sriov_env *e, const struct iol_entry *entry)
@@ -322,14 +396,14 @@ static int check_settings(struct sriov_env *e, const struct iol_entry *entry)
 		iol_cache_drop(e->pfs[i]);
 	for (i = 0; i < entry->count; i++) {
 		const struct iol_step *s = &entry->steps[i];
-		const struct iol_step_kind *k = kinds;
-		int rc;
+		int rc, which;
 
-		while (k->name && strcmp(k->name, s->kind) != 0)
-			k++;
-		if (k->get != setting_get || !*s->value)
+		which = strncmp(s->kind, STEP_SETTING, strlen(STEP_SETTING)) == 0 && *s->value
+				? setting_of(s->kind + strlen(STEP_SETTING))
+				: -1;
+		if (which < 0)
 			continue;
-		rc = setting_get(e, k, s->what, now);
+		rc = setting_get(e, (enum iol_vf_setting)which, s->what, now);
 		if (rc == -ENODEV)
 			return iol_fail(ENODEV, "%s has gone", s->what);
 		if (rc)
@@ -356,7 +430,7 @@ static int check_groups(const struct iol_host *host, const struct iol_entry *ent
 		struct iol_pci_addr addr;
 		struct iol_pci_info info;
 
-		if (strcmp(s->kind, STEP_DRIVER) != 0 || !iol_is_vfio(s->value) ||
+		if (strcmp(s->kind, STEP_VF_DRIVER) != 0 || !iol_is_vfio(s->value) ||
 		    iol_pci_find(host, s->what, &addr) || iol_pci_info(host, &addr, &info))
 			continue;
 		if (info.iommu_group < 0)
@@ -397,6 +471,7 @@ struct iol_engine iol_sriov_engine(struct sriov_env *env, const struct iol_host 
 	struct iol_engine engine = iol_bind_engine(&env->bind, host, opts);
 
 	env->state_dir = opts->state_dir ? opts->state_dir : IOL_STATE_DIR;
+	env->base = engine;
 	engine.more = kinds;
 	engine.check = check;
 	engine.env = env;

@@ -96,13 +96,13 @@ static int leave_vf(const struct job *job, unsigned int index)
 	if (!rc)
 		rc = leave(job, STEP_LABEL, vf.text, "");
 	if (!rc && pf->is_pci) {
-		rc = leave(job, STEP_GROUP_NODE, vf.text, "");
+		rc = leave(job, STEP_VF_GROUP, vf.text, "");
 		if (!rc)
-			rc = leave(job, STEP_DEVICE_NODE, vf.text, "");
+			rc = leave(job, STEP_VF_NODE, vf.text, "");
 		if (!rc)
-			rc = leave(job, STEP_DRIVER, vf.text, "");
+			rc = leave(job, STEP_VF_DRIVER, vf.text, "");
 		if (!rc)
-			rc = leave(job, STEP_OVERRIDE, vf.text, "");
+			rc = leave(job, STEP_VF_OVERRIDE, vf.text, "");
 	}
 	if (!rc && pf->nvme[0])
 		rc = leave(job, STEP_NVME, vf.text, "");
@@ -211,9 +211,9 @@ static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsig
 	if (!w->driver[0])
 		return 0;
 	if (!job->fresh) {
-		rc = iol_step_now(job->engine, STEP_DRIVER, vf.text, now);
+		rc = iol_step_now(job->engine, STEP_VF_DRIVER, vf.text, now);
 		if (!rc)
-			rc = iol_step_now(job->engine, STEP_OVERRIDE, vf.text, over);
+			rc = iol_step_now(job->engine, STEP_VF_OVERRIDE, vf.text, over);
 	}
 	if (rc || (!job->fresh && !strcmp(now, driver) && !strcmp(over, override)))
 		return rc;
@@ -224,12 +224,12 @@ static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsig
 		if (!rc)
 			rc = iol_refuse_uses(job->env->bind.host, &addr);
 		if (!rc)
-			rc = iol_plan_add(job->plan, STEP_DRIVER, vf.text, "", now);
+			rc = iol_plan_add(job->plan, STEP_VF_DRIVER, vf.text, "", now);
 		now[0] = '\0';
 	}
 	if (!rc)
-		rc = add(job, STEP_OVERRIDE, vf.text, override, over);
-	return rc ? rc : add(job, STEP_DRIVER, vf.text, driver, now);
+		rc = add(job, STEP_VF_OVERRIDE, vf.text, override, over);
+	return rc ? rc : add(job, STEP_VF_DRIVER, vf.text, driver, now);
 }
 
 /* Nodes come with the driver, and with it they are new. */
@@ -240,9 +240,9 @@ static int plan_nodes(const struct job *job, const struct iol_want_vf *w, unsign
 
 	if (!w->owner[0] || !iol_is_vfio(w->driver))
 		return 0;
-	rc = want(job, STEP_GROUP_NODE, vf.text, w->owner, job->fresh);
+	rc = want(job, STEP_VF_GROUP, vf.text, w->owner, job->fresh);
 	if (!rc && iol_host_exists(job->env->bind.host, "dev/vfio/devices"))
-		rc = want(job, STEP_DEVICE_NODE, vf.text, w->owner, job->fresh);
+		rc = want(job, STEP_VF_NODE, vf.text, w->owner, job->fresh);
 	return rc;
 }
 
@@ -262,7 +262,7 @@ static int plan_rest(const struct job *job)
 				break;
 		}
 		if (r == job->want->num_vf)
-			rc = iol_plan_add(job->plan, STEP_DRIVER, vf.text, ANY_DRIVER, "");
+			rc = iol_plan_add(job->plan, STEP_VF_DRIVER, vf.text, ANY_DRIVER, "");
 	}
 	return rc;
 }

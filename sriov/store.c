@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vfio/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

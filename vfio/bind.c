@@ -285,8 +285,7 @@ static int plan_all(const struct iol_engine *engine, const struct targets *t,
 	return rc;
 }
 
-/* What was left in the middle is not to be built upon. */
-static int refuse_unfinished(struct iol_journal *j)
+int iol_refuse_unfinished(struct iol_journal *j)
 {
 	_cleanup_entry_ struct iol_entry *entry = NULL;
 	int rc = iol_journal_before(j, UINT_MAX, &entry);
@@ -323,7 +322,7 @@ int iol_bind(const struct iol_host *host, const struct iol_pci_addr *addrs, unsi
 		if (!rc)
 			rc = iol_journal_open(host, o.change.state_dir, &j);
 		if (!rc)
-			rc = refuse_unfinished(&j);
+			rc = iol_refuse_unfinished(&j);
 	}
 	if (!rc)
 		rc = find_targets(host, addrs, count, &o, &t);

@@ -40,6 +40,12 @@ int iol_rule_set(void *env, const char *what, const char *value);
 /** iol_driver_name() - Whether it can be a driver's. Sets no sentence. */
 bool iol_driver_name(const char *name);
 
+/** iol_refuse_unfinished() - -EBUSY while a change was left in the middle: it is not to be built upon. */
+int iol_refuse_unfinished(struct iol_journal *j);
+
+/** iol_undo_by() - iol_undo() by an engine that knows more kinds. */
+int iol_undo_by(const struct iol_engine *engine, const struct iol_host *host);
+
 /** iol_settle() - Wait while udev is busy with events, 10 s at most. Return: whether it was busy. */
 bool iol_settle(const struct iol_host *host);
 

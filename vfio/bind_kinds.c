@@ -276,5 +276,5 @@ struct iol_engine iol_bind_engine(struct bind_env *env, const struct iol_host *h
 {
 	env->host = host;
 	env->rules_dir = opts->rules_dir ? opts->rules_dir : "/etc/udev/rules.d";
-	return (struct iol_engine){ kinds, env, opts };
+	return (struct iol_engine){ .kinds = kinds, .env = env, .opts = opts };
 }

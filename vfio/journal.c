@@ -60,7 +60,7 @@ int iol_journal_open(const struct iol_host *host, const char *dir, struct iol_jo
 	int rc;
 
 	if (!dir)
-		dir = "/run/iolane";
+		dir = IOL_STATE_DIR;
 	if (snprintf(j->dir, sizeof(j->dir), "%s", dir) >= (int)sizeof(j->dir))
 		return iol_fail(ENAMETOOLONG, "the journal's path is too long: %s", dir);
 	if (iol_host_read(host, j->boot, sizeof(j->boot), "proc/sys/kernel/random/boot_id") <= 0 ||

@@ -13,6 +13,9 @@
 
 #define JOURNAL_VERB_MAX 16
 
+/* Where it is unless somebody says otherwise. */
+#define IOL_STATE_DIR "/run/iolane"
+
 struct iol_journal {
 	char dir[256];
 	char boot[40];

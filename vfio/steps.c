@@ -54,17 +54,42 @@ int iol_steps_tell(const struct iol_engine *engine, const struct iol_plan *plan)
 	return (int)plan->count;
 }
 
-static const struct iol_step_kind *kind_of(const struct iol_engine *e, const struct iol_step *s)
+static const struct iol_step_kind *find_kind(const struct iol_engine *e, const char *name)
 {
 	const struct iol_step_kind *k;
 
 	for (k = e->kinds; k->name; k++) {
-		if (!strcmp(k->name, s->kind))
+		if (!strcmp(k->name, name))
+			return k;
+	}
+	for (k = e->more; k && k->name; k++) {
+		if (!strcmp(k->name, name))
 			return k;
 	}
 	iol_fail(EBADMSG, "there is no step of the kind \"%s\": another version of iolane wrote it",
-		 s->kind);
+		 name);
 	return NULL;
+}
+
+static const struct iol_step_kind *kind_of(const struct iol_engine *e, const struct iol_step *s)
+{
+	return find_kind(e, s->kind);
+}
+
+int iol_step_now(const struct iol_engine *engine, const char *kind, const char *what,
+		 char value[IOL_NAME_MAX])
+{
+	const struct iol_step_kind *k = find_kind(engine, kind);
+
+	return k ? k->get(engine->env, what, value) : -EBADMSG;
+}
+
+int iol_step_set(const struct iol_engine *engine, const char *kind, const char *what,
+		 const char *value)
+{
+	const struct iol_step_kind *k = find_kind(engine, kind);
+
+	return k ? k->set(engine->env, what, value) : -EBADMSG;
 }
 
 /* What was there is read now: the plan may be old by some milliseconds. */
@@ -127,6 +152,11 @@ int iol_steps_make(const struct iol_engine *engine, struct iol_journal *j, const
 		if (rc)
 			return roll_back(engine, j, entry, rc);
 	}
+	if (!rc && engine->check) {
+		rc = engine->check(engine->env, entry);
+		if (rc)
+			return roll_back(engine, j, entry, rc);
+	}
 	return rc ? rc : (int)plan->count;
 }
 
@@ -147,8 +177,8 @@ static int put_back(const struct iol_engine *e, const struct iol_step *s, enum i
 		return 0;
 	if (rc)
 		return rc;
-	if (mark == STEP_DONE && strcmp(now, s->was) != 0 && strcmp(now, s->value) != 0 &&
-	    strcmp(s->value, "*") != 0) {
+	if (mark == STEP_DONE && !(k->goes && !*s->value) && strcmp(now, s->was) != 0 &&
+	    strcmp(now, s->value) != 0 && strcmp(s->value, "*") != 0) {
 		iol_log(IOL_LOG_WARNING,
 			"the %s of %s is \"%s\" by now, which is not our doing: left so", s->kind,
 			s->what, now);

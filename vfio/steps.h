@@ -15,21 +15,25 @@
  * @get: what it is now. -ENODEV, without a sentence: the thing is not there (any more).
  * @set: set it and see that it is so. Done twice it must do no harm.
  * @stays: it does no harm and is not undone.
+ * @goes: without a value it goes with its thing; undone, the thing is new, and what it was is put back whatever it is then.
  */
 struct iol_step_kind {
 	const char *name;
 	int (*get)(void *env, const char *what, char value[IOL_NAME_MAX]);
 	int (*set)(void *env, const char *what, const char *value);
-	bool stays;
+	bool stays, goes;
 };
 
 /**
  * struct iol_engine - What makes steps.
  * @kinds: ends with one without a name.
+ * @more: others, likewise; NULL for none.
+ * @check: after the last step, see that all is as it was set: 0, or what makes the change fail; NULL for none.
  * @env: handed to them.
  */
 struct iol_engine {
-	const struct iol_step_kind *kinds;
+	const struct iol_step_kind *kinds, *more;
+	int (*check)(void *env, const struct iol_entry *entry);
 	void *env;
 	const struct iol_change_opts *opts;
 };
@@ -50,6 +54,14 @@ static inline void iol_plan_freep(struct iol_plan *plan)
 }
 
 #define _cleanup_plan_ _cleanup_(iol_plan_freep)
+
+/** iol_step_now() - A property as it is, as of iol_step_kind.get. */
+int iol_step_now(const struct iol_engine *engine, const char *kind, const char *what,
+		 char value[IOL_NAME_MAX]);
+
+/** iol_step_set() - Set a property without a journal. */
+int iol_step_set(const struct iol_engine *engine, const char *kind, const char *what,
+		 const char *value);
 
 /** iol_steps_tell() - Say all steps as planned, and make none. Return: how many. */
 int iol_steps_tell(const struct iol_engine *engine, const struct iol_plan *plan);

@@ -241,21 +241,25 @@ static int refuse_entry(const struct iol_host *host, const struct iol_entry *e)
 	return 0;
 }
 
-int iol_undo(const struct iol_host *host, const struct iol_change_opts *opts)
+int iol_undo_by(const struct iol_engine *engine, const struct iol_host *host)
 {
 	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
 	_cleanup_entry_ struct iol_entry *entry = NULL;
-	struct iol_engine engine;
-	struct bind_env env;
-	int rc;
+	int rc = open_journal(host, engine->opts, &j);
 
-	engine = iol_bind_engine(&env, host, opts);
-	rc = open_journal(host, opts, &j);
 	if (!rc)
 		rc = iol_journal_before(&j, UINT_MAX, &entry);
 	if (rc == -ENOENT)
 		return iol_fail(ENOENT, "there is no change to take back");
 	if (!rc)
 		rc = refuse_entry(host, entry);
-	return rc ? rc : undo_entry(&engine, &j, entry, NULL);
+	return rc ? rc : undo_entry(engine, &j, entry, NULL);
+}
+
+int iol_undo(const struct iol_host *host, const struct iol_change_opts *opts)
+{
+	struct bind_env env;
+	struct iol_engine engine = iol_bind_engine(&env, host, opts);
+
+	return iol_undo_by(&engine, host);
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "sriov/pf.h"
 
 #include <ctype.h>
 #include <cyaml/cyaml.h>
