@@ -56,14 +56,14 @@ static void read_capability(const struct iol_host *folder, unsigned int *initial
 }
 
 /* Bytes of six regions of a file "resource", each shared by @share. */
-static void read_regions(const struct iol_host *folder, const char *file, unsigned int first,
+static void read_regions(const struct iol_host *host, const char *file, unsigned int first,
 			 unsigned int share, uint64_t size[IOL_VF_BARS])
 {
 	char text[2048], *rest = text, *line;
 	unsigned long long start, end;
 	unsigned int i;
 
-	if (iol_host_read(folder, text, sizeof(text), "%s", file) < 0)
+	if (iol_host_read(host, text, sizeof(text), "%s", file) < 0)
 		return;
 	for (i = 0; (line = strsep(&rest, "\n")) && i < first + IOL_VF_BARS; i++) {
 		if (i < first || sscanf(line, "0x%16llx 0x%16llx", &start, &end) != 2 ||
@@ -75,12 +75,14 @@ static void read_regions(const struct iol_host *folder, const char *file, unsign
 }
 
 /* The PF's file has room for as many VFs as its capability names, which may be more than its driver makes. */
-static void read_bars(const struct iol_host *folder, unsigned int total, uint64_t size[IOL_VF_BARS])
+static void read_bars(const struct iol_host *host, const char *name, unsigned int total,
+		      uint64_t size[IOL_VF_BARS])
 {
-	if (total)
-		read_regions(folder, "resource", VF_BAR_LINE, total, size);
-	else
-		read_regions(folder, "virtfn0/resource", 0, 1, size);
+	char file[HOST_PATH_MAX];
+
+	snprintf(file, sizeof(file), "sys/bus/pci/devices/%s/%sresource", name,
+		 total ? "" : "virtfn0/");
+	read_regions(host, file, total ? VF_BAR_LINE : 0, total ? total : 1, size);
 }
 
 static void read_place(const struct iol_host *folder, struct iol_pf *pf)
@@ -89,8 +91,8 @@ static void read_place(const struct iol_host *folder, struct iol_pf *pf)
 	pf->stride = iol_host_small(folder, "sriov_stride", UINT16_MAX);
 }
 
-static void read_pci(const struct iol_host *folder, const struct iol_pci_info *info,
-		     struct iol_pf *pf)
+static void read_pci(const struct iol_host *host, const struct iol_host *folder,
+		     const struct iol_pci_info *info, struct iol_pf *pf)
 {
 	unsigned int device, total;
 	char text[16];
@@ -114,7 +116,7 @@ static void read_pci(const struct iol_host *folder, const struct iol_pci_info *i
 	    sscanf(text, "%4x%n", &device, &end) == 1 && !text[end])
 		pf->vf_device = (uint16_t)device;
 	read_capability(folder, &pf->initial, &total);
-	read_bars(folder, total, pf->vf_bar);
+	read_bars(host, pf->name, total, pf->vf_bar);
 }
 
 /* ---- of other buses ---- */
@@ -215,7 +217,7 @@ static int read_function(const struct iol_host *host, const struct iol_pci_info 
 	if (iol_host_enter(host, &folder, "sys/bus/pci/devices/%s",
 			   iol_pci_addr_format(&info->addr, name)))
 		return iol_fail(ENODEV, "%s has gone", name);
-	read_pci(&folder, info, pf);
+	read_pci(host, &folder, info, pf);
 	return 0;
 }
 

@@ -125,7 +125,7 @@ static int setup(void **state)
 	snprintf(e->state, sizeof(e->state), "%s/state", e->dir);
 	assert_int_equal(iol_host_new(NULL, &e->host), 0);
 	e->opts = (struct iol_change_opts){ .step = told, .opaque = e };
-	e->engine = (struct iol_engine){ kinds, e, &e->opts };
+	e->engine = (struct iol_engine){ .kinds = kinds, .env = e, .opts = &e->opts };
 	e->stop_at = -1;
 	set(e, "a", "a0");
 	set(e, "b", "");

@@ -517,14 +517,14 @@ static void test_elsewhere(void **state)
 		       "sys/bus/pci/devices/0000:00:03.0/virtio0/net/\n");
 	CHECK(tree, "01:10.0",
 	      { IOL_USE_NETNS, true,
-		"its interface has gone to another network namespace, such as a container's" });
+		"an interface of it is in another network namespace, as containers have" });
 	CHECK(tree, "01:00.0",
 	      { IOL_USE_VFS, true,
-		"its VF 0 (0000:01:10.0) is in use: its interface has gone to another network "
-		"namespace, such as a container's" });
+		"its VF 0 (0000:01:10.0) is in use: an interface of it is in another network "
+		"namespace, as containers have" });
 	CHECK(tree, "00:03.0",
 	      { IOL_USE_NETNS, true,
-		"its interface has gone to another network namespace, such as a container's" });
+		"an interface of it is in another network namespace, as containers have" });
 	NOTHING(tree, "00:04.0");
 	NOTHING(tree, "00:05.0");
 	NOTHING(tree, "00:06.0");
