@@ -202,7 +202,8 @@ static int plan_nvme(const struct job *job, const struct iol_want_vf *w, unsigne
 static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsigned int index)
 {
 	const char *driver = strcmp(w->driver, "none") != 0 ? w->driver : "";
-	const char *override = iol_is_vfio(driver) ? driver : "";
+	/* While VFs are not given out, one without an override is not even taken by who is told to. */
+	const char *override = driver;
 	struct vf_name vf = vf_name(job, index);
 	char now[IOL_NAME_MAX] = "", over[IOL_NAME_MAX] = "";
 	struct iol_pci_addr addr;
@@ -246,7 +247,7 @@ static int plan_nodes(const struct job *job, const struct iol_want_vf *w, unsign
 	return rc;
 }
 
-/* With probing off, VFs of which no driver is said are left for the kernel to give out. */
+/* VFs of which no driver is said are the kernel's to give out, as they would have been. */
 static int plan_rest(const struct job *job)
 {
 	unsigned int i, r;
@@ -327,14 +328,14 @@ static int plan_pf(struct job *job)
 		rc = each_vf(job, plan_nvme);
 	if (!rc)
 		rc = each_vf(job, plan_driver);
-	if (!rc && probes && pf->is_pci)
-		rc = plan_rest(job);
 	if (!rc)
 		rc = each_vf(job, plan_nodes);
 	if (!rc)
 		rc = each_vf(job, plan_label);
 	if (!rc && probes)
 		rc = iol_plan_add(job->plan, STEP_AUTOPROBE, pf->name, "on", "off");
+	if (!rc && probes && pf->is_pci)
+		rc = plan_rest(job);
 	return rc;
 }
 

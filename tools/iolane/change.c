@@ -237,5 +237,7 @@ int change_report(struct change *c, int changed)
 	json_object_put(result);
 	if (!changed && (c->opts.dry_run || !c->count))
 		printf("nothing to do\n");
+	else if (!c->count && !c->opts.dry_run)
+		printf("done in %d step%s\n", changed, changed == 1 ? "" : "s");
 	return prog_flush();
 }
