@@ -119,7 +119,7 @@ static int see_mode(const struct nlmsghdr *msg, void *opaque)
 
 int iol_pf_eswitch(const struct iol_host *host, const struct iol_pf *pf, char mode[IOL_NAME_MAX])
 {
-	_cleanup_devlink_ struct devlink d;
+	_cleanup_devlink_ struct devlink d = { 0 };
 	struct nl_request room;
 	int rc;
 
@@ -137,7 +137,7 @@ int iol_pf_eswitch(const struct iol_host *host, const struct iol_pf *pf, char mo
 
 int iol_devlink_eswitch_set(const struct iol_host *host, const struct iol_pf *pf, const char *mode)
 {
-	_cleanup_devlink_ struct devlink d;
+	_cleanup_devlink_ struct devlink d = { 0 };
 	struct nl_request room;
 	struct nlmsghdr *request;
 	uint16_t i;
@@ -230,7 +230,7 @@ static int by_index(const void *a, const void *b)
 int iol_pf_representors(const struct iol_host *host, const struct iol_pf *pf,
 			struct iol_representor **list)
 {
-	_cleanup_devlink_ struct devlink d;
+	_cleanup_devlink_ struct devlink d = { 0 };
 	struct ports ports = { .d = &d };
 	struct nl_request room;
 	int rc;

@@ -15,8 +15,9 @@ as its processor is emulated too, KVM. A test is a function:
 
 main() reads --build and --kernel, ends with 77 where something is missing and with 1 on a Failure.
 The machine boots when the block is entered. In it: run(command) gives (status, output), sh() is
-for what must succeed, refuses() for what must not; programs are taken from the build folder, with
-their libraries, into /bin. put() and get() move files; the folder machine.share is /host inside.
+for what must succeed, refuses() for what must not; programs are taken from the build folder, or by
+their paths from this machine, with their libraries, into /bin. put() and get() move files; the
+folder machine.share is /host inside.
 QEMU is asked by qmp() and unplug(). The end of the block powers the machine off, and checks that
 its kernel had nothing to complain of. A failure prints the end of its console.
 
@@ -152,7 +153,10 @@ class Machine(Emulator):
             raise
 
     def kernel_and_contents(self, build, programs):
-        paths = [harness.find_built(build, program) for program in programs]
+        paths = [
+            initramfs.find_program(program) if "/" in program else harness.find_built(build, program)
+            for program in programs
+        ]
         if self.kernel == "lab":
             return lab_kernel(), initramfs.Contents(paths)
         check(self.kernel == "debian", f"no kernel {self.kernel}: there are {', '.join(KERNELS)}")

@@ -164,7 +164,8 @@ static void test_busy(void **state)
 	assert_int_equal(iol_vf_refuse_busy(tree->host, &pf), 0);
 	tree_add(tree, DEVICES "0000:01:10.2/net/");
 	busy(tree, &pf,
-	     "0000:01:00.0 keeps its VFs, as its VF 1 (0000:01:10.2) is in use: an interface of it is "
+	     "0000:01:00.0 keeps its VFs, as its VF 1 (0000:01:10.2) is in use: an interface of it "
+	     "is "
 	     "in another network namespace");
 	tree_add(tree, DEVICES "0000:01:10.0/driver -> ../../../../bus/pci/drivers/vfio-pci\n"
 			       "proc/100/comm = vmm\nproc/100/fd/4 -> /dev/vfio/3\n");
