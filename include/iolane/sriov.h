@@ -94,6 +94,7 @@ enum iol_vf_link { IOL_VF_LINK_AUTO, IOL_VF_LINK_ENABLE, IOL_VF_LINK_DISABLE };
  * struct iol_vf_net - Settings of one VF.
  * @has: a bit (1u << enum iol_vf_setting) for each that is known, or wanted.
  * @mac: all zero: the VF may choose.
+ * @link: "auto" is also what the kernel says for a driver that has no such setting.
  * @vlan: 0 for none, else 1 to 4094; @qos: its priority, 0 to 7; @vlan_proto: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
  * @min_rate, @max_rate: Mbit/s; 0: no bound.
  */
@@ -128,13 +129,15 @@ const char *iol_vf_setting_format(enum iol_vf_setting setting, const struct iol_
 
 /**
  * iol_vf_net_list() - The settings of all VFs of a NIC, by index, in one question to the kernel.
- * @list: the caller frees it; NULL when there are none. What a driver does not tell is not in @has.
+ * @list: the caller frees it; NULL when there are none. What a driver does not tell is not in @has; nor is anything when
+ *        there are more VFs than the kernel puts into one answer (today's do so with any number).
  *
- * Return: how many; -EOPNOTSUPP: the PF has no network interface.
+ * Return: how many; -EOPNOTSUPP: the PF has no network interface; -ENODEV: there is none of this name any more, or it is
+ * another device's; -EPROTO: the kernel said what is not understood.
  */
 int iol_vf_net_list(const struct iol_host *host, const struct iol_pf *pf, struct iol_vf_net **list);
 
-/** struct iol_vf_stats - Counts of a VF's packets, as the PF's driver tells them. */
+/** struct iol_vf_stats - Counts of a VF's packets, as the PF's driver tells them; 0 where it tells nothing. */
 struct iol_vf_stats {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, broadcast, multicast, rx_dropped,
 		tx_dropped;
@@ -144,7 +147,8 @@ struct iol_vf_stats {
  * iol_vf_stats_list() - Of all VFs of a NIC, by index.
  * @list: the caller frees it.
  *
- * Return: how many; -EOPNOTSUPP: there is no interface, or its driver does not count.
+ * Return: how many; -EOPNOTSUPP: there is no interface, or its driver says nothing of VFs; -ENODATA: all counts are 0, so
+ * that nothing has passed or the driver does not count, which the kernel tells the same; as of iol_vf_net_list().
  */
 int iol_vf_stats_list(const struct iol_host *host, const struct iol_pf *pf,
 		      struct iol_vf_stats **list);
@@ -154,14 +158,14 @@ int iol_vf_stats_list(const struct iol_host *host, const struct iol_pf *pf,
 /** iol_pf_eswitch() - "legacy" or "switchdev"; empty where the driver has no such mode. */
 int iol_pf_eswitch(const struct iol_host *host, const struct iol_pf *pf, char mode[IOL_NAME_MAX]);
 
-/** struct iol_representor - The port of the NIC's switch that VF @index is behind. */
+/** struct iol_representor - The port of the NIC's switch that VF @index is behind; @netdev is empty while it has none. */
 struct iol_representor {
 	unsigned int index;
 	char netdev[IOL_NAME_MAX];
 };
 
 /**
- * iol_pf_representors() - Those of a NIC in switchdev mode, by index.
+ * iol_pf_representors() - Those of a NIC in switchdev mode, by index, of this host's VFs (a SmartNIC has other hosts', too).
  * @list: the caller frees it; NULL when there are none.
  *
  * Return: how many.

@@ -127,17 +127,17 @@ def nvme(host):
     host.refused(f"nvme-set {NVME} 0 1 1 online", "two queues")
     host.refused(f"nvme-set {NVME} 4 2 1 online", "has no VF 4: it can have 4")
     host.refused(
-        f"nvme-set {NVME} 0 2 2 online",
-        "2 interrupts to VF 0",
+        f"nvme-set {NVME} 0 2 3 online",
+        "3 interrupts to VF 0",
         "invalid number of controller resources (NVMe status 4121h)",
-        "it has 4 for its VFs, 0 of them assigned to others, and at most 1 for one",
+        "it has 8 for its VFs, 0 of them assigned to others, and at most 2 for one",
     )
     host.probe(f"nvme-set {NVME} 3 2 1 offline")
     for index in range(4):
         host.probe(f"nvme-set {NVME} {index} 2 1 online")
         host.probe(f"nvme-set {NVME} {index} 2 1 online")
     lines = host.probe(f"nvme {NVME}").splitlines()
-    check(lines[0] == "queues 8/8 at most 2, interrupts 4/4 at most 1", f"resources: {lines[0]}")
+    check(lines[0] == "queues 8/8 at most 2, interrupts 4/8 at most 2", f"resources: {lines[0]}")
     check(lines[1:] == [f"{i} queues=2 interrupts=1 online" for i in range(4)], f"VFs: {lines}")
     host.machine.bind(NVME_VFS[2], "nvme")
     folder = f"/sys/bus/pci/devices/{NVME_VFS[2]}/nvme/nvme*"

@@ -60,6 +60,7 @@ _iolane_verbs() {
   case $1 in
   blk) echo add del list resize stats ;;
   net) echo add-port del-port list stats addresses ;;
+  vf) echo list create set stats destroy ;;
   esac
 }
 
@@ -102,11 +103,11 @@ _iolane() {
   elif [ "$program" != iolane ]; then
     choices=$(_iolane_options "$program")
   elif [ ${#words[@]} -eq 2 ]; then
-    choices='list show check bind unbind undo blk net bench help --help --version'
+    choices='list show check bind unbind vf plan apply drift export lease release undo blk net bench help --help --version'
   elif [ "${words[1]}" = help ]; then
-    [ ${#words[@]} -eq 3 ] && choices='list show check bind unbind undo blk net bench'
+    [ ${#words[@]} -eq 3 ] && choices='list show check bind unbind vf plan apply drift export lease release undo blk net bench'
     [ ${#words[@]} -eq 4 ] && choices=$(_iolane_verbs "${words[2]}")
-  elif [[ ${words[1]} =~ ^(list|show|check|bind|unbind|undo)$ ]]; then
+  elif [[ ${words[1]} =~ ^(list|show|check|bind|unbind|plan|apply|drift|export|lease|release|undo)$ ]]; then
     choices=$(_iolane_options iolane "${words[1]}")
     # An address has colons, at which bash splits words.
     [[ ${words[1]} =~ ^(show|bind|unbind)$ && $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices "${words[@]}")"
