@@ -23,7 +23,7 @@ import tempfile
 from machine import IGB, Machine, check, harness, parser
 
 PACKAGES = ["driverctl", "dpdk", "udev", "kmod", "pciutils", "python3", "bash", "coreutils", "grep",
-            "sed", "util-linux", "libc-bin", "debianutils", "libjson-c5", "libpci3"]
+            "sed", "util-linux", "libc-bin", "debianutils", "libjson-c5", "libpci3", "iproute2"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 INSIDE = os.path.join(HERE, "compare_bind_inside.py")
 SECONDS = 3000
@@ -66,7 +66,10 @@ def debian_tree(cache):
             subprocess.run(["dpkg-deb", "-x", package, whole], check=True)
         merge_usr(whole)
         # What an installation would choose among alternatives.
-        os.symlink("which.debianutils", os.path.join(whole, "usr/bin/which"))
+        for name, target in (("which", "which.debianutils"), ("sh", "bash")):
+            place = os.path.join(whole, "usr/bin", name)
+            if not os.path.lexists(place):
+                os.symlink(target, place)
         os.rename(whole, tree)
     return tree
 

@@ -48,7 +48,7 @@ def room_of(path):
 
 def room_of_public(header):
     name = header.removeprefix("iolane/").removesuffix(".h").replace("_", "-")
-    return next((room for room in SEES if room.split("/")[-1] == name), None)
+    return next((room for room in SEES if name in (room.split("/")[-1], room + "-device")), None)
 
 
 def without_comments_and_strings(text):
