@@ -150,8 +150,9 @@ static int find_net(struct sriov_env *e, const char *what, struct pf_cache **c, 
 
 	if (!rc)
 		rc = iol_cache_pf(e, name, c);
-	if (!rc)
-		rc = iol_cache_nets(e, *c);
+	if (rc)
+		return rc < 0 ? rc : -EINVAL;
+	rc = iol_cache_nets(e, *c);
 	if (rc < 0)
 		return rc;
 	return *index < (unsigned int)rc ? 0 : -ENODEV;
@@ -160,8 +161,8 @@ static int find_net(struct sriov_env *e, const char *what, struct pf_cache **c, 
 static int setting_get(void *env, enum iol_vf_setting which, const char *what,
 		       char value[IOL_NAME_MAX])
 {
-	struct pf_cache *c;
-	unsigned int index;
+	struct pf_cache *c = NULL;
+	unsigned int index = 0;
 	int rc = find_net(env, what, &c, &index);
 
 	_Static_assert(IOL_VF_VALUE_MAX <= IOL_NAME_MAX, "a setting's text is a step's value");
@@ -178,13 +179,14 @@ static int setting_set(void *env, enum iol_vf_setting which, const char *what, c
 {
 	struct iol_vf_net net = { 0 };
 	struct sriov_env *e = env;
-	struct pf_cache *c;
-	unsigned int index;
-	int rc = *value ? find_net(e, what, &c, &index) : 0;
+	struct pf_cache *c = NULL;
+	unsigned int index = 0;
+	int rc;
 
 	/* Nobody has to clear what goes with its VF, or put back what nobody could tell. */
 	if (!*value)
 		return 0;
+	rc = find_net(e, what, &c, &index);
 	if (rc == -ENODEV)
 		return iol_fail(ENODEV, "%s has gone", what);
 	if (!rc)
@@ -303,8 +305,9 @@ static int find_nvme(struct sriov_env *e, const char *what, struct pf_cache **c,
 
 	if (!rc)
 		rc = iol_cache_pf(e, name, c);
-	if (!rc)
-		rc = iol_cache_nvmes(e, *c);
+	if (rc)
+		return rc < 0 ? rc : -EINVAL;
+	rc = iol_cache_nvmes(e, *c);
 	if (rc < 0)
 		return rc;
 	return *index < (unsigned int)rc ? 0 : -ENODEV;
@@ -312,8 +315,8 @@ static int find_nvme(struct sriov_env *e, const char *what, struct pf_cache **c,
 
 static int nvme_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
-	struct pf_cache *c;
-	unsigned int index;
+	struct pf_cache *c = NULL;
+	unsigned int index = 0;
 	int rc = find_nvme(env, what, &c, &index);
 
 	if (!rc)
@@ -325,12 +328,13 @@ static int nvme_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct iol_vf_nvme want;
-	struct pf_cache *c;
-	unsigned int index;
-	int rc = *value ? find_nvme(e, what, &c, &index) : 0;
+	struct pf_cache *c = NULL;
+	unsigned int index = 0;
+	int rc;
 
 	if (!*value)
 		return 0;
+	rc = find_nvme(e, what, &c, &index);
 	if (rc == -ENODEV)
 		return iol_fail(ENODEV, "%s has gone", what);
 	if (!rc)

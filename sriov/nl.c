@@ -69,7 +69,7 @@ static ssize_t no_answer(int err)
 static ssize_t receive(struct nl *nl)
 {
 	int fd = mnl_socket_get_fd(nl->sock);
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = { 0 };
 	socklen_t from_len;
 	ssize_t len;
 

@@ -26,11 +26,12 @@ static void put16(uint8_t *bytes, unsigned int value)
 /* A serial number at 0x100, SR-IOV with 8 VFs, 6 of them initial, at 0x140. */
 static void add_config(struct host_tree *tree, const char *path, uint8_t serial)
 {
+	static const uint8_t number[8] = { 0x33, 0x22, 0x11, 0xff, 0xff, 0xc9 };
 	uint8_t config[4096] = { 0 };
 
 	put16(config + 0x100, 0x0003);
 	put16(config + 0x102, 0x1401);
-	memcpy(config + 0x104, "\x33\x22\x11\xff\xff\xc9\x00\x00", 8);
+	memcpy(config + 0x104, number, sizeof(number));
 	config[0x104] = serial;
 	put16(config + 0x140, 0x0010);
 	put16(config + 0x142, 0x0001);

@@ -193,7 +193,7 @@ static int open_region(struct iol_vfio_region *region)
 
 static void test_sparse(void **state)
 {
-	struct iol_vfio_region region;
+	struct iol_vfio_region region = { 0 };
 
 	sparse(0, 1, 0x1000, 0x2000);
 	assert_int_equal(open_region(&region), 0);
@@ -213,7 +213,7 @@ static void test_sparse(void **state)
 
 static void test_malformed(void **state)
 {
-	struct iol_vfio_region region;
+	struct iol_vfio_region region = { 0 };
 
 	/* More areas than there are; so many that their bytes overflow. */
 	sparse(0, 2, 0, 0x1000);

@@ -36,7 +36,7 @@ static int steps(const struct verb_args *a, const char *verb, bool dry_run, stru
 static int run_plan(const struct verb_args *a)
 {
 	_cleanup_change_ struct change c = { 0 };
-	int count, status = steps(a, "plan", true, &c, &count);
+	int count = 0, status = steps(a, "plan", true, &c, &count);
 
 	return status ? status : change_report_steps(&c, count);
 }
@@ -44,7 +44,7 @@ static int run_plan(const struct verb_args *a)
 static int run_apply(const struct verb_args *a)
 {
 	_cleanup_change_ struct change c = { 0 };
-	int count, status = steps(a, "apply", false, &c, &count);
+	int count = 0, status = steps(a, "apply", false, &c, &count);
 
 	return status ? status : change_report_steps(&c, count);
 }
@@ -52,7 +52,7 @@ static int run_apply(const struct verb_args *a)
 static int run_drift(const struct verb_args *a)
 {
 	_cleanup_change_ struct change c = { 0 };
-	int count, status = steps(a, "drift", true, &c, &count);
+	int count = 0, status = steps(a, "drift", true, &c, &count);
 
 	if (!status)
 		status = change_report_steps(&c, count);

@@ -450,7 +450,6 @@ static int load_text(struct reader *r, const char *path)
 
 int state_load(const struct iol_host *host, const char *path, struct iol_state *state)
 {
-	_cleanup_free_ char *text = NULL;
 	struct reader r = { .host = host, .name = strcmp(path, "-") != 0 ? path : "stdin" };
 	cyaml_config_t config = {
 		.log_fn = note,
@@ -466,16 +465,19 @@ int state_load(const struct iol_host *host, const char *path, struct iol_state *
 
 	*state = (struct iol_state){ 0 };
 	rc = load_text(&r, path);
-	text = r.text;
-	if (rc)
+	if (rc) {
+		free(r.text);
 		return rc;
+	}
 	err = cyaml_load_data((const uint8_t *)r.text, r.len, &config, &file_schema,
 			      (cyaml_data_t **)&file, NULL);
 	if (err != CYAML_OK)
-		return refused(&r, err);
-	if (!file)
-		return iol_fail(EINVAL, "%s says nothing: expected \"pfs:\"", r.name);
-	rc = read_pfs(&r, file, state);
+		rc = refused(&r, err);
+	else if (!file)
+		rc = iol_fail(EINVAL, "%s says nothing: expected \"pfs:\"", r.name);
+	else
+		rc = read_pfs(&r, file, state);
+	free(r.text);
 	cyaml_free(&config, &file_schema, file, 0);
 	if (rc)
 		state_clear(state);

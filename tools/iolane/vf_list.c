@@ -163,7 +163,7 @@ static int run_list(const struct verb_args *a)
 {
 	_cleanup_host_ struct iol_host *host = NULL;
 	_cleanup_free_ struct iol_pf *pfs = NULL;
-	struct json_object *list, *one;
+	struct json_object *list, *one = NULL;
 	int status = host_open(a, &host), n, i;
 
 	if (status)
