@@ -149,7 +149,7 @@ int iol_nl_ask(struct nl *nl, struct nlmsghdr *request, nl_answer_fn answer, voi
 		return iol_fail(errno, "the kernel can't be asked: %s", strerror(errno));
 	while (!ended) {
 		ssize_t got = receive(nl);
-		const struct nlmsghdr *msg = (const struct nlmsghdr *)nl->buf;
+		const struct nlmsghdr *msg = (const void *)nl->buf;
 		int left = (int)got, rc = 0;
 
 		if (got < 0)
