@@ -36,7 +36,7 @@ static int open_device(const char *address, void **bar)
 	struct iol_context_spec spec = { .kind = IOL_CONTEXT_TYPE1 };
 	struct iol_vfio_device_spec device = { 0 };
 	struct iol_vfio_device *dev;
-	struct iol_context *ctx;
+	struct iol_context *ctx = NULL;
 	struct iol_host *host;
 
 	need(!iol_pci_addr_parse(address, &device.addr), "no address");

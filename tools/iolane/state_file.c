@@ -115,7 +115,8 @@ struct reader {
 
 /* ---- what libcyaml says ---- */
 
-static void note(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void note(cyaml_log_t level, void *ctx,
+						       const char *fmt, va_list args)
 {
 	struct reader *r = ctx;
 	char line[256];

@@ -204,6 +204,13 @@ static const struct {
 	{ "tx_dropped", offsetof(struct iol_vf_stats, tx_dropped) },
 };
 
+static uint64_t count_of(const struct iol_vf_stats *stats, size_t k)
+{
+	const void *at = (const char *)stats + counts[k].offset;
+
+	return *(const uint64_t *)at;
+}
+
 static struct json_object *stats_json(const struct iol_pf *pf, unsigned int index,
 				      const struct iol_vf_stats *stats)
 {
@@ -214,10 +221,8 @@ static struct json_object *stats_json(const struct iol_pf *pf, unsigned int inde
 	snprintf(name, sizeof(name), "%s/vf%u", pf->netdev, index);
 	add_text(o, "name", name);
 	for (k = 0; k < sizeof(counts) / sizeof(counts[0]); k++)
-		json_object_object_add(
-			o, counts[k].name,
-			json_object_new_uint64(
-				*(const uint64_t *)((const char *)stats + counts[k].offset)));
+		json_object_object_add(o, counts[k].name,
+				       json_object_new_uint64(count_of(stats, k)));
 	return o;
 }
 
