@@ -151,7 +151,9 @@ class Lab:
 def find_built(build, name):
     """A program in the build folder, wherever its meson.build puts it."""
     for folder, folders, files in os.walk(build):
-        folders[:] = sorted(f for f in folders if not f.endswith(".p") and not f.startswith("."))
+        # What a cache keeps may be a copy of long ago.
+        folders[:] = sorted(f for f in folders
+                            if f != "cache" and not f.endswith(".p") and not f.startswith("."))
         path = os.path.join(folder, name)
         if name in files and os.access(path, os.X_OK):
             return path
