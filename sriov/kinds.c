@@ -140,10 +140,12 @@ static int interface_set(void *env, const char *what, const char *value)
 	return rc;
 }
 
-/* ---- a NIC's VF ---- */
+/* ---- VFs ---- */
 
-/* -ENODEV, without a sentence, when the VF is not there (any more). */
-static int find_net(struct sriov_env *e, const char *what, struct pf_cache **c, unsigned int *index)
+/* @ask: iol_cache_nets() or iol_cache_nvmes(). -ENODEV, without a sentence, when the VF is not there (any more). */
+static int find_vf(struct sriov_env *e, const char *what,
+		   int (*ask)(struct sriov_env *env, struct pf_cache *c), struct pf_cache **c,
+		   unsigned int *index)
 {
 	char name[IOL_NAME_MAX];
 	int rc = iol_vf_name_parse(what, name, index);
@@ -152,10 +154,20 @@ static int find_net(struct sriov_env *e, const char *what, struct pf_cache **c, 
 		rc = iol_cache_pf(e, name, c);
 	if (rc)
 		return rc < 0 ? rc : -EINVAL;
-	rc = iol_cache_nets(e, *c);
+	rc = ask(e, *c);
 	if (rc < 0)
 		return rc;
 	return *index < (unsigned int)rc ? 0 : -ENODEV;
+}
+
+/* The same to set something of it. */
+static int find_vf_to_set(struct sriov_env *e, const char *what,
+			  int (*ask)(struct sriov_env *env, struct pf_cache *c),
+			  struct pf_cache **c, unsigned int *index)
+{
+	int rc = find_vf(e, what, ask, c, index);
+
+	return rc == -ENODEV ? iol_fail(ENODEV, "%s has gone", what) : rc;
 }
 
 static int setting_get(void *env, enum iol_vf_setting which, const char *what,
@@ -163,7 +175,7 @@ static int setting_get(void *env, enum iol_vf_setting which, const char *what,
 {
 	struct pf_cache *c = NULL;
 	unsigned int index = 0;
-	int rc = find_net(env, what, &c, &index);
+	int rc = find_vf(env, what, iol_cache_nets, &c, &index);
 
 	_Static_assert(IOL_VF_VALUE_MAX <= IOL_NAME_MAX, "a setting's text is a step's value");
 	if (rc)
@@ -186,9 +198,7 @@ static int setting_set(void *env, enum iol_vf_setting which, const char *what, c
 	/* Nobody has to clear what goes with its VF, or put back what nobody could tell. */
 	if (!*value)
 		return 0;
-	rc = find_net(e, what, &c, &index);
-	if (rc == -ENODEV)
-		return iol_fail(ENODEV, "%s has gone", what);
+	rc = find_vf_to_set(e, what, iol_cache_nets, &c, &index);
 	if (!rc)
 		rc = iol_vf_setting_parse(which, value, &net);
 	if (!rc)
@@ -297,27 +307,11 @@ int iol_nvme_parse(const char *value, struct iol_vf_nvme *vf)
 	return vf->online ? 0 : iol_fail(EINVAL, "\"%s\" is nothing that a VF of NVMe has", value);
 }
 
-static int find_nvme(struct sriov_env *e, const char *what, struct pf_cache **c,
-		     unsigned int *index)
-{
-	char name[IOL_NAME_MAX];
-	int rc = iol_vf_name_parse(what, name, index);
-
-	if (!rc)
-		rc = iol_cache_pf(e, name, c);
-	if (rc)
-		return rc < 0 ? rc : -EINVAL;
-	rc = iol_cache_nvmes(e, *c);
-	if (rc < 0)
-		return rc;
-	return *index < (unsigned int)rc ? 0 : -ENODEV;
-}
-
 static int nvme_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
 	struct pf_cache *c = NULL;
 	unsigned int index = 0;
-	int rc = find_nvme(env, what, &c, &index);
+	int rc = find_vf(env, what, iol_cache_nvmes, &c, &index);
 
 	if (!rc)
 		iol_nvme_format(&c->nvmes[index], value);
@@ -334,9 +328,7 @@ static int nvme_set(void *env, const char *what, const char *value)
 
 	if (!*value)
 		return 0;
-	rc = find_nvme(e, what, &c, &index);
-	if (rc == -ENODEV)
-		return iol_fail(ENODEV, "%s has gone", what);
+	rc = find_vf_to_set(e, what, iol_cache_nvmes, &c, &index);
 	if (!rc)
 		rc = iol_nvme_parse(value, &want);
 	if (rc)
@@ -441,11 +433,7 @@ static int check_groups(const struct iol_host *host, const struct iol_entry *ent
 		    iol_pci_find(host, s->what, &addr) || iol_pci_info(host, &addr, &info))
 			continue;
 		if (info.iommu_group < 0)
-			return iol_fail(EOPNOTSUPP,
-					"%s is in no IOMMU group, so nothing would keep its DMA in "
-					"bounds: switch the IOMMU on in the firmware, and for "
-					"Intel's boot with intel_iommu=on",
-					s->what);
+			return iol_fail_no_group(s->what);
 		n = iol_group_members(host, info.iommu_group, &members);
 		for (m = 0; m < n; m++) {
 			char other[IOL_PCI_ADDR_MAX];

@@ -8,36 +8,28 @@
 #include "vfio/host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 /* A lease's text: its holder, then a line for each setting. */
 #define LEASE_MAX 1024
 
-static const char *dir_of(const char *state_dir)
-{
-	return state_dir ? state_dir : IOL_STATE_DIR;
-}
-
 /* By the kernel, which knows how: a function that sleeps is woken, its configuration is put back. */
 static int reset(const struct iol_host *host, const char *vf, const struct iol_pci_addr *addr)
 {
-	char name[IOL_PCI_ADDR_MAX], path[HOST_PATH_MAX];
-	_cleanup_close_ int fd = -1;
+	char name[IOL_PCI_ADDR_MAX];
+	int rc;
 
 	iol_pci_addr_format(addr, name);
-	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s/reset", name);
-	fd = openat(host->root_fd, path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	rc = iol_host_write(host, "1", "sys/bus/pci/devices/%s/reset", name);
+	if (rc == -ENOENT)
 		return iol_fail(ENOTTY,
 				"cannot reset %s (%s), as the kernel knows no way: it would come "
 				"with what its last owner left in it",
 				vf, name);
-	if (fd < 0 || write(fd, "1", 1) < 0)
-		return iol_fail(errno, "cannot reset %s (%s): %s%s", vf, name, strerror(errno),
-				errno == EACCES ? "; run it as root" : "");
-	return 0;
+	return rc ? iol_fail(-rc, "cannot reset %s (%s): %s%s", vf, name, strerror(-rc),
+			     rc == -EACCES ? "; run it as root" : "")
+		  : 0;
 }
 
 /* Where a VF is. Return: 0; -EAGAIN, without a sentence, when somebody uses it. */
@@ -71,15 +63,13 @@ static int find(const struct iol_host *host, const struct iol_pf *pf, unsigned i
 }
 
 /* What is to be put back, noted before it is handed out. */
-static int note(struct sriov_env *env, const struct iol_lease *lease, const char *holder)
+static int note(struct sriov_env *env, const struct iol_pf *pf, unsigned int index,
+		const char *holder, const struct iol_lease *lease)
 {
-	char text[LEASE_MAX], value[IOL_VF_VALUE_MAX], pf[IOL_NAME_MAX];
+	char text[LEASE_MAX], value[IOL_VF_VALUE_MAX];
 	struct pf_cache *c;
-	unsigned int index;
-	int rc = iol_vf_name_parse(lease->vf, pf, &index), n, s;
+	int rc = iol_cache_pf(env, pf->name, &c), n, s;
 
-	if (!rc)
-		rc = iol_cache_pf(env, pf, &c);
 	if (rc)
 		return rc;
 	n = snprintf(text, sizeof(text), "%s\n", holder);
@@ -113,7 +103,7 @@ static int try(struct sriov_env *env, const struct iol_pf *pf, unsigned int inde
 	if (!rc && *held)
 		return -EAGAIN;
 	if (!rc)
-		rc = note(env, lease, holder);
+		rc = note(env, pf, index, holder, lease);
 	if (rc)
 		return rc;
 	rc = lease->is_pci ? reset(env->bind.host, lease->vf, &lease->addr) : 0;
@@ -168,7 +158,7 @@ int iol_vf_lease(const struct iol_host *host, const char *from, const char *hold
 	if (!rc && strpbrk(holder, "\n"))
 		rc = iol_fail(EINVAL, "who gets a VF is told in one line");
 	if (!rc)
-		rc = iol_journal_open(host, dir_of(state_dir), &j);
+		rc = iol_journal_open(host, state_dir, &j);
 	if (rc)
 		return rc;
 	iol_sriov_engine(&env, host, &opts);
@@ -236,7 +226,7 @@ int iol_vf_release(const struct iol_host *host, const char *vf, const char *stat
 	if (!rc)
 		rc = iol_pf_find(host, pf_name, &pf);
 	if (!rc)
-		rc = iol_journal_open(host, dir_of(state_dir), &j);
+		rc = iol_journal_open(host, state_dir, &j);
 	if (rc)
 		return rc;
 	engine = iol_sriov_engine(&env, host, &opts);

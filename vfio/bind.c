@@ -141,6 +141,14 @@ static int refuse_group(const struct iol_pci_info *target, const struct iol_grou
 			iol_pci_addr_format(&target->addr, text), target->iommu_group, others);
 }
 
+int iol_fail_no_group(const char *name)
+{
+	return iol_fail(EOPNOTSUPP,
+			"%s is in no IOMMU group, so nothing would keep its DMA in bounds: switch "
+			"the IOMMU on in the firmware, and for Intel's boot with intel_iommu=on",
+			name);
+}
+
 /* What else is in the group of a function must not stay with the host. */
 static int check_group(const struct iol_host *host, struct targets *t, unsigned int index,
 		       bool with_group)
@@ -151,11 +159,7 @@ static int check_group(const struct iol_host *host, struct targets *t, unsigned 
 	int n, i, rc;
 
 	if (target.iommu_group < 0)
-		return iol_fail(EOPNOTSUPP,
-				"%s is in no IOMMU group, so nothing would keep its DMA in bounds: "
-				"switch the IOMMU on in the firmware, and for Intel's boot with "
-				"intel_iommu=on",
-				iol_pci_addr_format(&target.addr, text));
+		return iol_fail_no_group(iol_pci_addr_format(&target.addr, text));
 	n = iol_group_members(host, target.iommu_group, &members);
 	if (n < 0)
 		return n;

@@ -40,6 +40,9 @@ int iol_rule_set(void *env, const char *what, const char *value);
 /** iol_driver_name() - Whether it can be a driver's. Sets no sentence. */
 bool iol_driver_name(const char *name);
 
+/** iol_fail_no_group() - The sentence for a function that is to be VFIO's and is in no IOMMU group. */
+int iol_fail_no_group(const char *name);
+
 /** iol_refuse_unfinished() - -EBUSY while a change was left in the middle: it is not to be built upon. */
 int iol_refuse_unfinished(struct iol_journal *j);
 
