@@ -188,6 +188,21 @@ int iol_vf_setting_parse(enum iol_vf_setting setting, const char *text, struct i
 	return rc;
 }
 
+int iol_vf_vlan_parse(const char *vlan, const char *qos, const char *proto, struct iol_vf_net *net)
+{
+	char text[IOL_VF_VALUE_MAX];
+
+	if (!vlan && !qos && !proto)
+		return 0;
+	if (!vlan)
+		return iol_fail(EINVAL, "%s is a VLAN's, and there is none: say vlan, too",
+				qos ? "qos" : "vlan_proto");
+	if ((size_t)snprintf(text, sizeof(text), "%s%s%s%s%s", vlan, qos ? " qos " : "",
+			     qos ? qos : "", proto ? " " : "", proto ? proto : "") >= sizeof(text))
+		return iol_fail(EINVAL, "\"%s...\" is no VLAN: it is too long", text);
+	return iol_vf_setting_parse(IOL_VF_VLAN, text, net);
+}
+
 static void format_vlan(const struct iol_vf_net *net, char buf[IOL_VF_VALUE_MAX])
 {
 	int n = snprintf(buf, IOL_VF_VALUE_MAX, "%u", net->vlan);

@@ -123,6 +123,14 @@ int iol_vf_setting_find(const char *name);
  */
 int iol_vf_setting_parse(enum iol_vf_setting setting, const char *text, struct iol_vf_net *net);
 
+/**
+ * iol_vf_vlan_parse() - A VLAN by its words apart, as files and commands have them.
+ * @vlan, @qos, @proto: NULL for those that are not said.
+ *
+ * Return: 0, also when none is said; -EINVAL: @qos or @proto without @vlan, or as of iol_vf_setting_parse().
+ */
+int iol_vf_vlan_parse(const char *vlan, const char *qos, const char *proto, struct iol_vf_net *net);
+
 /** iol_vf_setting_format() - The one way to write it, which iol_vf_setting_parse() reads. Return: @buf. */
 const char *iol_vf_setting_format(enum iol_vf_setting setting, const struct iol_vf_net *net,
 				  char buf[IOL_VF_VALUE_MAX]);
@@ -252,11 +260,6 @@ struct iol_state_fault {
  */
 int iol_state_check(const struct iol_state *state, struct iol_state_fault *fault);
 
-/** struct iol_apply_opts - How to bring a host to a state. All zero is a good start. */
-struct iol_apply_opts {
-	struct iol_change_opts change;
-};
-
 /**
  * iol_apply() - Bring a host to a state, or on failure leave it as it was.
  *
@@ -267,7 +270,7 @@ struct iol_apply_opts {
  * Return: how many steps were made, 0 when all was so already; others as of iol_bind().
  */
 int iol_apply(const struct iol_host *host, const struct iol_state *state,
-	      const struct iol_apply_opts *opts);
+	      const struct iol_change_opts *opts);
 
 /**
  * iol_vf_labels() - The labels of a PF's VFs, by index, for the caller to free.

@@ -7,56 +7,44 @@
 
 #include <errno.h>
 
-/* Everything but what is made of the steps. Return: the exit status, or PROG_OK and how many steps. */
-static int steps(const struct verb_args *a, const char *verb, bool dry_run, struct change *c,
-		 int *count)
+/* @look: only tell the steps. @drift: that there are some is a failure. */
+static int run(const struct verb_args *a, const char *verb, bool look, bool drift)
 {
 	_cleanup_state_ struct iol_state state = { 0 };
-	struct iol_apply_opts opts = { 0 };
+	_cleanup_change_ struct change c = { 0 };
 	const char *const *word;
 	unsigned int words;
-	int status;
+	int status, count;
 
 	word = change_words(&words);
 	if (words != 1) {
 		iol_fail(EINVAL, "iolane %s needs one file that says what the host shall be", verb);
 		return prog_usage();
 	}
-	status = change_open(a, c);
+	status = change_open(a, &c);
 	if (status)
 		return status;
-	c->opts.dry_run |= dry_run;
-	opts.change = c->opts;
-	if (state_load(c->host, word[0], &state) < 0)
+	c.opts.dry_run |= look;
+	if (state_load(c.host, word[0], &state) < 0)
 		return prog_fail();
-	*count = iol_apply(c->host, &state, &opts);
-	return *count < 0 ? prog_fail() : PROG_OK;
+	count = iol_apply(c.host, &state, &c.opts);
+	status = change_report_steps(&c, count);
+	return status ? status : drift && count ? PROG_FAILED : PROG_OK;
 }
 
 static int run_plan(const struct verb_args *a)
 {
-	_cleanup_change_ struct change c = { 0 };
-	int count = 0, status = steps(a, "plan", true, &c, &count);
-
-	return status ? status : change_report_steps(&c, count);
+	return run(a, "plan", true, false);
 }
 
 static int run_apply(const struct verb_args *a)
 {
-	_cleanup_change_ struct change c = { 0 };
-	int count = 0, status = steps(a, "apply", false, &c, &count);
-
-	return status ? status : change_report_steps(&c, count);
+	return run(a, "apply", false, false);
 }
 
 static int run_drift(const struct verb_args *a)
 {
-	_cleanup_change_ struct change c = { 0 };
-	int count = 0, status = steps(a, "drift", true, &c, &count);
-
-	if (!status)
-		status = change_report_steps(&c, count);
-	return status ? status : count ? PROG_FAILED : PROG_OK;
+	return run(a, "drift", true, true);
 }
 
 static const struct opt opts[] = { CHANGE_OPTS, HOST_OPTS, { 0 } };

@@ -3,8 +3,7 @@
 #include "base/error.h"
 #include "device.h"
 #include "tools/common/prog.h"
-
-#include <iolane/sriov.h>
+#include "vf.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -96,34 +95,7 @@ static void put_net(FILE *out, const struct iol_vf_net *net)
 	}
 }
 
-struct pf_facts {
-	struct iol_vf_net *nets;
-	struct iol_vf_nvme *nvmes;
-	char (*labels)[IOL_NAME_MAX];
-	int num_nets, num_nvmes;
-};
-
-static void facts_clear(struct pf_facts *f)
-{
-	free(f->nets);
-	free(f->nvmes);
-	free(f->labels);
-}
-
-static int read_facts(const struct iol_host *host, const struct iol_pf *pf, struct pf_facts *f)
-{
-	if (pf->netdev[0])
-		f->num_nets = iol_vf_net_list(host, pf, &f->nets);
-	if (pf->nvme[0])
-		f->num_nvmes = iol_vf_nvme_list(host, pf, &f->nvmes);
-	if (f->num_nvmes == -EOPNOTSUPP)
-		f->num_nvmes = 0;
-	if (f->num_nets < 0 || f->num_nvmes < 0)
-		return f->num_nets < 0 ? f->num_nets : f->num_nvmes;
-	return iol_vf_labels(pf, NULL, pf->enabled, &f->labels);
-}
-
-static int vf_text(const struct iol_host *host, const struct iol_pf *pf, const struct pf_facts *f,
+static int vf_text(const struct iol_host *host, const struct iol_pf *pf, const struct vf_facts *f,
 		   unsigned int index, struct text *t)
 {
 	if (text_open(t))
@@ -151,10 +123,10 @@ static void put_range(unsigned int first, unsigned int last, const struct text *
 
 static int put_vfs(const struct iol_host *host, const struct iol_pf *pf)
 {
-	__attribute__((cleanup(facts_clear))) struct pf_facts f = { 0 };
+	_cleanup_facts_ struct vf_facts f = { 0 };
 	struct text now = { 0 }, next;
 	unsigned int first = 0, i;
-	int rc = read_facts(host, pf, &f);
+	int rc = vf_facts_read(host, pf, &f);
 
 	if (!rc)
 		printf("    vf:%s\n", pf->enabled ? "" : " []");

@@ -250,22 +250,9 @@ static int setting(const struct reader *r, const char *field, const char *text,
 
 static int vlan(const struct reader *r, const struct file_vf *f, struct iol_want_vf *vf)
 {
-	char text[IOL_VF_VALUE_MAX];
-
-	if (!f->vlan) {
-		if (!f->qos && !f->vlan_proto)
-			return 0;
-		iol_fail(EINVAL, "%s is a VLAN's, and there is none: add vlan:",
-			 f->qos ? "qos" : "vlan_proto");
-		return wrong(r, f->qos ? "qos" : "vlan_proto");
-	}
-	if ((size_t)snprintf(text, sizeof(text), "%s%s%s%s%s", f->vlan, f->qos ? " qos " : "",
-			     f->qos ? f->qos : "", f->vlan_proto ? " " : "",
-			     f->vlan_proto ? f->vlan_proto : "") >= sizeof(text)) {
-		iol_fail(EINVAL, "\"%s…\" is no VLAN: it is too long", text);
-		return wrong(r, "vlan");
-	}
-	return setting(r, "vlan", text, IOL_VF_VLAN, vf);
+	if (!iol_vf_vlan_parse(f->vlan, f->qos, f->vlan_proto, &vf->net))
+		return 0;
+	return wrong(r, f->vlan ? "vlan" : f->qos ? "qos" : "vlan_proto");
 }
 
 static int name(const struct reader *r, const char *field, const char *text, char *to)

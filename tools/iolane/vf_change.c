@@ -13,9 +13,8 @@
 static int apply(struct change *c, struct iol_want_pf *want)
 {
 	struct iol_state state = { want, 1 };
-	struct iol_apply_opts opts = { .change = c->opts };
 
-	return change_report_steps(c, iol_apply(c->host, &state, &opts));
+	return change_report_steps(c, iol_apply(c->host, &state, &c->opts));
 }
 
 /* "iolane vf create PF COUNT", or without COUNT for none. */
@@ -93,21 +92,6 @@ static int take_setting(const char *word, struct iol_want_vf *vf, struct vlan_wo
 	return 0;
 }
 
-static int take_vlan(const struct vlan_words *w, struct iol_want_vf *vf)
-{
-	char text[IOL_VF_VALUE_MAX];
-
-	if (!w->vlan)
-		return w->qos || w->proto ? iol_fail(EINVAL, "qos and vlan_proto are a VLAN's: say "
-							     "vlan=, too")
-					  : 0;
-	if ((size_t)snprintf(text, sizeof(text), "%s%s%s%s%s", w->vlan, w->qos ? " qos " : "",
-			     w->qos ? w->qos : "", w->proto ? " " : "",
-			     w->proto ? w->proto : "") >= sizeof(text))
-		return iol_fail(EINVAL, "\"%s...\" is no VLAN", text);
-	return iol_vf_setting_parse(IOL_VF_VLAN, text, &vf->net);
-}
-
 static int run_set(const struct verb_args *a)
 {
 	struct iol_want_vf vf = { .queues = -1, .interrupts = -1 };
@@ -131,7 +115,7 @@ static int run_set(const struct verb_args *a)
 		if (take_setting(word[i], &vf, &vlan) < 0)
 			return prog_usage();
 	}
-	if (take_vlan(&vlan, &vf) < 0)
+	if (iol_vf_vlan_parse(vlan.vlan, vlan.qos, vlan.proto, &vf.net) < 0)
 		return prog_usage();
 	status = change_open(a, &c);
 	if (status)

@@ -39,30 +39,32 @@ static void add_settings(struct json_object *o, const struct iol_vf_net *net)
 	}
 }
 
-/* What a VF is as a function of PCI; one that has just gone is told without it. */
+/* What a VF is as a function of PCI; one that has just come or gone is told without it. */
 static void add_function(struct json_object *o, const struct iol_host *host,
-			 const struct iol_pf *pf, unsigned int index)
+			 const struct devices *d, const struct iol_pf *pf, unsigned int index)
 {
-	_cleanup_free_ struct iol_use *uses = NULL;
+	const struct iol_pci_info *info;
+	const struct iol_use *use;
 	struct iol_pci_addr addr;
-	struct iol_pci_info info;
-	int n;
 
-	if (!pf->is_pci || iol_vf_addr(host, pf, index, &addr) || iol_pci_info(host, &addr, &info))
+	if (!pf->is_pci || iol_vf_addr(host, pf, index, &addr))
+		return;
+	info = devices_find(d, &addr);
+	if (!info)
 		return;
 	add_addr(o, "address", &addr);
-	add_text(o, "driver", info.driver);
-	add_text(o, "netdev", info.netdev);
-	add_text(o, "nvme", info.nvme);
-	add_number(o, "iommu_group", info.iommu_group);
-	n = iol_pci_uses(host, &addr, &uses);
-	if (n > 0)
-		add_text(o, "use", uses[0].what);
+	add_text(o, "driver", info->driver);
+	add_text(o, "netdev", info->netdev);
+	add_text(o, "nvme", info->nvme);
+	add_number(o, "iommu_group", info->iommu_group);
+	use = devices_next_use(d, info, NULL);
+	if (use)
+		add_text(o, "use", use->what);
 }
 
-static struct json_object *vf_json(const struct iol_host *host, const struct iol_pf *pf,
-				   unsigned int index, const struct iol_vf_net *net,
-				   const struct iol_vf_nvme *nvme, const char *label)
+static struct json_object *vf_json(const struct iol_host *host, const struct devices *d,
+				   const struct iol_pf *pf, unsigned int index,
+				   const struct vf_facts *f)
 {
 	struct json_object *o = json_object_new_object();
 	char name[IOL_NAME_MAX + 16];
@@ -70,38 +72,27 @@ static struct json_object *vf_json(const struct iol_host *host, const struct iol
 	snprintf(name, sizeof(name), "%s/vf%u", pf->netdev[0] ? pf->netdev : pf->name, index);
 	add_text(o, "name", name);
 	add_number(o, "index", index);
-	add_text(o, "label", label);
-	add_function(o, host, pf, index);
-	if (net)
-		add_settings(o, net);
-	if (nvme) {
-		add_number(o, "controller", nvme->id);
-		add_bool(o, "online", nvme->online);
-		add_number(o, "queues", nvme->queues);
-		add_number(o, "interrupts", nvme->interrupts);
+	add_text(o, "label", f->labels[index]);
+	add_function(o, host, d, pf, index);
+	if ((int)index < f->num_nets)
+		add_settings(o, &f->nets[index]);
+	if ((int)index < f->num_nvmes) {
+		add_number(o, "controller", f->nvmes[index].id);
+		add_bool(o, "online", f->nvmes[index].online);
+		add_number(o, "queues", f->nvmes[index].queues);
+		add_number(o, "interrupts", f->nvmes[index].interrupts);
 	}
 	return o;
 }
 
-static int pf_json(const struct iol_host *host, const struct iol_pf *pf, struct json_object **out)
+static int pf_json(const struct iol_host *host, const struct devices *d, const struct iol_pf *pf,
+		   struct json_object **out)
 {
-	_cleanup_free_ struct iol_vf_nvme *nvmes = NULL;
-	_cleanup_free_ struct iol_vf_net *nets = NULL;
-	_cleanup_free_ char(*labels)[IOL_NAME_MAX] = NULL;
+	_cleanup_facts_ struct vf_facts f = { 0 };
 	struct json_object *o, *list;
 	unsigned int i;
-	int num_nets = 0, num_nvmes = 0, rc;
+	int rc = vf_facts_read(host, pf, &f);
 
-	if (pf->netdev[0] && pf->enabled)
-		num_nets = iol_vf_net_list(host, pf, &nets);
-	if (pf->nvme[0] && pf->enabled)
-		num_nvmes = iol_vf_nvme_list(host, pf, &nvmes);
-	/* A drive may have VFs without their management (NVMe 2.0, 8.2.6 is optional). */
-	if (num_nvmes == -EOPNOTSUPP)
-		num_nvmes = 0;
-	rc = num_nets < 0 ? num_nets : num_nvmes < 0 ? num_nvmes : 0;
-	if (!rc)
-		rc = iol_vf_labels(pf, NULL, pf->enabled, &labels);
 	if (rc)
 		return rc;
 	o = json_object_new_object();
@@ -116,9 +107,7 @@ static int pf_json(const struct iol_host *host, const struct iol_pf *pf, struct 
 	add_bool(o, "autoprobe", pf->autoprobe);
 	json_object_object_add(o, "vfs", list);
 	for (i = 0; i < pf->enabled; i++)
-		json_object_array_add(list,
-				      vf_json(host, pf, i, (int)i < num_nets ? &nets[i] : NULL,
-					      (int)i < num_nvmes ? &nvmes[i] : NULL, labels[i]));
+		json_object_array_add(list, vf_json(host, d, pf, i, &f));
 	*out = o;
 	return 0;
 }
@@ -162,16 +151,19 @@ static void print_list(struct json_object *pfs)
 static int run_list(const struct verb_args *a)
 {
 	_cleanup_host_ struct iol_host *host = NULL;
+	_cleanup_devices_ struct devices d = { 0 };
 	_cleanup_free_ struct iol_pf *pfs = NULL;
 	struct json_object *list, *one = NULL;
 	int status = host_open(a, &host), n, i;
 
 	if (status)
 		return status;
+	if (devices_read(host, &d) < 0 || devices_read_uses(host, &d) < 0)
+		return prog_fail();
 	n = find_pfs(host, a->words[0], &pfs);
 	list = json_object_new_array();
 	for (i = 0; i < n; i++) {
-		int rc = pf_json(host, &pfs[i], &one);
+		int rc = pf_json(host, &d, &pfs[i], &one);
 
 		if (rc < 0) {
 			n = rc;
