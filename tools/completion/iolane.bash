@@ -83,11 +83,6 @@ _iolane() {
     ;;
   esac
   case $previous in
-  --class) mapfile -t COMPREPLY < <(compgen -W 'net storage display accel crypto usb audio serial bridge other' -- "$2") ;;
-  --root)
-    compopt -o filenames
-    mapfile -t COMPREPLY < <(compgen -d -- "$2")
-    ;;
   --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --class | --root | --context)
     _iolane_value "$previous" "$word"
     return
