@@ -194,7 +194,7 @@ int iol_ring_start(struct iol_ring *r, const struct iol_ring_spec *spec)
 	r->iov_max = r->desc_max > RING_IOV_MIN ? r->desc_max : RING_IOV_MIN;
 	r->state = calloc(num_ids(r), sizeof(*r->state));
 	r->batch = calloc(r->size, sizeof(*r->batch));
-	r->iov = calloc(r->iov_max, sizeof(*r->iov));
+	r->iov = reallocarray(NULL, r->iov_max, sizeof(*r->iov));
 	if (!r->state || !r->batch || !r->iov)
 		rc = iol_fail(ENOMEM, "no memory for a ring of %u descriptors", r->size);
 	if (!rc)
