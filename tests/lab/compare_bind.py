@@ -23,7 +23,8 @@ import tempfile
 from machine import IGB, Machine, check, harness, parser
 
 PACKAGES = ["driverctl", "dpdk", "udev", "kmod", "pciutils", "python3", "bash", "coreutils", "grep",
-            "sed", "util-linux", "libc-bin", "debianutils", "libjson-c5", "libpci3", "iproute2"]
+            "sed", "util-linux", "libc-bin", "debianutils", "libjson-c5", "libpci3", "libcyaml1",
+            "libmnl0", "iproute2"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 INSIDE = os.path.join(HERE, "compare_bind_inside.py")
 SECONDS = 3000
