@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@ static const char *program = "iolane";
 /* Where messages go: stderr, or what it was before it was hushed. */
 static int messages = STDERR_FILENO;
 static int hushed_stdout = -1;
+static bool in_progress;
 
 /*
  * One write() a line, so that lines of several threads don't mix. A path or a peer may put
@@ -32,6 +35,7 @@ static void say(const char *prefix, const char *text, const char *suffix)
 		n = (int)sizeof(line) - 2;
 	iol_printable(line);
 	line[n++] = '\n';
+	prog_progress(NULL);
 	/* Where stderr is gone there is nobody to tell. */
 	if (write(messages, line, (size_t)n) < 0)
 		return;
@@ -68,6 +72,30 @@ int prog_usage(void)
 	snprintf(hint, sizeof(hint), " (try %s --help)", program);
 	say("", iol_error(), hint);
 	return PROG_USAGE;
+}
+
+void prog_progress(const char *fmt, ...)
+{
+	char line[160];
+	struct winsize size;
+	va_list ap;
+
+	if (!fmt && !in_progress)
+		return;
+	if (!isatty(messages))
+		return;
+	in_progress = fmt;
+	line[0] = '\0';
+	if (fmt) {
+		va_start(ap, fmt);
+		vsnprintf(line, sizeof(line), fmt, ap);
+		va_end(ap);
+		/* A line that goes on in the next is not wiped as a whole. */
+		if (!ioctl(messages, TIOCGWINSZ, &size) && size.ws_col &&
+		    size.ws_col <= strlen(line))
+			line[size.ws_col - 1] = '\0';
+	}
+	dprintf(messages, "\r\033[K%s", iol_printable(line));
 }
 
 int prog_print(const char *text)

@@ -37,6 +37,12 @@ int prog_print(const char *text);
 int prog_flush(void);
 
 /**
+ * prog_progress() - A line on stderr that replaces the last one, cut off at its edge; on a terminal only. NULL wipes it,
+ * and so does a message.
+ */
+void prog_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/**
  * prog_asks_capabilities() - Whether --print-capabilities is among the arguments: the conventions for
  * vhost-user back ends want every other one ignored then.
  */

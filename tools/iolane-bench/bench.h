@@ -201,9 +201,6 @@ void bench_print_comparison(const struct bench_words *w, const struct bench_comp
 /** bench_print_json() - Print and drop. */
 void bench_print_json(struct json_object *o);
 
-/** bench_progress() - A line that replaces the last one, on a terminal only; NULL wipes it. */
-void bench_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
 /* ---- the verbs ---- */
 
 int bench_blk(int argc, char **argv);

@@ -72,8 +72,8 @@ static int run_raw(void *ctx, struct bench_backend *backend, struct bench_result
 
 static void show_run(const struct bench_comparison *c, unsigned int round, unsigned int entrant)
 {
-	bench_progress("round %u of %u: %s %.0f IOPS", round + 1, c->rounds,
-		       c->entrant[entrant].name, bench_rate(&c->results[round * c->n + entrant]));
+	prog_progress("round %u of %u: %s %.0f IOPS", round + 1, c->rounds,
+		      c->entrant[entrant].name, bench_rate(&c->results[round * c->n + entrant]));
 }
 
 static struct json_object *describe(const struct blk_options *o, char **argv, const char *cached,
@@ -127,7 +127,7 @@ static int compare(struct blk_options *o, char **argv)
 	}
 	if (!rc)
 		rc = bench_compare(&c);
-	bench_progress(NULL);
+	prog_progress(NULL);
 	if (!rc && o->json) {
 		bench_print_json(
 			bench_comparison_json(&words, &c, describe(o, argv, cached, probes, &c)));
@@ -222,7 +222,7 @@ int bench_blk(int argc, char **argv)
 		sched_setaffinity(0, sizeof(o->cpus), &o->cpus);
 	rc = o->n_sockets ? single(o, argv) : compare(o, argv);
 	if (rc < 0) {
-		bench_progress(NULL);
+		prog_progress(NULL);
 		return prog_fail();
 	}
 	return prog_flush();

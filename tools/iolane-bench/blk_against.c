@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "base/units.h"
+#include "tools/common/prog.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -122,7 +123,7 @@ static int choose_aio(const struct blk_options *o, const struct bench_comparison
 		if (rc < 0)
 			return rc;
 		bench_result_init(&r);
-		bench_progress("trying " QSD " with aio=%s", mode);
+		prog_progress("trying " QSD " with aio=%s", mode);
 		rc = bench_backend_start(cmd, c->sockets, c->backend_cpus, &backend);
 		if (!rc) {
 			rc = run(&probe, &backend, &r);
@@ -141,7 +142,7 @@ static int choose_aio(const struct blk_options *o, const struct bench_comparison
 			*best = mode;
 		}
 	}
-	bench_progress(NULL);
+	prog_progress(NULL);
 	return most < 0 ? -EIO : 0;
 }
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
+#include "tools/common/prog.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -242,7 +243,7 @@ int blk_disk_idle(struct blk_disk *d, double seconds, pid_t pid, struct bench_re
 	struct bench_usage first, last;
 	int rc;
 
-	bench_progress("idle for %.1f s", seconds);
+	prog_progress("idle for %.1f s", seconds);
 	bench_usage_look(&first, pid);
 	while (iol_now() < end && !bench_interrupted) {
 		uint64_t left = end - iol_now();
@@ -254,7 +255,7 @@ int blk_disk_idle(struct blk_disk *d, double seconds, pid_t pid, struct bench_re
 	bench_usage_look(&last, pid);
 	r->idle_cpu = bench_usage_cores(&first, &last);
 	r->rss_kib = bench_proc_rss_kib(pid);
-	bench_progress(NULL);
+	prog_progress(NULL);
 	return 0;
 }
 
@@ -284,8 +285,8 @@ static void show(struct watch *w, uint64_t now, uint64_t done, uint64_t end)
 		return;
 	rate = (double)(done - w->last_done) * 1e9 / (double)(now - w->last_shown);
 	if (w->last_shown)
-		bench_progress("%.0f IOPS, %.0f s left", rate,
-			       end > now ? (double)(end - now) / 1e9 : 0.0);
+		prog_progress("%.0f IOPS, %.0f s left", rate,
+			      end > now ? (double)(end - now) / 1e9 : 0.0);
 	w->last_done = done;
 	w->last_shown = now;
 }
@@ -415,7 +416,7 @@ static int pass(struct blk_disk *d, bool write)
 				      .verify = &d->verify };
 	struct watch watch;
 
-	bench_progress(write ? "writing every block" : "reading back what was written");
+	prog_progress(write ? "writing every block" : "reading back what was written");
 	return run_workers(d, &spec, -1, &watch);
 }
 
@@ -470,6 +471,6 @@ int blk_disk_load(struct blk_disk *d, pid_t pid, struct bench_result *r)
 	}
 	if (!rc && o->verify && blk_writes(o) && !bench_interrupted)
 		rc = pass(d, false);
-	bench_progress(NULL);
+	prog_progress(NULL);
 	return rc;
 }

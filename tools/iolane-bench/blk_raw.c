@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/own.h"
+#include "tools/common/prog.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -288,9 +289,9 @@ int blk_raw_run(const struct blk_options *o, struct bench_result *result)
 
 	if (!threads)
 		return iol_fail(ENOMEM, "out of memory for threads");
-	bench_progress("raw io_uring on %s", o->file);
+	prog_progress("raw io_uring on %s", o->file);
 	rc = run_threads(o, threads, n, result);
-	bench_progress(NULL);
+	prog_progress(NULL);
 	for (i = 0; i < n; i++)
 		free_requests(&threads[i]);
 	free(threads);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/own.h"
+#include "tools/common/prog.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -61,13 +62,13 @@ static void read_all(struct warm *w)
 	while (__atomic_load_n(&w->readers, __ATOMIC_ACQUIRE)) {
 		uint64_t done = __atomic_load_n(&w->next, __ATOMIC_RELAXED);
 
-		bench_progress("reading %s into the page cache: %u %%", w->file,
-			       (unsigned int)(done < w->pages ? done * 100 / w->pages : 100));
+		prog_progress("reading %s into the page cache: %u %%", w->file,
+			      (unsigned int)(done < w->pages ? done * 100 / w->pages : 100));
 		nanosleep(&look, NULL);
 	}
 	for (i = 0; i < n; i++)
 		pthread_join(reader[i], NULL);
-	bench_progress(NULL);
+	prog_progress(NULL);
 }
 
 const char *blk_warm_up(const struct blk_options *o)

@@ -116,8 +116,8 @@ static int run_entrant(void *ctx, struct bench_backend *b, struct bench_result *
 
 static void show_run(const struct bench_comparison *c, unsigned int round, unsigned int entrant)
 {
-	bench_progress("round %u of %u: %s %.0f packets/s", round + 1, c->rounds,
-		       c->entrant[entrant].name, bench_rate(&c->results[round * c->n + entrant]));
+	prog_progress("round %u of %u: %s %.0f packets/s", round + 1, c->rounds,
+		      c->entrant[entrant].name, bench_rate(&c->results[round * c->n + entrant]));
 }
 
 static int compare(struct net_options *o, char **argv)
@@ -139,7 +139,7 @@ static int compare(struct net_options *o, char **argv)
 	}
 	if (!rc)
 		rc = bench_compare(&c);
-	bench_progress(NULL);
+	prog_progress(NULL);
 	if (!rc && o->json) {
 		manifest = describe(o, argv);
 		commands = json_object_new_object();
@@ -225,7 +225,7 @@ int bench_net(int argc, char **argv)
 		return prog_fail();
 	}
 	if ((o.n_compare || o.against ? compare(&o, argv) : single(&o, argv)) < 0) {
-		bench_progress(NULL);
+		prog_progress(NULL);
 		return prog_fail();
 	}
 	return prog_flush();

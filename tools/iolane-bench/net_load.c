@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "tools/common/prog.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -214,8 +215,8 @@ static int look(struct load *l, uint64_t left)
 
 	if (rc >= 0 && l->rx && l->rx->fe)
 		rc = iol_frontend_poll(l->rx->fe, 0);
-	bench_progress("%" PRIu64 " packets %s, %.0f s left", l->rx ? l->received : l->taken,
-		       l->rx ? "received" : "taken", (double)left / 1e9);
+	prog_progress("%" PRIu64 " packets %s, %.0f s left", l->rx ? l->received : l->taken,
+		      l->rx ? "received" : "taken", (double)left / 1e9);
 	return rc < 0 ? rc : 0;
 }
 
@@ -385,6 +386,6 @@ int net_run(const struct net_options *o, struct net_port *tx, struct net_port *r
 		rc = announce(&l);
 	if (!rc)
 		rc = run(&l, r, pid);
-	bench_progress(NULL);
+	prog_progress(NULL);
 	return rc < 0 ? rc : judge(&l, r);
 }

@@ -3,10 +3,8 @@
 #include "bench.h"
 
 #include <json-c/json.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define US 1000.0
 
@@ -345,23 +343,4 @@ void bench_print_comparison(const struct bench_words *w, const struct bench_comp
 		       c->entrant[i + 1].name);
 	if (c->n > 1)
 		printf("\n");
-}
-
-void bench_progress(const char *fmt, ...)
-{
-	char line[160];
-	va_list ap;
-
-	if (!isatty(STDERR_FILENO))
-		return;
-	if (!fmt) {
-		fprintf(stderr, "\r\033[K");
-		fflush(stderr);
-		return;
-	}
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "\r\033[K%s", line);
-	fflush(stderr);
 }

@@ -184,8 +184,8 @@ static void show_run(const struct bench_comparison *c, unsigned int round, unsig
 {
 	const struct vfio_run *r = c->entrant[entrant].ctx;
 
-	bench_progress("%s: round %u of %u, %s", r->row->what, round + 1, c->rounds,
-		       c->entrant[entrant].name);
+	prog_progress("%s: round %u of %u, %s", r->row->what, round + 1, c->rounds,
+		      c->entrant[entrant].name);
 }
 
 static int run_entrant(void *ctx, struct bench_backend *backend, struct bench_result *result)
@@ -296,7 +296,7 @@ static int measure(const struct vfio_options *o, const struct vfio_plan *plan, c
 		else
 			rc = run_row(o, plan, &outcomes[i]);
 	}
-	bench_progress(NULL);
+	prog_progress(NULL);
 	if (!rc && o->json) {
 		manifest = bench_manifest(argv);
 		json_object_object_add(manifest, "settings", vfio_options_json(o));
