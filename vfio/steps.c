@@ -45,6 +45,12 @@ static int tell(const struct iol_engine *e, enum iol_step_event event, const str
 	return e->opts->step ? e->opts->step(e->opts->opaque, event, s) : 0;
 }
 
+static void tell_ahead(const struct iol_engine *e, unsigned int count)
+{
+	if (e->opts->ahead)
+		e->opts->ahead(e->opts->opaque, count);
+}
+
 int iol_steps_tell(const struct iol_engine *engine, const struct iol_plan *plan)
 {
 	unsigned int i;
@@ -147,6 +153,7 @@ int iol_steps_make(const struct iol_engine *engine, struct iol_journal *j, const
 	if (!plan->count)
 		return 0;
 	rc = iol_journal_add(j, verb, plan->steps, plan->count, &entry);
+	tell_ahead(engine, plan->count);
 	for (i = 0; !rc && i < plan->count; i++) {
 		rc = make(engine, entry, i);
 		if (rc)
@@ -220,10 +227,14 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 	_cleanup_free_ bool *failed = calloc(entry->count + 1, sizeof(*failed));
 	_cleanup_free_ char *why = NULL;
 	int failure = 0, undone = 0, rc;
-	unsigned int i, left = 0;
+	unsigned int i, left = 0, ahead = 0;
 
 	if (!failed)
 		return iol_fail(ENOMEM, "no memory to undo %u steps", entry->count);
+	for (i = 0; i < entry->count; i++)
+		ahead += is_made(entry->marks[i]) && !stays(engine, &entry->steps[i]) &&
+			 (!which || which(&entry->steps[i], arg));
+	tell_ahead(engine, ahead);
 	for (i = entry->count; i--;) {
 		const struct iol_step *s = &entry->steps[i];
 

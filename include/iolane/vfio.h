@@ -311,12 +311,14 @@ enum iol_step_event {
  * @dry_run: change nothing, only say the steps.
  * @step: told of each step as it goes, on the caller's thread; NULL if not wanted. A negative errno at
  *        IOL_STEP_BEGUN, _MADE or _DONE makes the change fail there, with the sentence that is set.
+ * @ahead: told how many steps come, before the first of them is made or put back; NULL if not wanted.
  * @state_dir: where the journal is kept while this host runs; NULL for /run/iolane.
  * @rules_dir: of udev; NULL for /etc/udev/rules.d.
  */
 struct iol_change_opts {
 	bool dry_run;
 	int (*step)(void *opaque, enum iol_step_event event, const struct iol_step *step);
+	void (*ahead)(void *opaque, unsigned int count);
 	void *opaque;
 	const char *state_dir, *rules_dir;
 };

@@ -27,6 +27,7 @@ struct env {
 	struct iol_change_opts opts;
 	struct iol_engine engine;
 	int events;         /* told so far */
+	unsigned int ahead; /* steps that come, as was told last */
 	int stop_at;        /* the event that fails, or kills; -1 for none */
 	bool kills;         /* rather than fails */
 	const char *spoils; /* the thing that can't be set */
@@ -76,6 +77,13 @@ static const struct iol_step_kind kinds[] = {
 	{ 0 },
 };
 
+static void ahead(void *opaque, unsigned int count)
+{
+	struct env *e = opaque;
+
+	e->ahead = count;
+}
+
 static int told(void *opaque, enum iol_step_event event, const struct iol_step *s)
 {
 	struct env *e = opaque;
@@ -124,7 +132,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(e->dir));
 	snprintf(e->state, sizeof(e->state), "%s/state", e->dir);
 	assert_int_equal(iol_host_new(NULL, &e->host), 0);
-	e->opts = (struct iol_change_opts){ .step = told, .opaque = e };
+	e->opts = (struct iol_change_opts){ .step = told, .ahead = ahead, .opaque = e };
 	e->engine = (struct iol_engine){ .kinds = kinds, .env = e, .opts = &e->opts };
 	e->stop_at = -1;
 	set(e, "a", "a0");
@@ -188,7 +196,10 @@ static void makes_and_undoes(void **state)
 	assert_int_equal(make(e), STEPS);
 	expect(e, "a1", "b1", "");
 	assert_string_equal(e->order, "+a+b+c");
+	assert_int_equal(e->ahead, STEPS);
+	e->ahead = 0;
 	assert_int_equal(undo(e, NULL, NULL), STEPS);
+	assert_int_equal(e->ahead, STEPS);
 	expect(e, "a0", "", "c 0%-");
 	assert_string_equal(e->order, "+a+b+c-c-b-a");
 	assert_int_equal(undo(e, NULL, NULL), -ENOENT);
@@ -219,6 +230,7 @@ static void failure_at_each_step(void **state)
 		snprintf(sentence, sizeof(sentence), "stopped at event %d; all is as it was before",
 			 at);
 		assert_string_equal(iol_error(), sentence);
+		assert_int_equal(e->ahead, at / 3 + 1);
 		expect(e, "a0", "", "c 0%-");
 		assert_int_equal(undo(e, NULL, NULL), -ENOENT);
 	}

@@ -25,6 +25,9 @@ static int run(const struct verb_args *a, const char *verb, bool look, bool drif
 	if (status)
 		return status;
 	c.opts.dry_run |= look;
+	status = drift ? PROG_OK : change_look(&c);
+	if (status)
+		return status;
 	if (state_load(c.host, word[0], &state) < 0)
 		return prog_fail();
 	count = iol_apply(c.host, &state, &c.opts);

@@ -2,7 +2,9 @@
 #include "change.h"
 
 #include "base/error.h"
+#include "interruption.h"
 #include "table.h"
+#include "text.h"
 #include "tools/common/prog.h"
 
 #include <errno.h>
@@ -36,24 +38,27 @@ int change_option(int id, const char *value)
 	}
 }
 
-static void print_step(enum iol_step_event event, const struct iol_step *s)
+/* @name: what people call the thing, or nothing. */
+static void print_step(enum iol_step_event event, const struct iol_step *s, const char *name)
 {
 	bool back = event == IOL_STEP_UNDONE || event == IOL_STEP_LEFT;
 	const char *from = back ? s->value : s->was, *to = back ? s->was : s->value;
 
+	printf("%s%s%s%s: ", s->what, *name ? " (" : "", name, *name ? ")" : "");
 	if (event == IOL_STEP_LEFT)
-		printf("%s: %s left as it is\n", s->what, s->kind);
+		printf("%s left as it is\n", s->kind);
 	else if (!strcmp(s->kind, "module"))
-		printf("%s: load the module\n", s->what);
+		printf("load the module\n");
 	else if (!*from && strstr(s->kind, "node"))
-		printf("%s: %s for %s\n", s->what, s->kind, to);
+		printf("%s for %s\n", s->kind, to);
 	else
-		printf("%s: %s %s -> %s\n", s->what, s->kind, *from ? from : "none",
-		       *to ? to : "none");
+		printf("%s %s -> %s\n", s->kind, *from ? from : "none", *to ? to : "none");
 	fflush(stdout);
 }
 
-static void note_step(struct change *c, enum iol_step_event event, const struct iol_step *s)
+/* @interrupts: NULL where that is not looked at. */
+static void note_step(struct change *c, enum iol_step_event event, const struct iol_step *s,
+		      const char *interrupts)
 {
 	static const char *const words[] = {
 		[IOL_STEP_PLANNED] = "planned",
@@ -68,33 +73,87 @@ static void note_step(struct change *c, enum iol_step_event event, const struct 
 	add_text(o, "was", s->was);
 	add_text(o, "value", s->value);
 	add_text(o, "state", words[event]);
+	if (interrupts)
+		add_text(o, "interrupts", interrupts);
 	json_object_array_add(c->steps, o);
+}
+
+static void tell_planned(struct change *c, const struct iol_step *s)
+{
+	static const char label[] = "    interrupts: ";
+	struct interruption i = { 0 };
+
+	if (c->looks)
+		interruption_of(c->host, &c->devices, s, &i);
+	c->interrupting += *i.text != '\0';
+	note_step(c, IOL_STEP_PLANNED, s, c->looks ? i.text : NULL);
+	if (c->json)
+		return;
+	print_step(IOL_STEP_PLANNED, s, i.name);
+	if (*i.text) {
+		text_paint(TEXT_YELLOW, label);
+		text_print(strlen(label), strlen(label), "%s", i.text);
+	}
+}
+
+/* Also of those that put back what was made, when a step fails. */
+static void ahead(void *opaque, unsigned int count)
+{
+	struct change *c = opaque;
+
+	c->planned = count;
+	c->begun = 0;
+}
+
+static void show_progress(struct change *c, enum iol_step_event event, const struct iol_step *s)
+{
+	bool back = event == IOL_STEP_UNDOING || event == IOL_STEP_LEFT;
+
+	if (event == IOL_STEP_BEGUN || back)
+		prog_progress("step %u of %u: %s%s %s", ++c->begun, c->planned,
+			      back ? "back: " : "", s->what, s->kind);
 }
 
 static int told(void *opaque, enum iol_step_event event, const struct iol_step *s)
 {
 	struct change *c = opaque;
 
-	if (event != IOL_STEP_PLANNED && event != IOL_STEP_DONE && event != IOL_STEP_UNDONE &&
-	    event != IOL_STEP_LEFT)
+	if (c->opts.dry_run) {
+		tell_planned(c, s);
 		return 0;
-	note_step(c, event, s);
-	if (!c->json && (c->verbose || event == IOL_STEP_PLANNED))
-		print_step(event, s);
+	}
+	if (!c->json && !c->verbose)
+		show_progress(c, event, s);
+	if (event != IOL_STEP_DONE && event != IOL_STEP_UNDONE && event != IOL_STEP_LEFT)
+		return 0;
+	note_step(c, event, s, NULL);
+	if (!c->json && c->verbose)
+		print_step(event, s, "");
 	return 0;
 }
 
 int change_open(const struct verb_args *a, struct change *c)
 {
 	c->json = a->json;
-	c->verbose = asked.verbose || isatty(STDOUT_FILENO);
+	c->verbose = asked.verbose;
 	c->opts = (struct iol_change_opts){
 		.dry_run = asked.dry_run,
 		.step = told,
+		.ahead = ahead,
 		.opaque = c,
 	};
 	c->steps = json_object_new_array();
 	return host_open(a, &c->host);
+}
+
+int change_look(struct change *c)
+{
+	if (!c->opts.dry_run)
+		return PROG_OK;
+	c->looks = true;
+	return devices_read(c->host, &c->devices) < 0 || devices_read_uses(c->host, &c->devices) < 0
+		       ? prog_fail()
+		       : PROG_OK;
 }
 
 const char *const *change_words(unsigned int *count)
@@ -134,6 +193,7 @@ int change_begin(const struct verb_args *a, bool needs_names, struct change *c)
 void change_end(struct change *c)
 {
 	iol_host_destroy(&c->host);
+	devices_free(&c->devices);
 	json_object_put(c->steps);
 	free(c->addrs);
 	free(asked.names);
@@ -196,6 +256,7 @@ int change_report_steps(struct change *c, int changed)
 {
 	struct json_object *result;
 
+	prog_progress(NULL);
 	if (changed < 0)
 		return prog_fail();
 	if (c->json) {
@@ -206,6 +267,9 @@ int change_report_steps(struct change *c, int changed)
 	}
 	if (!changed)
 		printf("nothing to do: all is so already\n");
+	else if (c->looks)
+		printf("%d step%s, %u of which interrupt%s something\n", changed,
+		       changed == 1 ? "" : "s", c->interrupting, c->interrupting == 1 ? "s" : "");
 	else if (!c->opts.dry_run)
 		printf("done in %d step%s; iolane undo takes it back\n", changed,
 		       changed == 1 ? "" : "s");
@@ -218,6 +282,7 @@ int change_report(struct change *c, int changed)
 	struct iol_pci_info info;
 	unsigned int i, j;
 
+	prog_progress(NULL);
 	if (changed < 0 || add_others(c) < 0)
 		return prog_fail();
 	result = json_object_new_object();

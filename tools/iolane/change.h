@@ -17,21 +17,26 @@ enum { CHANGE_DRY_RUN = VERB_OWN, CHANGE_VERBOSE, CHANGE_OWN };
 /* clang-format off */
 #define CHANGE_OPTS_HELP                                                                         \
 	"  --dry-run       only show the steps, and change nothing\n"                           \
-	"  -v, --verbose   show each step as it is made; as on a terminal\n"
+	"  -v, --verbose   show each step as it is made; else a terminal has one line of them\n"
 /* clang-format on */
 
 /**
  * struct change - A change on its way.
  * @addrs: the functions that were named, @count of them.
  * @steps: what was planned, made or undone, for JSON.
+ * @planned, @begun: steps that are being made, or put back.
+ * @looks: steps that are only planned are told with what they would interrupt, which @devices tells.
+ * @interrupting: how many of those did.
  */
 struct change {
 	struct iol_host *host;
 	struct iol_pci_addr *addrs;
 	unsigned int count;
 	struct iol_change_opts opts;
-	bool verbose, json;
+	bool verbose, json, looks;
 	struct json_object *steps;
+	struct devices devices;
+	unsigned int planned, begun, interrupting;
 };
 
 /** change_option() - Take one of CHANGE_OPTS, or OPT_WORD: the name of a function. 0 or a negative errno. */
@@ -39,6 +44,9 @@ int change_option(int id, const char *value);
 
 /** change_open() - Open the host for a change. Return: PROG_OK, or the exit status after saying why. */
 int change_open(const struct verb_args *a, struct change *c);
+
+/** change_look() - If nothing is to be made, tell what each step would interrupt. Return: as above. */
+int change_look(struct change *c);
 
 /** change_words() - What change_option() took as OPT_WORD. */
 const char *const *change_words(unsigned int *count);

@@ -10,6 +10,8 @@ static int run_undo(const struct verb_args *a)
 	_cleanup_change_ struct change c = { 0 };
 	int status = change_begin(a, false, &c);
 
+	if (!status)
+		status = change_look(&c);
 	return status ? status : change_report(&c, iol_apply_undo(c.host, &c.opts));
 }
 

@@ -13,8 +13,9 @@
 static int apply(struct change *c, struct iol_want_pf *want)
 {
 	struct iol_state state = { want, 1 };
+	int status = change_look(c);
 
-	return change_report_steps(c, iol_apply(c->host, &state, &c->opts));
+	return status ? status : change_report_steps(c, iol_apply(c->host, &state, &c->opts));
 }
 
 /* "iolane vf create PF COUNT", or without COUNT for none. */
