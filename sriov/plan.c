@@ -198,39 +198,62 @@ static int plan_nvme(const struct job *job, const struct iol_want_vf *w, unsigne
 	return want(job, STEP_NVME, vf.text, value, job->fresh);
 }
 
-/* Off its driver before the override, as in vfio/bind.c: undone backwards, the old driver is asked last. */
-static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+/* What it has, and shall have, as drivers and overrides; nothing that has gone by then. */
+struct vf_driver {
+	char now[IOL_NAME_MAX], over[IOL_NAME_MAX];
+	const char *then;
+};
+
+static int vf_driver(const struct job *job, const struct iol_want_vf *w, unsigned int index,
+		     struct vf_driver *d)
 {
-	const char *driver = strcmp(w->driver, "none") != 0 ? w->driver : "";
-	/* While VFs are not given out, one without an override is not even taken by who is told to. */
-	const char *override = driver;
 	struct vf_name vf = vf_name(job, index);
-	char now[IOL_NAME_MAX] = "", over[IOL_NAME_MAX] = "";
-	struct iol_pci_addr addr;
 	int rc = 0;
+
+	*d = (struct vf_driver){ .then = strcmp(w->driver, "none") != 0 ? w->driver : "" };
+	if (!job->fresh)
+		rc = iol_step_now(job->engine, STEP_VF_DRIVER, vf.text, d->now);
+	if (!rc && !job->fresh)
+		rc = iol_step_now(job->engine, STEP_VF_OVERRIDE, vf.text, d->over);
+	return rc;
+}
+
+/* Off its driver before all else: undone backwards, the old driver is asked last, and finds the old settings. */
+static int plan_off(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	struct vf_name vf = vf_name(job, index);
+	struct iol_pci_addr addr;
+	struct vf_driver d;
+	int rc;
 
 	if (!w->driver[0])
 		return 0;
-	if (!job->fresh) {
-		rc = iol_step_now(job->engine, STEP_VF_DRIVER, vf.text, now);
-		if (!rc)
-			rc = iol_step_now(job->engine, STEP_VF_OVERRIDE, vf.text, over);
-	}
-	if (rc || (!job->fresh && !strcmp(now, driver) && !strcmp(over, override)))
+	rc = vf_driver(job, w, index, &d);
+	if (rc || !d.now[0] || !strcmp(d.now, d.then))
 		return rc;
-	if (now[0] && strcmp(now, driver) != 0) {
-		rc = refuse_leased(job, vf.text);
-		if (!rc)
-			rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
-		if (!rc)
-			rc = iol_refuse_uses(job->env->bind.host, &addr);
-		if (!rc)
-			rc = iol_plan_add(job->plan, STEP_VF_DRIVER, vf.text, "", now);
-		now[0] = '\0';
-	}
+	rc = refuse_leased(job, vf.text);
 	if (!rc)
-		rc = add(job, STEP_VF_OVERRIDE, vf.text, override, over);
-	return rc ? rc : add(job, STEP_VF_DRIVER, vf.text, driver, now);
+		rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
+	if (!rc)
+		rc = iol_refuse_uses(job->env->bind.host, &addr);
+	return rc ? rc : iol_plan_add(job->plan, STEP_VF_DRIVER, vf.text, "", d.now);
+}
+
+/* While VFs are not given out, one without an override is not even taken by who is told to. */
+static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	struct vf_name vf = vf_name(job, index);
+	struct vf_driver d;
+	int rc;
+
+	if (!w->driver[0])
+		return 0;
+	rc = vf_driver(job, w, index, &d);
+	if (!rc)
+		rc = add(job, STEP_VF_OVERRIDE, vf.text, d.then, d.over);
+	if (rc || !strcmp(d.now, d.then))
+		return rc;
+	return add(job, STEP_VF_DRIVER, vf.text, d.then, "");
 }
 
 /* Nodes come with the driver, and with it they are new. */
@@ -322,6 +345,8 @@ static int plan_pf(struct job *job)
 	/* A VF whose PF is down finds it in reset. */
 	if (!rc && pf->netdev[0] && job->count && (job->fresh || job->want->num_vf))
 		rc = want(job, STEP_INTERFACE, pf->name, "up", false);
+	if (!rc)
+		rc = each_vf(job, plan_off);
 	if (!rc)
 		rc = each_vf(job, plan_settings);
 	if (!rc)
