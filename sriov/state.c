@@ -29,11 +29,20 @@ static unsigned int count_of(const struct iol_want_pf *w)
 	return w->vfs < 0 ? w->pf.enabled : (unsigned int)w->vfs;
 }
 
+/* Which PF, for sentences. */
+static const char *called(const struct iol_want_pf *w)
+{
+	return w->pf.name[0] ? w->pf.name : "this PF";
+}
+
 static int check_pf(const struct iol_state *s, unsigned int i, struct iol_state_fault *fault)
 {
 	const struct iol_want_pf *w = &s->pf[i];
 	unsigned int k;
 
+	/* Of one that was not found yet nothing can be told. */
+	if (!w->pf.name[0])
+		return 0;
 	for (k = 0; k < i; k++) {
 		if (!strcmp(s->pf[k].pf.name, w->pf.name)) {
 			iol_fail(EINVAL, "%s is there twice: say all of it in one place",
@@ -55,15 +64,16 @@ static int check_range(const struct iol_want_pf *w, unsigned int i, unsigned int
 	const struct iol_want_vf *vf = &w->vf[v];
 	unsigned int k;
 
-	if (vf->first > vf->last || vf->last >= count_of(w)) {
+	/* Without a number of VFs it is as many as there are, which is not known of a PF that was not found yet. */
+	if (vf->first > vf->last || ((w->vfs >= 0 || w->pf.name[0]) && vf->last >= count_of(w))) {
 		iol_fail(EINVAL, "VFs %u to %u of %s: expected from 0 to %d, as it is to have %u",
-			 vf->first, vf->last, w->pf.name, (int)count_of(w) - 1, count_of(w));
+			 vf->first, vf->last, called(w), (int)count_of(w) - 1, count_of(w));
 		return at(fault, i, (int)v, "index");
 	}
 	for (k = 0; k < v; k++) {
 		if (w->vf[k].first <= vf->last && vf->first <= w->vf[k].last) {
 			iol_fail(EINVAL, "VFs %u to %u of %s overlap with %u to %u: say each once",
-				 vf->first, vf->last, w->pf.name, w->vf[k].first, w->vf[k].last);
+				 vf->first, vf->last, called(w), w->vf[k].first, w->vf[k].last);
 			return at(fault, i, (int)v, "index");
 		}
 	}

@@ -249,7 +249,8 @@ int iol_undo_by(const struct iol_engine *engine, const struct iol_host *host)
 
 	if (!rc)
 		rc = iol_journal_before(&j, UINT_MAX, &entry);
-	if (rc == -ENOENT)
+	if (rc == -ENOENT ||
+	    (!rc && engine->opts->unfinished && (!iol_entry_made(entry) || iol_entry_whole(entry))))
 		return iol_fail(ENOENT, "there is no change to take back");
 	if (!rc)
 		rc = refuse_entry(host, entry);

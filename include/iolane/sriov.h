@@ -222,6 +222,7 @@ struct iol_want_vf {
 
 /**
  * struct iol_want_pf - What a PF shall be.
+ * @pf: without a name when it was not found yet, which iol_state_check() takes and iol_apply() refuses.
  * @vfs: how many VFs; -1: as many as there are.
  * @eswitch: "legacy" or "switchdev"; empty: not said.
  * @vf: @num_vf ranges, which do not overlap.

@@ -309,6 +309,7 @@ enum iol_step_event {
 /**
  * struct iol_change_opts - How to change a host. All zero is a good start.
  * @dry_run: change nothing, only say the steps.
+ * @unfinished: iol_undo() takes back only what was left in the middle.
  * @step: told of each step as it goes, on the caller's thread; NULL if not wanted. A negative errno at
  *        IOL_STEP_BEGUN, _MADE or _DONE makes the change fail there, with the sentence that is set.
  * @ahead: told how many steps come, before the first of them is made or put back; NULL if not wanted.
@@ -316,7 +317,7 @@ enum iol_step_event {
  * @rules_dir: of udev; NULL for /etc/udev/rules.d.
  */
 struct iol_change_opts {
-	bool dry_run;
+	bool dry_run, unfinished;
 	int (*step)(void *opaque, enum iol_step_event event, const struct iol_step *step);
 	void (*ahead)(void *opaque, unsigned int count);
 	void *opaque;
@@ -372,7 +373,7 @@ int iol_unbind(const struct iol_host *host, const struct iol_pci_addr *addrs, un
  * iol_undo() - Take back the last change in the journal, whole or left in the middle.
  *
  * Return: how many steps were undone, 0 when who made or undid it had died before the first or after the last;
- * -ENOENT: there is no change to take back; others as of iol_unbind().
+ * -ENOENT: there is no (unfinished) change to take back; others as of iol_unbind().
  */
 int iol_undo(const struct iol_host *host, const struct iol_change_opts *opts);
 

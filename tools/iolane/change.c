@@ -156,6 +156,11 @@ int change_look(struct change *c)
 		       : PROG_OK;
 }
 
+bool change_is_dry(void)
+{
+	return asked.dry_run;
+}
+
 const char *const *change_words(unsigned int *count)
 {
 	*count = asked.count;

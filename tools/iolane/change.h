@@ -17,7 +17,7 @@ enum { CHANGE_DRY_RUN = VERB_OWN, CHANGE_VERBOSE, CHANGE_OWN };
 /* clang-format off */
 #define CHANGE_OPTS_HELP                                                                         \
 	"  --dry-run       only show the steps, and change nothing\n"                           \
-	"  -v, --verbose   show each step as it is made; else a terminal has one line of them\n"
+	"  -v, --verbose   list each step as it is made\n"
 /* clang-format on */
 
 /**
@@ -47,6 +47,9 @@ int change_open(const struct verb_args *a, struct change *c);
 
 /** change_look() - If nothing is to be made, tell what each step would interrupt. Return: as above. */
 int change_look(struct change *c);
+
+/** change_is_dry() - Whether --dry-run was said. */
+bool change_is_dry(void);
 
 /** change_words() - What change_option() took as OPT_WORD. */
 const char *const *change_words(unsigned int *count);

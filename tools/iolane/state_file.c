@@ -103,7 +103,6 @@ static const cyaml_schema_value_t file_schema = {
 
 /* A file on its way, and where in it we are. */
 struct reader {
-	const struct iol_host *host;
 	const char *name;
 	char *text;
 	size_t len;
@@ -329,27 +328,24 @@ static int read_vf(const struct reader *r, const struct file_vf *f, struct iol_w
 
 /* ---- PFs ---- */
 
-static int find_pf(const struct reader *r, const struct file_pf *f, struct iol_pf *pf)
-{
-	int ways = !!f->address + !!f->name + !!f->path + (f->driver || f->serial), rc;
-	const char *field = f->address ? "address" : f->name ? "name" : f->path ? "path" : "serial";
+struct state_file {
+	struct reader r;
+	struct file *file;
+	struct iol_state state;
+};
 
-	if (ways != 1 || !f->driver != !f->serial) {
-		iol_fail(EINVAL, "a PF is told by one of address, name, path, or driver and serial "
-				 "together");
-		return wrong(r, "");
-	}
-	if (f->serial)
-		rc = iol_pf_find_serial(r->host, f->driver, f->serial, pf);
-	else
-		rc = iol_pf_find(r->host,
-				 f->address ? f->address
-				 : f->name  ? f->name
-					    : f->path,
-				 pf);
-	return rc ? wrong(r, field) : 0;
+static int check_way(const struct reader *r, const struct file_pf *f)
+{
+	int ways = !!f->address + !!f->name + !!f->path + (f->driver || f->serial);
+
+	if (ways == 1 && !f->driver == !f->serial)
+		return 0;
+	iol_fail(EINVAL, "a PF is told by one of address, name, path, or driver and serial "
+			 "together");
+	return wrong(r, "");
 }
 
+/* All but which PF it is. */
 static int read_pf(struct reader *r, const struct file_pf *f, struct iol_want_pf *w)
 {
 	unsigned int i;
@@ -357,7 +353,7 @@ static int read_pf(struct reader *r, const struct file_pf *f, struct iol_want_pf
 
 	r->vf = -1;
 	w->vfs = -1;
-	rc = find_pf(r, f, &w->pf);
+	rc = check_way(r, f);
 	if (!rc && f->vfs)
 		rc = number(r, "vfs", f->vfs, UINT16_MAX, &w->vfs);
 	if (!rc && f->eswitch && strcmp(f->eswitch, "legacy") != 0 &&
@@ -381,29 +377,67 @@ static int read_pf(struct reader *r, const struct file_pf *f, struct iol_want_pf
 	return rc;
 }
 
-static int read_pfs(struct reader *r, const struct file *f, struct iol_state *state)
+int state_file_check(struct state_file *f)
 {
 	struct iol_state_fault fault;
+	int rc = iol_state_check(&f->state, &fault);
+
+	if (rc != -EINVAL)
+		return rc;
+	f->r.pf = fault.pf;
+	f->r.vf = fault.vf;
+	return wrong(&f->r, fault.field);
+}
+
+static int read_pfs(struct state_file *f)
+{
 	unsigned int i;
 	int rc = 0;
 
-	state->pf = calloc(f->pfs_count + 1, sizeof(*state->pf));
-	if (!state->pf)
-		return iol_fail(ENOMEM, "no memory for %s", r->name);
-	for (i = 0; !rc && i < f->pfs_count; i++) {
-		r->pf = i;
-		state->num_pf++;
-		rc = read_pf(r, &f->pfs[i], &state->pf[i]);
+	f->state.pf = calloc(f->file->pfs_count + 1, sizeof(*f->state.pf));
+	if (!f->state.pf)
+		return iol_fail(ENOMEM, "no memory for %s", f->r.name);
+	for (i = 0; !rc && i < f->file->pfs_count; i++) {
+		f->r.pf = i;
+		f->state.num_pf++;
+		rc = read_pf(&f->r, &f->file->pfs[i], &f->state.pf[i]);
 	}
-	if (rc)
-		return rc;
-	rc = iol_state_check(state, &fault);
-	if (rc != -EINVAL)
-		return rc;
-	r->pf = fault.pf;
-	r->vf = fault.vf;
-	return wrong(r, fault.field);
+	return rc ? rc : state_file_check(f);
 }
+
+int state_file_find(struct state_file *f, const struct iol_host *host, unsigned int i)
+{
+	const struct file_pf *pf = &f->file->pfs[i];
+	struct iol_pf *found = &f->state.pf[i].pf;
+	const char *field;
+	int rc;
+
+	if (pf->serial) {
+		field = "serial";
+		rc = iol_pf_find_serial(host, pf->driver, pf->serial, found);
+	} else if (pf->path) {
+		field = "path";
+		rc = iol_pf_find_path(host, pf->path, found);
+	} else {
+		field = pf->address ? "address" : "name";
+		rc = iol_pf_find(host, pf->address ? pf->address : pf->name, found);
+	}
+	f->r.pf = i;
+	f->r.vf = -1;
+	return rc ? wrong(&f->r, field) : 0;
+}
+
+struct iol_state *state_file_state(struct state_file *f)
+{
+	return &f->state;
+}
+
+static const cyaml_config_t config = {
+	.log_level = CYAML_LOG_ERROR,
+	.mem_fn = cyaml_mem,
+	/* Aliases can make a small file a large one. */
+	.flags = CYAML_CFG_NO_ALIAS,
+};
 
 static int load_text(struct reader *r, const char *path)
 {
@@ -436,39 +470,61 @@ static int load_text(struct reader *r, const char *path)
 	}
 }
 
-int state_load(const struct iol_host *host, const char *path, struct iol_state *state)
+int state_file_open(const char *path, struct state_file **file)
 {
-	struct reader r = { .host = host, .name = strcmp(path, "-") != 0 ? path : "stdin" };
-	cyaml_config_t config = {
-		.log_fn = note,
-		.log_ctx = &r,
-		.log_level = CYAML_LOG_ERROR,
-		.mem_fn = cyaml_mem,
-		/* Aliases can make a small file a large one. */
-		.flags = CYAML_CFG_NO_ALIAS,
-	};
-	struct file *file = NULL;
+	_cleanup_state_file_ struct state_file *f = calloc(1, sizeof(*f));
+	cyaml_config_t with_log = config;
 	cyaml_err_t err;
 	int rc;
 
-	*state = (struct iol_state){ 0 };
-	rc = load_text(&r, path);
-	if (rc) {
-		free(r.text);
-		return rc;
-	}
-	err = cyaml_load_data((const uint8_t *)r.text, r.len, &config, &file_schema,
-			      (cyaml_data_t **)&file, NULL);
-	if (err != CYAML_OK)
-		rc = refused(&r, err);
-	else if (!file)
-		rc = iol_fail(EINVAL, "%s says nothing: expected \"pfs:\"", r.name);
-	else
-		rc = read_pfs(&r, file, state);
-	free(r.text);
-	cyaml_free(&config, &file_schema, file, 0);
+	if (!f)
+		return iol_fail(ENOMEM, "no memory for %s", path);
+	f->r.name = strcmp(path, "-") != 0 ? path : "stdin";
+	rc = load_text(&f->r, path);
 	if (rc)
-		state_clear(state);
+		return rc;
+	with_log.log_fn = note;
+	with_log.log_ctx = &f->r;
+	err = cyaml_load_data((const uint8_t *)f->r.text, f->r.len, &with_log, &file_schema,
+			      (cyaml_data_t **)&f->file, NULL);
+	if (err != CYAML_OK)
+		rc = refused(&f->r, err);
+	else if (!f->file)
+		rc = iol_fail(EINVAL, "%s says nothing: expected \"pfs:\"", f->r.name);
+	else
+		rc = read_pfs(f);
+	if (!rc)
+		*file = iol_take_ptr(f);
+	return rc;
+}
+
+void state_file_close(struct state_file **file)
+{
+	struct state_file *f = *file;
+
+	if (!f)
+		return;
+	state_clear(&f->state);
+	cyaml_free(&config, &file_schema, f->file, 0);
+	free(f->r.text);
+	free(f);
+	*file = NULL;
+}
+
+int state_load(const struct iol_host *host, const char *path, struct iol_state *state)
+{
+	_cleanup_state_file_ struct state_file *f = NULL;
+	unsigned int i;
+	int rc = state_file_open(path, &f);
+
+	for (i = 0; !rc && i < f->state.num_pf; i++)
+		rc = state_file_find(f, host, i);
+	if (!rc)
+		rc = state_file_check(f);
+	if (!rc) {
+		*state = f->state;
+		f->state = (struct iol_state){ 0 };
+	}
 	return rc;
 }
 
