@@ -55,6 +55,61 @@ _iolane_devices() {
   iolane list "${root[@]}" 2>/dev/null | awk 'NR > 1 && $1 ~ /:/ { print $1; if ($2 != "-") print $2 }'
 }
 
+# _iolane_vfs pf|vf ARGUMENT...: names of functions that can have VFs, or of the VFs that there are.
+_iolane_vfs() {
+  local what=$1 root=() word
+  shift
+  for word in "$@"; do
+    case $word in
+    --root=*) root=("$word") ;;
+    esac
+  done
+  iolane list --vfs "${root[@]}" 2>/dev/null | awk -F '  +' -v "what=$what" '
+    NR > 1 && split($7, count, " of ") == 2 {
+      for (place = 1; place <= 2; place++) {
+        if ($place == "-") continue
+        if (what == "pf") print $place
+        for (vf = 0; what == "vf" && vf < count[1]; vf++) print $place "/vf" vf
+      }
+    }'
+}
+
+# _iolane_labels: labels of the VFs of this host.
+_iolane_labels() {
+  iolane vf list 2>/dev/null | awk 'NR > 1 && $1 ~ /\/vf/ && $2 != "-" { print $2 }' | sort -u
+}
+
+# _iolane_setting NAME WORD: complete the value of a VF's setting.
+_iolane_setting() {
+  case $1 in
+  spoofchk | trust | rss_query) mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$2") ;;
+  link) mapfile -t COMPREPLY < <(compgen -W 'auto enable disable' -- "$2") ;;
+  vlan_proto) mapfile -t COMPREPLY < <(compgen -W '802.1Q 802.1ad' -- "$2") ;;
+  driver) mapfile -t COMPREPLY < <(compgen -W 'vfio-pci none' -- "$2") ;;
+  esac
+}
+
+# _iolane_vf_words WORD ARGUMENT...: what else than an option may come next at a verb of VFs.
+_iolane_vf_words() {
+  local word=$1 verb="$3 $4" plain=()
+  shift
+  mapfile -t plain < <(printf '%s\n' "$@" | grep -v -e '^-')
+  if [[ $verb = 'vf set' && ${#plain[@]} -gt 4 ]]; then
+    echo mac= vlan= qos= vlan_proto= spoofchk= trust= link= rate= rss_query= queues= interrupts= driver= label=
+    return
+  fi
+  # An address has colons, at which bash splits words.
+  [[ $word = *:* ]] && return
+  case $verb in
+  vf\ set | release\ *) _iolane_vfs vf "$@" ;;
+  vf\ *) _iolane_vfs pf "$@" ;;
+  lease\ *)
+    _iolane_vfs pf "$@"
+    _iolane_labels
+    ;;
+  esac
+}
+
 # _iolane_verbs COMMAND: what follows "iolane COMMAND" to steer a program that runs.
 _iolane_verbs() {
   case $1 in
@@ -79,6 +134,10 @@ _iolane() {
   case $word in
   --*=*)
     _iolane_value "${word%%=*}" "${word#*=}"
+    return
+    ;;
+  *=*)
+    [[ "${words[1]-} ${words[2]-}" = 'vf set' ]] && _iolane_setting "${word%%=*}" "${word#*=}"
     return
     ;;
   esac
@@ -106,6 +165,17 @@ _iolane() {
     choices=$(_iolane_options iolane "${words[1]}")
     # An address has colons, at which bash splits words.
     [[ ${words[1]} =~ ^(show|bind|unbind)$ && $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices "${words[@]}")"
+    [[ ${words[1]} =~ ^(lease|release)$ && $word != -* ]] && choices+=" $(_iolane_vf_words "$word" "${words[@]}")"
+    if [[ ${words[1]} =~ ^(plan|apply|drift)$ && $word != -* ]]; then
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -f -- "$word")
+      return
+    fi
+  elif [ "${words[1]}" = vf ] && [ ${#words[@]} -eq 3 ]; then
+    choices="$(_iolane_verbs vf) --help"
+  elif [ "${words[1]}" = vf ]; then
+    choices=$(_iolane_options iolane vf "${words[2]}")
+    [[ $word != -* ]] && choices+=" $(_iolane_vf_words "$word" "${words[@]}")"
   elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
     choices='blk net vfio --help --version'
   elif [ "${words[1]}" = bench ]; then
