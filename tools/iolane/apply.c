@@ -117,10 +117,9 @@ const struct verb host_apply = {
 		"nothing to do. iolane undo takes it back, also after it was killed.\n"
 		"\n"
 		"  --boot          as when the host starts: wait for PFs, bring each to its state\n"
-		"                  or leave it alone, and say in a line what became of it; FILE "
-		"is\n"
-		"                  " BOOT_FILE " unless told. One that somebody uses by then,\n"
-		"                  such as a NIC with an address, is left alone\n"
+		"                  by itself, and say in a line what became of it. One that\n"
+		"                  somebody uses, such as a NIC with an address, is left alone.\n"
+		"                  FILE is " BOOT_FILE " unless told\n"
 		"  --wait=TIME     how long PFs may take to come (default 30s)\n" CHANGE_OPTS_HELP
 			HOST_OPTS_HELP,
 	.opts = opts,
