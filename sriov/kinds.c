@@ -278,7 +278,27 @@ static int base_set(struct sriov_env *e, const char *kind, const char *what, boo
 		return base_set(env, kind, what, group, value);                                    \
 	}
 
-BASE(driver, STEP_DRIVER, false)
+static int driver_get(void *env, const char *what, char value[IOL_NAME_MAX])
+{
+	return base_get(env, STEP_DRIVER, what, false, value);
+}
+
+/* Whoever undoes may come much later: by now somebody may use what the driver has made of the VF. */
+static int driver_set(void *env, const char *what, const char *value)
+{
+	struct sriov_env *e = env;
+	char now[IOL_NAME_MAX];
+	struct iol_pci_addr addr;
+	int rc = driver_get(e, what, now);
+
+	if (!rc && *now && strcmp(now, value) != 0) {
+		rc = iol_pci_find(e->bind.host, what, &addr);
+		if (!rc)
+			rc = iol_refuse_uses(e->bind.host, &addr);
+	}
+	return rc && rc != -ENODEV ? rc : base_set(e, STEP_DRIVER, what, false, value);
+}
+
 BASE(override, STEP_OVERRIDE, false)
 BASE(group_node, STEP_NODE, true)
 BASE(device_node, STEP_DEVICE_NODE, false)
