@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Times bind and unbind of a NIC's VF by iolane, driverctl and dpdk-devbind.py, in turns.
+"""Times bind and unbind of one device by iolane, driverctl and dpdk-devbind.py, in turns.
 
 Not a test: it says how long people wait, start-up counted. The others run from a tree of Debian's
 packages that is shared with the emulated machine over 9p, with Debian's udevd; iolane from there,
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 
-from machine import IGB, Machine, check, harness, parser
+from machine import EDU, IGB, Machine, check, harness, parser
 
 PACKAGES = ["driverctl", "dpdk", "udev", "kmod", "pciutils", "python3", "bash", "coreutils", "grep",
             "sed", "util-linux", "libc-bin", "debianutils", "libjson-c5", "libpci3", "libcyaml1",
@@ -86,6 +86,24 @@ def prepare(machine):
         machine.sh(f"SYSTEMD_IGNORE_CHROOT=1 chroot /host /usr/bin/udevadm {words}", 600)
 
 
+def vf(machine):
+    device, = machine.make_vfs(IGB, 1)
+    # As most machines have it: a VF's own driver takes it without being told to.
+    machine.sh(f"echo 1 > /sys/bus/pci/devices/{IGB}/sriov_drivers_autoprobe")
+    machine.sh(f"echo {device} > /sys/bus/pci/drivers_probe")
+    check(machine.driver(device) == "igbvf", f"{device} has the driver {machine.driver(device)}")
+    return device, "igbvf"
+
+
+def edu(machine):
+    """No driver of the host's takes it: what is timed is the tools, and vfio-pci."""
+    return EDU, "none"
+
+
+# What is bound: a device, and who has it before.
+VICTIMS = {"vf": vf, "edu": edu}
+
+
 def measure(args):
     tree = debian_tree(os.path.join(os.path.abspath(args.build), "tests/lab/cache"))
     iolane = os.path.join(args.build, "tools/iolane/iolane")
@@ -95,12 +113,8 @@ def measure(args):
     with Machine(args, programs=["iolane"], share=tree, devices=("edu", "igb")) as machine:
         prepare(machine)
         machine.sh("modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe igbvf")
-        device, = machine.make_vfs(IGB, 1)
-        # As most machines have it: a VF's own driver takes it without being told to.
-        machine.sh(f"echo 1 > /sys/bus/pci/devices/{IGB}/sriov_drivers_autoprobe")
-        machine.sh(f"echo {device} > /sys/bus/pci/drivers_probe")
-        check(machine.driver(device) == "igbvf", f"{device} has the driver {machine.driver(device)}")
-        words = f"{device} igbvf {args.rounds} > /run/figures 2> /run/trouble"
+        device, driver = VICTIMS[args.device](machine)
+        words = f"{device} {driver} {args.rounds} > /run/figures 2> /run/trouble"
         status, _ = machine.run(f"chroot /host python3 /compare.py {words}", SECONDS)
         check(status == 0, machine.run("tail -n 20 /run/trouble")[1])
         figures = json.loads(machine.get("/run/figures"))
@@ -126,6 +140,8 @@ def show(figures):
 
 def main():
     made = parser(__doc__.split("\n", maxsplit=1)[0])
+    made.add_argument("--device", choices=VICTIMS, default="vf",
+                      help="a NIC's VF, whose driver takes most of the time, or edu, which has none")
     made.add_argument("--rounds", type=int, default=9)
     made.add_argument("--json", action="store_true")
     args = made.parse_args()
