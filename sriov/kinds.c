@@ -47,11 +47,28 @@ static int number(const char *what, const char *value, unsigned int *n)
 	return 0;
 }
 
+/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
+static int wait_carrier(struct sriov_env *e, const struct iol_pf *pf)
+{
+	int rc = iol_rtnl_wait_carrier(&e->rtnl, pf->netdev, CARRIER_MS);
+
+	if (rc != -ETIMEDOUT)
+		return rc;
+	iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", pf->netdev);
+	return 0;
+}
+
+static bool has_carrier(struct sriov_env *e, const struct iol_pf *pf)
+{
+	return pf->netdev[0] && !iol_env_rtnl(e) && !iol_rtnl_wait_carrier(&e->rtnl, pf->netdev, 0);
+}
+
 static int vfs_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
 	unsigned int n = 0;
+	bool had_carrier;
 	int rc = number(what, value, &n);
 
 	if (!rc)
@@ -59,7 +76,11 @@ static int vfs_set(void *env, const char *what, const char *value)
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
+	had_carrier = n && has_carrier(e, &c->pf);
 	rc = iol_vf_count_set(e->bind.host, &c->pf, n, IOL_VF_WAIT_MS);
+	/* Drivers reset a NIC that gets VFs (igb), and some settings are refused until it is back. */
+	if (!rc && had_carrier)
+		rc = wait_carrier(e, &c->pf);
 	/* Offset and stride may depend on how many there are (PCIe 6.0, 9.3.3.9). */
 	return rc ? rc : iol_pf_find(e->bind.host, what, &c->pf);
 }
@@ -133,11 +154,7 @@ static int interface_set(void *env, const char *what, const char *value)
 		rc = iol_env_rtnl(e);
 	if (!rc)
 		rc = iol_rtnl_up(&e->rtnl, c->pf.netdev, !strcmp(value, "up"));
-	/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
-	if (!rc && !strcmp(value, "up") &&
-	    iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, CARRIER_MS) == -ETIMEDOUT)
-		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", c->pf.netdev);
-	return rc;
+	return rc || strcmp(value, "up") != 0 ? rc : wait_carrier(e, &c->pf);
 }
 
 /* ---- VFs ---- */
