@@ -135,6 +135,9 @@ static int plan_count(struct job *job, bool *probes)
 
 	if (w->eswitch[0])
 		rc = iol_step_now(job->engine, STEP_ESWITCH, w->pf.name, mode);
+	/* A driver without modes does what they call legacy. */
+	if (!mode[0])
+		strcpy(mode, "legacy");
 	other = w->eswitch[0] && strcmp(w->eswitch, mode) != 0;
 	job->fresh = other || job->count != w->pf.enabled;
 	*probes = job->fresh && w->pf.autoprobe && job->count;

@@ -341,12 +341,10 @@ static int find_pf(const struct reader *r, const struct file_pf *f, struct iol_p
 	}
 	if (f->serial)
 		rc = iol_pf_find_serial(r->host, f->driver, f->serial, pf);
+	else if (f->path)
+		rc = iol_pf_find_path(r->host, f->path, pf);
 	else
-		rc = iol_pf_find(r->host,
-				 f->address ? f->address
-				 : f->name  ? f->name
-					    : f->path,
-				 pf);
+		rc = iol_pf_find(r->host, f->address ? f->address : f->name, pf);
 	return rc ? wrong(r, field) : 0;
 }
 
