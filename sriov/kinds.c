@@ -47,28 +47,11 @@ static int number(const char *what, const char *value, unsigned int *n)
 	return 0;
 }
 
-/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
-static int wait_carrier(struct sriov_env *e, const struct iol_pf *pf)
-{
-	int rc = iol_rtnl_wait_carrier(&e->rtnl, pf->netdev, CARRIER_MS);
-
-	if (rc != -ETIMEDOUT)
-		return rc;
-	iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", pf->netdev);
-	return 0;
-}
-
-static bool has_carrier(struct sriov_env *e, const struct iol_pf *pf)
-{
-	return pf->netdev[0] && !iol_env_rtnl(e) && !iol_rtnl_wait_carrier(&e->rtnl, pf->netdev, 0);
-}
-
 static int vfs_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
 	unsigned int n = 0;
-	bool had_carrier;
 	int rc = number(what, value, &n);
 
 	if (!rc)
@@ -76,11 +59,7 @@ static int vfs_set(void *env, const char *what, const char *value)
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
-	had_carrier = n && has_carrier(e, &c->pf);
 	rc = iol_vf_count_set(e->bind.host, &c->pf, n, IOL_VF_WAIT_MS);
-	/* Drivers reset a NIC that gets VFs (igb), and some settings are refused until it is back. */
-	if (!rc && had_carrier)
-		rc = wait_carrier(e, &c->pf);
 	/* Offset and stride may depend on how many there are (PCIe 6.0, 9.3.3.9). */
 	return rc ? rc : iol_pf_find(e->bind.host, what, &c->pf);
 }
@@ -154,7 +133,11 @@ static int interface_set(void *env, const char *what, const char *value)
 		rc = iol_env_rtnl(e);
 	if (!rc)
 		rc = iol_rtnl_up(&e->rtnl, c->pf.netdev, !strcmp(value, "up"));
-	return rc || strcmp(value, "up") != 0 ? rc : wait_carrier(e, &c->pf);
+	/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
+	if (!rc && !strcmp(value, "up") &&
+	    iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, CARRIER_MS) == -ETIMEDOUT)
+		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", c->pf.netdev);
+	return rc;
 }
 
 /* ---- VFs ---- */
@@ -295,27 +278,7 @@ static int base_set(struct sriov_env *e, const char *kind, const char *what, boo
 		return base_set(env, kind, what, group, value);                                    \
 	}
 
-static int driver_get(void *env, const char *what, char value[IOL_NAME_MAX])
-{
-	return base_get(env, STEP_DRIVER, what, false, value);
-}
-
-/* Whoever undoes may come much later: by now somebody may use what the driver has made of the VF. */
-static int driver_set(void *env, const char *what, const char *value)
-{
-	struct sriov_env *e = env;
-	char now[IOL_NAME_MAX];
-	struct iol_pci_addr addr;
-	int rc = driver_get(e, what, now);
-
-	if (!rc && *now && strcmp(now, value) != 0) {
-		rc = iol_pci_find(e->bind.host, what, &addr);
-		if (!rc)
-			rc = iol_refuse_uses(e->bind.host, &addr);
-	}
-	return rc && rc != -ENODEV ? rc : base_set(e, STEP_DRIVER, what, false, value);
-}
-
+BASE(driver, STEP_DRIVER, false)
 BASE(override, STEP_OVERRIDE, false)
 BASE(group_node, STEP_NODE, true)
 BASE(device_node, STEP_DEVICE_NODE, false)
