@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 
 #define LOCK_WAIT_MS 10000
-#define FILE_MAX     (1u << 20)
+#define FILE_MAX     (64u << 20)
 
 /* Everybody who may write there could have any device bound to any driver. */
 static int check_dir(const char *dir, int fd)
@@ -158,6 +158,11 @@ int iol_journal_add(struct iol_journal *j, const char *verb, const struct iol_st
 	char name[32];
 	int rc;
 
+	if (!e && count > JOURNAL_STEPS)
+		return iol_fail(E2BIG,
+				"a change of %u steps is more than the journal takes: %u at most; "
+				"make it in parts",
+				count, JOURNAL_STEPS);
 	if (!e)
 		return iol_fail(ENOMEM, "no memory for the journal");
 	snprintf(e->verb, sizeof(e->verb), "%s", verb);

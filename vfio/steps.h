@@ -80,6 +80,7 @@ int iol_steps_make(const struct iol_engine *engine, struct iol_journal *j, const
  * @which: which of them; NULL for all.
  *
  * A step that fails is left for another time, with the earlier ones on the same thing; the others are undone all the same.
+ * An entry that is to go as a whole counts as left in the middle from the first step until it has gone.
  *
  * Return: how many were undone, or the first failure.
  */
