@@ -62,10 +62,10 @@ static bool take_mac(struct entry *entry, const struct attr *attr)
 	return true;
 }
 
-/* Of no VLAN, a driver may leave the protocol 0. */
+/* Of no VLAN, a driver may leave the protocol 0; one with a priority is a tag all the same. */
 static void set_vlan(struct entry *entry, uint32_t vlan, uint32_t qos, uint16_t proto)
 {
-	if (!vlan)
+	if (!vlan && (!qos || !proto))
 		proto = ETH_P_8021Q;
 	if (vlan > 0xfff || qos > 7 || (proto != ETH_P_8021Q && proto != ETH_P_8021AD))
 		return;

@@ -140,6 +140,8 @@ static int read_end(struct nl *nl, const struct nlmsghdr *msg)
 
 int iol_nl_ask(struct nl *nl, struct nlmsghdr *request, nl_answer_fn answer, void *opaque)
 {
+	/* Without an acknowledgement, one message is all of the answer. */
+	const bool one = !(request->nlmsg_flags & (NLM_F_ACK | NLM_F_DUMP));
 	bool ended = false;
 	int failed = 0;
 
@@ -161,8 +163,9 @@ int iol_nl_ask(struct nl *nl, struct nlmsghdr *request, nl_answer_fn answer, voi
 			if (msg->nlmsg_type == NLMSG_ERROR || msg->nlmsg_type == NLMSG_DONE) {
 				ended = true;
 				rc = failed ? failed : read_end(nl, msg);
-			} else if (msg->nlmsg_type >= NLMSG_MIN_TYPE && answer && !failed) {
-				rc = answer(msg, opaque);
+			} else if (msg->nlmsg_type >= NLMSG_MIN_TYPE) {
+				ended = one;
+				rc = answer && !failed ? answer(msg, opaque) : 0;
 			}
 			if (rc < 0)
 				failed = rc;

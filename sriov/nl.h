@@ -38,7 +38,11 @@ struct nl_request {
 	uint8_t body[496];
 };
 
-/** iol_nl_request() - Begin one that is acknowledged, or a dump. */
+/**
+ * iol_nl_request() - Begin one.
+ * @flags: NLM_F_ACK where nothing but an acknowledgement comes, NLM_F_DUMP for many messages, 0 for one. A large answer
+ *         must not be acknowledged, too: the acknowledgement finds the socket full, and then both are lost (ENOBUFS).
+ */
 struct nlmsghdr *iol_nl_request(struct nl_request *room, uint16_t type, uint16_t flags);
 
 /* Sees each message of the answer; a negative errno, with the sentence set, is what iol_nl_ask() returns in the end. */

@@ -150,7 +150,7 @@ static int open_other(const struct iol_host *host, const char *name, struct iol_
 	return -ENODEV;
 }
 
-/* @netdev: of several the first by name. */
+/* @netdev: of several the first by name, but no representor of a VF. */
 static void first_netdev(const struct iol_host *host, const char *name, char netdev[IOL_NAME_MAX])
 {
 	_cleanup_dir_ DIR *dir = iol_host_opendir(host, "sys/class/net");
@@ -159,7 +159,8 @@ static void first_netdev(const struct iol_host *host, const char *name, char net
 
 	while (dir && (entry = iol_host_next(dir)))
 		if (strlen(entry) < IOL_NAME_MAX && other_of(host, entry, owner) &&
-		    !strcmp(owner, name) && (!netdev[0] || strcmp(entry, netdev) < 0))
+		    !strcmp(owner, name) && (!netdev[0] || strcmp(entry, netdev) < 0) &&
+		    !iol_net_is_representor(host, entry))
 			strcpy(netdev, entry);
 }
 

@@ -32,8 +32,8 @@ int iol_pf_find_serial(const struct iol_host *host, const char *driver, const ch
 		       struct iol_pf *pf);
 
 /**
- * iol_pf_find_path() - A PF of PCI by the way to it from its host bridge: as sysfs writes it
- * ("pci0000:00/0000:00:04.0/0000:01:00.0") or without the buses' numbers ("pci0000:00/04.0/00.0"), which are not looked
+ * iol_pf_find_path() - A PF by its path in /sys/devices. One of PCI by the way to it from its host bridge: as sysfs writes
+ * it ("pci0000:00/0000:00:04.0/0000:01:00.0") or without the buses' numbers ("pci0000:00/04.0/00.0"), which are not looked
  * at, as they move when something else is plugged in.
  *
  * Return: 0; -ENODEV: there is none; -EINVAL: it is no such path.

@@ -116,28 +116,54 @@ static bool plain_path(const char *path, char plain[HOST_PATH_MAX])
 	return slots > 1;
 }
 
+/* What follows "devices/", as links of sysfs and people write it. */
+static const char *below_devices(const char *path)
+{
+	const char *at = strstr(path, "devices/");
+
+	return at ? at + strlen("devices/") : path;
+}
+
+static bool is_at(const struct iol_host *host, const struct iol_pf *pf, const char *path,
+		  const char *wanted)
+{
+	char target[HOST_PATH_MAX], plain[HOST_PATH_MAX], *end;
+
+	if (pf->is_pci)
+		return *wanted &&
+		       iol_host_target(host, target, sizeof(target), "sys/bus/pci/devices/%s",
+				       pf->name) > 0 &&
+		       plain_path(target, plain) && !strcmp(plain, wanted);
+	if (iol_host_target(host, target, sizeof(target), "sys/class/net/%s", pf->netdev) < 0)
+		return false;
+	end = strstr(target, "/net/");
+	if (end)
+		*end = '\0';
+	return end && !strcmp(below_devices(target), below_devices(path));
+}
+
 int iol_pf_find_path(const struct iol_host *host, const char *path, struct iol_pf *pf)
 {
-	char wanted[HOST_PATH_MAX], target[HOST_PATH_MAX], plain[HOST_PATH_MAX];
 	_cleanup_free_ struct iol_pf *list = NULL;
+	char wanted[HOST_PATH_MAX];
 	int n, i;
 
 	if (!plain_path(path, wanted))
-		return iol_fail(
-			EINVAL,
-			"\"%.200s\" is no path of a PCI function: expected the way to it, as "
-			"pci0000:00/0000:00:04.0/0000:01:00.0 (readlink "
-			"/sys/bus/pci/devices/ADDRESS)",
-			path);
+		wanted[0] = '\0';
 	n = iol_pf_list(host, &list);
 	for (i = 0; i < n; i++) {
-		if (!list[i].is_pci ||
-		    iol_host_target(host, target, sizeof(target), "sys/bus/pci/devices/%s",
-				    list[i].name) < 0 ||
-		    !plain_path(target, plain) || strcmp(plain, wanted) != 0)
+		if (!is_at(host, &list[i], path, wanted))
 			continue;
 		*pf = list[i];
 		return 0;
 	}
-	return n < 0 ? n : iol_fail(ENODEV, "nothing that makes VFs is at %s", path);
+	if (n < 0)
+		return n;
+	if (wanted[0])
+		return iol_fail(ENODEV, "nothing that makes VFs is at %s", path);
+	return iol_fail(EINVAL,
+			"\"%.200s\" is no path of a PCI function: expected the way to it, as "
+			"pci0000:00/0000:00:04.0/0000:01:00.0 (readlink "
+			"/sys/bus/pci/devices/ADDRESS)",
+			path);
 }

@@ -32,7 +32,7 @@ void iol_rtnl_close(struct rtnl *rtnl)
 static struct nlmsghdr *link_request(struct nl_request *room, uint16_t type, int index,
 				     const char *netdev, struct ifinfomsg **info)
 {
-	struct nlmsghdr *request = iol_nl_request(room, type, NLM_F_ACK);
+	struct nlmsghdr *request = iol_nl_request(room, type, type == RTM_GETLINK ? 0 : NLM_F_ACK);
 
 	*info = mnl_nlmsg_put_extra_header(request, sizeof(**info));
 	(*info)->ifi_family = AF_UNSPEC;
@@ -106,7 +106,8 @@ static int get_pf_link(struct rtnl *rtnl, const struct iol_pf *pf, uint32_t mask
 
 /*
  * No kernel can be asked about one VF. So where all of them do not fit into an answer, and the kernel fails rather than let
- * the list's length overflow, as it does now (see link.c), their number is known and nothing else.
+ * the list's length overflow, as it does now (see link.c), or has no memory for it (before Linux 6.8 it had to be in one
+ * piece), their number is known and nothing else. Each can be set all the same, and the kernel's word is then all there is.
  */
 static int unknown_vfs(const struct iol_pf *pf, struct iol_vf_net **list)
 {
@@ -129,7 +130,7 @@ int iol_rtnl_vfs(struct rtnl *rtnl, const struct iol_pf *pf, struct iol_vf_net *
 
 	*list = NULL;
 	rc = get_pf_link(rtnl, pf, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS, &link);
-	if (rc == -EMSGSIZE)
+	if (rc == -EMSGSIZE || rc == -ENOBUFS)
 		return unknown_vfs(pf, list);
 	if (rc || !link.num_vfs)
 		return rc;

@@ -57,7 +57,8 @@ static int parse_mac(const char *text, struct iol_vf_net *net)
 static int parse_vlan(const char *text, struct iol_vf_net *net)
 {
 	static const char expected[] =
-		"0 for none, or 1 to 4094, like 100, 100 qos 3 (0 to 7) or 100 qos 3 802.1ad";
+		"0 for none, or 1 to 4094, like 100, 100 qos 3 (0 to 7) or 100 qos 3 802.1ad; "
+		"0 qos 3 is a priority without a VLAN";
 	unsigned long vlan, qos = 0;
 	uint16_t proto = ETH_P_8021Q;
 	const char *rest;
@@ -70,8 +71,8 @@ static int parse_vlan(const char *text, struct iol_vf_net *net)
 		proto = ETH_P_8021AD;
 	else if (*rest && strcmp(rest, " 802.1Q") != 0)
 		return unexpected("vlan", text, expected);
-	/* Drivers keep neither of a VLAN that there is not. */
-	if (!vlan && (qos || proto != ETH_P_8021Q))
+	/* A tag without a VLAN still has a priority; drivers keep no protocol of a tag that there is not. */
+	if (!vlan && !qos && proto != ETH_P_8021Q)
 		return unexpected("vlan", text, expected);
 	net->vlan = (uint16_t)vlan;
 	net->qos = (uint8_t)qos;

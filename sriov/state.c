@@ -80,6 +80,21 @@ static int check_range(const struct iol_want_pf *w, unsigned int i, unsigned int
 	return 0;
 }
 
+/* VFs of other buses than PCI are no devices of their own. */
+static int check_function(const struct iol_want_pf *w, unsigned int i, unsigned int v,
+			  struct iol_state_fault *fault)
+{
+	const struct iol_want_vf *vf = &w->vf[v];
+
+	if (!w->pf.is_pci && (vf->driver[0] || vf->owner[0])) {
+		iol_fail(EINVAL,
+			 "VFs of %s are no PCI functions, so they have neither driver nor owner",
+			 w->pf.name);
+		return at(fault, i, (int)v, vf->driver[0] ? "driver" : "owner");
+	}
+	return 0;
+}
+
 static bool is_zero(const uint8_t mac[6])
 {
 	static const uint8_t zero[6];
@@ -147,8 +162,11 @@ int iol_state_check(const struct iol_state *state, struct iol_state_fault *fault
 
 	for (i = 0; !rc && i < state->num_pf; i++) {
 		rc = check_pf(state, i, fault);
-		for (v = 0; !rc && v < state->pf[i].num_vf; v++)
+		for (v = 0; !rc && v < state->pf[i].num_vf; v++) {
 			rc = check_range(&state->pf[i], i, v, fault);
+			if (!rc)
+				rc = check_function(&state->pf[i], i, v, fault);
+		}
 	}
 	return rc ? rc : check_macs(state, fault);
 }

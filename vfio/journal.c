@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 
 #define LOCK_WAIT_MS 10000
-#define FILE_MAX     (1u << 20)
+/* All that can be written can be read: a line a step, and three short ones of its marks. */
+#define FILE_MAX (2l * JOURNAL_STEPS * JOURNAL_LINE_MAX)
 
 /* Everybody who may write there could have any device bound to any driver. */
 static int check_dir(const char *dir, int fd)
@@ -158,6 +159,11 @@ int iol_journal_add(struct iol_journal *j, const char *verb, const struct iol_st
 	char name[32];
 	int rc;
 
+	if (count > JOURNAL_STEPS)
+		return iol_fail(E2BIG,
+				"%u steps are too many for one change, %u at most: change fewer "
+				"VFs at a time",
+				count, JOURNAL_STEPS);
 	if (!e)
 		return iol_fail(ENOMEM, "no memory for the journal");
 	snprintf(e->verb, sizeof(e->verb), "%s", verb);

@@ -32,7 +32,8 @@ enum iol_step_mark { STEP_PLANNED, STEP_BEGUN, STEP_DONE, STEP_UNDONE };
 /**
  * struct iol_entry - One change.
  * @verb: what made it: "bind".
- * @marks: how far each of the @count @steps has come; @was of one is what is true from STEP_BEGUN on.
+ * @marks: how far each of the @count @steps has come; @was of one is what is true from STEP_BEGUN on. STEP_BEGUN is also
+ *         one that is on its way back.
  */
 struct iol_entry {
 	unsigned int number, count;

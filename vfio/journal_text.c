@@ -167,7 +167,7 @@ static bool follows(enum iol_step_mark was, enum iol_step_mark mark)
 {
 	switch (mark) {
 	case STEP_BEGUN:
-		return was == STEP_PLANNED;
+		return was != STEP_UNDONE;
 	case STEP_DONE:
 		return was == STEP_BEGUN;
 	default:

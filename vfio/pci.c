@@ -71,6 +71,19 @@ bool iol_pci_owns(const char *rest, const char *class)
 
 /* ---- names ---- */
 
+/* "pf0vf3", "c1pf0vf3", "pf0sf88" (Documentation/networking/switchdev.rst of Linux). The PF's own is "p0", or none. */
+bool iol_net_is_representor(const struct iol_host *host, const char *netdev)
+{
+	unsigned int controller, pf, port;
+	char text[IOL_NAME_MAX], kind;
+
+	if (iol_host_read(host, text, sizeof(text), "sys/class/net/%s/phys_port_name", netdev) <= 0)
+		return false;
+	return (sscanf(text, "pf%u%cf%u", &pf, &kind, &port) == 3 ||
+		sscanf(text, "c%upf%u%cf%u", &controller, &pf, &kind, &port) == 4) &&
+	       (kind == 'v' || kind == 's');
+}
+
 static int name_order(const void *x, const void *y)
 {
 	const struct pci_name *a = x, *b = y;
@@ -102,6 +115,29 @@ static int load_class(const struct iol_host *host, struct pci_names *names, size
 	return 0;
 }
 
+static bool is_net_of(const struct pci_name *name, const struct iol_pci_addr *addr)
+{
+	return !name->nvme && iol_pci_addr_equal(&name->addr, addr);
+}
+
+/* In switchdev mode the interfaces of a NIC's VFs' ports are its own, too. Only one with several is asked. */
+static void drop_representors(const struct iol_host *host, struct pci_names *names)
+{
+	bool after = false, before;
+	size_t i, kept = 0;
+
+	for (i = 0; i < names->count; i++) {
+		struct pci_name *name = &names->list[i];
+
+		before = after;
+		after = !name->nvme && i + 1 < names->count &&
+			is_net_of(&names->list[i + 1], &name->addr);
+		if (!(before || after) || !iol_net_is_representor(host, name->name))
+			names->list[kept++] = *name;
+	}
+	names->count = kept;
+}
+
 int iol_pci_names_load(const struct iol_host *host, struct pci_names *names)
 {
 	size_t room = 0;
@@ -111,6 +147,7 @@ int iol_pci_names_load(const struct iol_host *host, struct pci_names *names)
 		return iol_fail(ENOMEM, "no memory for the names of %zu devices", names->count);
 	if (names->count)
 		qsort(names->list, names->count, sizeof(*names->list), name_order);
+	drop_representors(host, names);
 	return 0;
 }
 

@@ -130,8 +130,14 @@ static int roll_back(const struct iol_engine *engine, struct iol_journal *j,
 		     struct iol_entry *entry, int failure)
 {
 	_cleanup_free_ char *why = strdup(iol_error());
+	unsigned int i;
 	int rc;
 
+	/* Whatever they have come to, it is our doing: drivers round, and some take what they then do not keep. */
+	for (i = 0; i < entry->count; i++) {
+		if (entry->marks[i] == STEP_DONE && iol_journal_mark(entry, i, STEP_BEGUN) < 0)
+			entry->marks[i] = STEP_BEGUN;
+	}
 	rc = iol_steps_undo(engine, j, entry, NULL, NULL);
 	if (rc < 0) {
 		_cleanup_free_ char *also = strdup(iol_error());
@@ -171,9 +177,11 @@ int iol_steps_make(const struct iol_engine *engine, struct iol_journal *j, const
  * Return: 1 when it was put back, 0 when it is to be left alone. Who has changed it after us wants it so; but
  * of a step left in the middle we can't tell what it had come to.
  */
-static int put_back(const struct iol_engine *e, const struct iol_step *s, enum iol_step_mark mark)
+static int put_back(const struct iol_engine *e, struct iol_entry *entry, unsigned int i)
 {
+	const struct iol_step *s = &entry->steps[i];
 	const struct iol_step_kind *k = kind_of(e, s);
+	bool done = entry->marks[i] == STEP_DONE;
 	char now[IOL_NAME_MAX];
 	int rc;
 
@@ -184,7 +192,7 @@ static int put_back(const struct iol_engine *e, const struct iol_step *s, enum i
 		return 0;
 	if (rc)
 		return rc;
-	if (mark == STEP_DONE && !(k->goes && !*s->value) && strcmp(now, s->was) != 0 &&
+	if (done && !(k->goes && !*s->value) && strcmp(now, s->was) != 0 &&
 	    strcmp(now, s->value) != 0 && strcmp(s->value, "*") != 0) {
 		iol_log(IOL_LOG_WARNING,
 			"the %s of %s is \"%s\" by now, which is not our doing: left so", s->kind,
@@ -192,9 +200,18 @@ static int put_back(const struct iol_engine *e, const struct iol_step *s, enum i
 		return 0;
 	}
 	tell(e, IOL_STEP_UNDOING, s);
-	if (strcmp(now, s->was) != 0)
+	if (!strcmp(now, s->was))
+		return 1;
+	/* On the way back it may pass through what is neither, and we be killed there. */
+	if (done)
+		rc = iol_journal_mark(entry, i, STEP_BEGUN);
+	if (!rc)
 		rc = k->set(e->env, s->what, s->was);
-	return rc < 0 ? rc : 1;
+	if (!rc)
+		return 1;
+	if (done && !k->get(e->env, s->what, now) && !strcmp(now, s->value))
+		iol_journal_mark(entry, i, STEP_DONE);
+	return rc;
 }
 
 static bool is_made(enum iol_step_mark mark)
@@ -221,6 +238,24 @@ static bool waits(const struct iol_entry *entry, unsigned int i, const bool *fai
 	return false;
 }
 
+/*
+ * Say on disk, and there only, that the step which goes back last is in the middle (@begun), or is not: a change that is
+ * half undone is not to be built upon.
+ */
+static int mark_last(const struct iol_engine *e, struct iol_entry *entry, bool begun)
+{
+	unsigned int i = 0;
+	int rc;
+
+	while (i < entry->count && (!is_made(entry->marks[i]) || stays(e, &entry->steps[i])))
+		i++;
+	if (i == entry->count || entry->marks[i] != STEP_DONE)
+		return 0;
+	rc = iol_journal_mark(entry, i, begun ? STEP_BEGUN : STEP_DONE);
+	entry->marks[i] = STEP_DONE;
+	return rc;
+}
+
 int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struct iol_entry *entry,
 		   bool (*which)(const struct iol_step *step, const void *arg), const void *arg)
 {
@@ -231,6 +266,9 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 
 	if (!failed)
 		return iol_fail(ENOMEM, "no memory to undo %u steps", entry->count);
+	rc = which ? 0 : mark_last(engine, entry, true);
+	if (rc)
+		return rc;
 	for (i = 0; i < entry->count; i++)
 		ahead += is_made(entry->marks[i]) && !stays(engine, &entry->steps[i]) &&
 			 (!which || which(&entry->steps[i], arg));
@@ -246,7 +284,7 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 			left++;
 			continue;
 		}
-		rc = put_back(engine, s, entry->marks[i]);
+		rc = put_back(engine, entry, i);
 		if (rc >= 0) {
 			bool back = rc > 0;
 
@@ -264,6 +302,8 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 			why = strdup(iol_error());
 		}
 	}
+	if (failure && !which)
+		mark_last(engine, entry, undone > 0);
 	if (failure)
 		return iol_fail(-failure, "%s", why ? why : "not all could be put back");
 	rc = left ? 0 : iol_journal_remove(j, entry);

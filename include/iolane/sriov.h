@@ -95,7 +95,8 @@ enum iol_vf_link { IOL_VF_LINK_AUTO, IOL_VF_LINK_ENABLE, IOL_VF_LINK_DISABLE };
  * @has: a bit (1u << enum iol_vf_setting) for each that is known, or wanted.
  * @mac: all zero: the VF may choose.
  * @link: "auto" is also what the kernel says for a driver that has no such setting.
- * @vlan: 0 for none, else 1 to 4094; @qos: its priority, 0 to 7; @vlan_proto: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
+ * @vlan: 0 for none, else 1 to 4094; @qos: its priority, 0 to 7, also without a VLAN (a priority tag);
+ *        @vlan_proto: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
  * @min_rate, @max_rate: Mbit/s; 0: no bound.
  */
 struct iol_vf_net {
@@ -117,7 +118,7 @@ int iol_vf_setting_find(const char *name);
 
 /**
  * iol_vf_setting_parse() - Read one setting's value: "02:00:00:00:00:03"; a VLAN as "100", "100 qos 3" or
- * "100 qos 3 802.1ad", 0 for none; "on" or "off"; "auto", "enable" or "disable"; a rate as "1000" (at most) or "100-1000".
+ * "100 qos 3 802.1ad", 0 for none, "0 qos 3" for a priority alone; "on" or "off"; "auto", "enable" or "disable"; a rate as "1000" (at most) or "100-1000".
  *
  * Return: 0, and it is noted in @net and its @has; -EINVAL: the sentence says what was expected.
  */

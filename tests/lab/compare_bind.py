@@ -76,17 +76,25 @@ def debian_tree(cache):
 
 
 def prepare(machine):
-    """The tree with the machine's own proc, sys, dev, run and modules, and with udevd at work."""
+    """The tree with the machine's own proc, sys, dev, run and modules."""
     # Programs stay in memory once they have run, as on any machine; without cache= 9p keeps nothing.
     machine.sh("umount /host && mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144,cache=loose "
                "host /host")
     for name in ("proc", "sys", "dev", "run", "lib/modules"):
         machine.sh(f"mkdir -p /host/{name} && mount -o bind /{name} /host/{name}")
-    # By path, as busybox would take its own; udevadm does nothing in a chroot unless told.
+    # By path, as busybox would take its own.
     machine.sh("chroot /host /usr/sbin/depmod && chroot /host /usr/sbin/ldconfig", 120)
+
+
+def start_udev(machine):
+    """Debian's, at work and with nothing left to do; udevadm does nothing in a chroot unless told."""
     machine.sh("chroot /host /lib/systemd/systemd-udevd --daemon", 60)
     for words in ("trigger --action=add", "settle"):
         machine.sh(f"SYSTEMD_IGNORE_CHROOT=1 chroot /host /usr/bin/udevadm {words}", 600)
+
+
+def stop_udev(machine):
+    machine.run("killall systemd-udevd udevd; sleep 1")
 
 
 def vf(machine):
@@ -115,13 +123,14 @@ def measure(args):
     shutil.rmtree(os.path.join(tree, "etc/driverctl.d"), ignore_errors=True)
     with Machine(args, programs=["iolane"], share=tree, devices=("edu", "igb")) as machine:
         prepare(machine)
+        start_udev(machine)
         machine.sh("modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe igbvf")
         device, driver = VICTIMS[args.device](machine)
         words = f"{device} {driver} {args.rounds} > /run/figures 2> /run/trouble"
         status, _ = machine.run(f"chroot /host python3 /compare.py {words}", SECONDS)
         check(status == 0, machine.run("tail -n 20 /run/trouble")[1])
         figures = json.loads(machine.get("/run/figures"))
-        machine.run("killall systemd-udevd udevd; sleep 1")
+        stop_udev(machine)
     return figures
 
 

@@ -296,19 +296,20 @@ static void test_vlans(void **state)
 	const struct ifla_vf_vlan plain = { 0, 5, 1 }, wrong = { 0, 4096, 0 };
 	const struct ifla_vf_vlan_info info = { 0, 6, 2, htons(ETH_P_8021Q) };
 	const struct ifla_vf_vlan_info none = { 0, 0, 0, 0 };
+	const struct ifla_vf_vlan_info priority = { 0, 0, 3, htons(ETH_P_8021AD) };
 	const struct ifla_vf_vlan_info odd = { 0, 6, 2, htons(ETH_P_IP) };
 	const struct {
 		const struct ifla_vf_vlan *vlan;
 		const struct ifla_vf_vlan_info *info;
 		unsigned int count;
-		bool known;
-		uint16_t expected;
+		const char *expected; /* NULL: not known */
 	} rows[] = {
-		{ &plain, NULL, 0, true, 5 }, /* before Linux 4.9 */
-		{ &wrong, NULL, 0, false, 0 },  { &plain, &info, 1, true, 6 },
-		{ &plain, &info, 2, false, 0 }, { &plain, &odd, 1, false, 0 },
-		{ &plain, &none, 1, true, 0 },
+		{ &plain, NULL, 0, "5 qos 1" }, /* before Linux 4.9 */
+		{ &wrong, NULL, 0, NULL },      { &plain, &info, 1, "6 qos 2" },
+		{ &plain, &info, 2, NULL },     { &plain, &odd, 1, NULL },
+		{ &plain, &none, 1, "0" },      { &plain, &priority, 1, "0 qos 3 802.1ad" },
 	};
+	char text[IOL_VF_VALUE_MAX];
 	struct link link;
 	struct msg m;
 	size_t i;
@@ -316,9 +317,11 @@ static void test_vlans(void **state)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		put_vlans(&m, rows[i].vlan, rows[i].info, rows[i].count);
 		assert_int_equal(parse(&m, m.len, &link), 0);
-		assert_int_equal(link.vfs[0].net.has, rows[i].known ? 1u << IOL_VF_VLAN : 0);
-		if (rows[i].known)
-			assert_int_equal(link.vfs[0].net.vlan, rows[i].expected);
+		assert_int_equal(link.vfs[0].net.has, rows[i].expected ? 1u << IOL_VF_VLAN : 0);
+		if (rows[i].expected)
+			assert_string_equal(iol_vf_setting_format(IOL_VF_VLAN, &link.vfs[0].net,
+								  text),
+					    rows[i].expected);
 		iol_link_clear(&link);
 		free(m.data);
 	}

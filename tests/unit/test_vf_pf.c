@@ -207,6 +207,39 @@ static void test_others(void **state)
 	assert_string_equal(pf.netdev, "");
 }
 
+/* In switchdev mode a NIC has its VFs' ports, too, whose names may come before its own. */
+static void test_representors(void **state)
+{
+	static const struct {
+		const char *port;
+		bool representor;
+	} rows[] = {
+		{ "pf0vf0", true },  { "c1pf0vf10", true }, { "pf1sf88", true }, { "p0", false },
+		{ "pf0hpf", false }, { "pf0", false },      { "pf0xf1", false },
+	};
+	struct host_tree *tree = *state;
+	struct iol_pf pf;
+	size_t i;
+
+	add_nic(tree);
+	add_others(tree);
+	tree_add(tree, "sys/class/net/eth10 -> "
+		       "../../devices/pci0000:00/0000:00:04.0/0000:01:00.0/net/eth10\n"
+		       "sys/devices/netdevsim1/net/eni1n0/device -> ../../../netdevsim1\n"
+		       "sys/class/net/eni1n0 -> ../../devices/netdevsim1/net/eni1n0\n");
+	for (i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		tree_add(tree,
+			 "sys/devices/pci0000:00/0000:00:04.0/0000:01:00.0/net/eth10/"
+			 "phys_port_name = "
+			 "%s\nsys/devices/netdevsim1/net/eni1n0/phys_port_name = %s\n",
+			 rows[i].port, rows[i].port);
+		pf = find(tree, "0000:01:00.0");
+		assert_string_equal(pf.netdev, rows[i].representor ? "eth3" : "eth10");
+		pf = find(tree, "netdevsim1");
+		assert_string_equal(pf.netdev, rows[i].representor ? "eni1np1" : "eni1n0");
+	}
+}
+
 static void test_list(void **state)
 {
 	struct host_tree *tree = *state;
@@ -362,6 +395,15 @@ static void test_path(void **state)
 		strcat(path, "/01.0");
 	/* Long, and still one. */
 	assert_int_equal(iol_pf_find_path(tree->host, path, &pf), -ENODEV);
+	/* Of other buses the path is the name. */
+	assert_int_equal(iol_pf_find_path(tree->host, "/sys/devices/netdevsim1", &pf), -EINVAL);
+	add_others(tree);
+	assert_int_equal(iol_pf_find_path(tree->host, "/sys/devices/netdevsim1", &pf), 0);
+	assert_string_equal(pf.name, "netdevsim1");
+	assert_int_equal(iol_pf_find_path(tree->host, "../../../devices/netdevsim0", &pf), 0);
+	assert_string_equal(pf.name, "netdevsim0");
+	assert_int_equal(iol_pf_find_path(tree->host, "/sys/devices/netdevsim", &pf), -EINVAL);
+	assert_int_equal(iol_pf_find_path(tree->host, "", &pf), -EINVAL);
 }
 
 int main(void)
@@ -371,6 +413,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unprivileged, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_none, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_others, tree_setup, tree_teardown),
+		cmocka_unit_test_setup_teardown(test_representors, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_list, tree_setup, tree_teardown),
 		cmocka_unit_test(test_arithmetic),
 		cmocka_unit_test_setup_teardown(test_addr, tree_setup, tree_teardown),

@@ -129,13 +129,27 @@ static void test_macs(void **state)
 	refused(&m, 2, 1, "mac", "of this state");
 }
 
+/* Only VFs of PCI are functions, which can have drivers. */
+static void test_functions(void **state)
+{
+	struct made m;
+
+	make(&m);
+	range(&m, 1, 0, 0, NULL);
+	strcpy(m.vf[1][0].owner, "0:0:0600");
+	refused(&m, 1, 0, "owner", "neither driver nor owner");
+	strcpy(m.vf[1][0].driver, "vfio-pci");
+	refused(&m, 1, 0, "driver", "are no PCI functions");
+	m.pf[1].pf.is_pci = true;
+	assert_int_equal(iol_state_check(&m.state, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),
-		cmocka_unit_test(test_pfs),
-		cmocka_unit_test(test_ranges),
-		cmocka_unit_test(test_macs),
+		cmocka_unit_test(test_good),      cmocka_unit_test(test_pfs),
+		cmocka_unit_test(test_ranges),    cmocka_unit_test(test_macs),
+		cmocka_unit_test(test_functions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,8 @@ struct env {
 	bool kills;         /* rather than fails */
 	const char *spoils; /* the thing that can't be set */
 	const char *breaks; /* what becomes so when it stops */
+	const char *halves; /* the thing whose setting is killed half way */
+	bool rounds;        /* things become not quite what they are set to */
 	char order[1024];   /* "+a" for each that was set, "-a" for each that was put back */
 };
 
@@ -67,7 +69,11 @@ static int set_file(void *opaque, const char *what, const char *value)
 	if (e->spoils && !strcmp(what, e->spoils))
 		return iol_fail(EACCES, "cannot set %s", what);
 	snprintf(path, sizeof(path), "%s/%s", e->dir, what);
-	write_file(path, value);
+	if (e->halves && !strcmp(what, e->halves)) {
+		write_file(path, "half");
+		raise(SIGKILL);
+	}
+	write_file(path, e->rounds && !strcmp(value, "a1") ? "a1, about" : value);
 	return 0;
 }
 
@@ -260,30 +266,79 @@ static void kill_at_each_step(void **state)
 	}
 }
 
+/* An undo that is killed at an event, or half way in setting a thing. */
+static void undo_killed(struct env *e, int at, const char *halves)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		e->events = 0;
+		e->stop_at = at;
+		e->kills = true;
+		e->halves = halves;
+		undo(e, NULL, NULL);
+		_exit(1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static bool is_whole(struct env *e)
+{
+	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
+	_cleanup_entry_ struct iol_entry *entry = NULL;
+
+	open_journal(e, &j);
+	assert_int_equal(iol_journal_before(&j, UINT_MAX, &entry), 0);
+	return iol_entry_whole(entry);
+}
+
 static void kill_in_an_undo(void **state)
 {
 	struct env *e = *state;
 
 	/* Two events a step: about to be undone, undone. */
 	for (int at = 0; at < 2 * STEPS; at++) {
-		int status;
-		pid_t pid;
-
 		assert_int_equal(make(e), STEPS);
-		pid = fork();
-		assert_true(pid >= 0);
-		if (!pid) {
-			e->events = 0;
-			e->stop_at = at;
-			e->kills = true;
-			undo(e, NULL, NULL);
-			_exit(1);
-		}
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		undo_killed(e, at, NULL);
+		/* Nobody is to build upon it, until the last has gone. */
+		assert_int_equal(is_whole(e), at == 2 * STEPS - 1);
 		assert_int_equal(undo(e, NULL, NULL), STEPS - (at + 1) / 2);
 		expect(e, "a0", "", "c 0%-");
 	}
+}
+
+/* What it came to then is neither what it was nor what it was made. */
+static void kill_half_way_back(void **state)
+{
+	static const char *const things[STEPS] = { "a", "b", "c" };
+	struct env *e = *state;
+
+	for (int i = 0; i < STEPS; i++) {
+		assert_int_equal(make(e), STEPS);
+		undo_killed(e, -1, things[i]);
+		assert_int_equal(undo(e, NULL, NULL), i + 1);
+		expect(e, "a0", "", "c 0%-");
+	}
+}
+
+static int refuse_all(void *env, const struct iol_entry *entry)
+{
+	return iol_fail(EIO, "a is not quite a1");
+}
+
+static void rounded_values_go_back(void **state)
+{
+	struct env *e = *state;
+
+	e->rounds = true;
+	e->engine.check = refuse_all;
+	assert_int_equal(make(e), -EIO);
+	assert_string_equal(iol_error(), "a is not quite a1; all is as it was before");
+	expect(e, "a0", "", "c 0%-");
+	assert_int_equal(undo(e, NULL, NULL), -ENOENT);
 }
 
 static void entries_left_in_the_middle_say_so(void **state)
@@ -314,6 +369,7 @@ static void what_fails_to_go_back_stays(void **state)
 	e->spoils = "b";
 	assert_int_equal(undo(e, NULL, NULL), -EACCES);
 	assert_string_equal(iol_error(), "cannot set b");
+	assert_false(is_whole(e));
 	expect(e, "a0", "b1", "c 0%-");
 	e->spoils = NULL;
 	assert_int_equal(undo(e, NULL, NULL), 1);
@@ -478,13 +534,17 @@ static void damaged_journals(void **state)
 		/* What a crash left of a last line. */
 		{ "iolane-journal-1 %s test 1\nstep a b c d\nbegun 0 x\ndo", NULL },
 		{ "iolane-journal-1 %s test 1\nstep a b c d\nbegun 0 x\nundone 0\n", NULL },
+		/* On its way back, twice. */
+		{ "iolane-journal-1 %s test 1\nstep a b c d\nbegun 0 x\ndone 0\nbegun 0 x\nbegun 0 "
+		  "x\n",
+		  NULL },
 		{ "", "line 1" },
 		{ "\n", "line 1" },
 		{ "iolane-journal-1 %s test 0", "line 1" },
 		{ "iolane-journal-2 %s test 0\n", "line 1" },
 		{ "iolane-journal-1 %s test\n", "line 1" },
 		{ "iolane-journal-1 %s test -1\n", "line 1" },
-		{ "iolane-journal-1 %s test 4097\n", "line 1" },
+		{ "iolane-journal-1 %s test 65537\n", "line 1" },
 		{ "iolane-journal-1 %s test 4294967296\n", "line 1" },
 		{ "iolane-journal-1 %s test 1x\n", "line 1" },
 		{ "iolane-journal-1 %s a-name-of-a-verb-that-is-too-long 0\n", "line 1" },
@@ -502,7 +562,8 @@ static void damaged_journals(void **state)
 		{ "iolane-journal-1 %s test 1\nstep a b c d\nbegun\n", "line 3" },
 		{ "iolane-journal-1 %s test 1\nstep a b c d\ndone 0\n", "line 3" },
 		{ "iolane-journal-1 %s test 1\nstep a b c d\nundone 0\n", "line 3" },
-		{ "iolane-journal-1 %s test 1\nstep a b c d\nbegun 0 x\nbegun 0 x\n", "line 4" },
+		{ "iolane-journal-1 %s test 1\nstep a b c d\nbegun 0 x\nundone 0\nbegun 0 x\n",
+		  "line 5" },
 		{ "iolane-journal-1 %s test 1\nstep a b c d\nbegun 0 x\ndone 0 x\n", "line 4" },
 		{ "iolane-journal-1 %s test 1\nstep a b c d\nbegun 0 x\n\n", "line 4" },
 		{ "iolane-journal-1 %s test 1\nstep a b c d\nmade 0\n", "line 3" },
@@ -567,6 +628,8 @@ int main(void)
 		TEST(failure_at_each_step),
 		TEST(kill_at_each_step),
 		TEST(kill_in_an_undo),
+		TEST(kill_half_way_back),
+		TEST(rounded_values_go_back),
 		TEST(entries_left_in_the_middle_say_so),
 		TEST(what_fails_to_go_back_stays),
 		TEST(earlier_steps_wait),

@@ -86,7 +86,7 @@ static void put_net(FILE *out, const struct iol_vf_net *net)
 			fprintf(out, "        vlan: %u\n", net->vlan);
 			if (net->qos)
 				fprintf(out, "        qos: %u\n", net->qos);
-			if (net->vlan && net->vlan_proto == 0x88a8)
+			if ((net->vlan || net->qos) && net->vlan_proto == 0x88a8)
 				fprintf(out, "        vlan_proto: \"802.1ad\"\n");
 			continue;
 		}

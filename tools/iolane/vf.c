@@ -23,6 +23,7 @@ void vf_facts_clear(struct vf_facts *f)
 {
 	free(f->nets);
 	free(f->nvmes);
+	free(f->ports);
 	free(f->labels);
 }
 

@@ -8,12 +8,16 @@
 
 #include <iolane/sriov.h>
 
-/** struct vf_facts - What is known of a PF's VFs by index; @num_nets and @num_nvmes of them, and of each a label. */
+/**
+ * struct vf_facts - What is known of a PF's VFs by index; @num_nets and @num_nvmes of them, and of each a label.
+ * @ports: its @num_ports representors, by index; not every VF need have one.
+ */
 struct vf_facts {
 	struct iol_vf_net *nets;
 	struct iol_vf_nvme *nvmes;
+	struct iol_representor *ports;
 	char (*labels)[IOL_NAME_MAX];
-	int num_nets, num_nvmes;
+	int num_nets, num_nvmes, num_ports;
 };
 
 /** vf_facts_read() - Ask for it. 0, or a negative errno with the sentence set; vf_facts_clear() in either case. */

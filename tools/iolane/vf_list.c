@@ -62,6 +62,17 @@ static void add_function(struct json_object *o, const struct iol_host *host,
 		add_text(o, "use", use->what);
 }
 
+static const char *representor(const struct vf_facts *f, unsigned int index)
+{
+	int i;
+
+	for (i = 0; i < f->num_ports; i++) {
+		if (f->ports[i].index == index)
+			return f->ports[i].netdev;
+	}
+	return "";
+}
+
 static struct json_object *vf_json(const struct iol_host *host, const struct devices *d,
 				   const struct iol_pf *pf, unsigned int index,
 				   const struct vf_facts *f)
@@ -76,6 +87,7 @@ static struct json_object *vf_json(const struct iol_host *host, const struct dev
 	add_function(o, host, d, pf, index);
 	if ((int)index < f->num_nets)
 		add_settings(o, &f->nets[index]);
+	add_text(o, "representor", representor(f, index));
 	if ((int)index < f->num_nvmes) {
 		add_number(o, "controller", f->nvmes[index].id);
 		add_bool(o, "online", f->nvmes[index].online);
@@ -85,14 +97,28 @@ static struct json_object *vf_json(const struct iol_host *host, const struct dev
 	return o;
 }
 
+/* Its mode is for the privileged alone. */
+static int read_switch(const struct iol_host *host, const struct iol_pf *pf,
+		       char mode[IOL_NAME_MAX], struct vf_facts *f)
+{
+	int rc = pf->netdev[0] ? iol_pf_eswitch(host, pf, mode) : 0;
+
+	if (!rc && !strcmp(mode, "switchdev"))
+		rc = f->num_ports = iol_pf_representors(host, pf, &f->ports);
+	return rc < 0 && rc != -EPERM ? rc : 0;
+}
+
 static int pf_json(const struct iol_host *host, const struct devices *d, const struct iol_pf *pf,
 		   struct json_object **out)
 {
 	_cleanup_facts_ struct vf_facts f = { 0 };
+	char mode[IOL_NAME_MAX] = "";
 	struct json_object *o, *list;
 	unsigned int i;
 	int rc = vf_facts_read(host, pf, &f);
 
+	if (!rc)
+		rc = read_switch(host, pf, mode, &f);
 	if (rc)
 		return rc;
 	o = json_object_new_object();
@@ -105,6 +131,7 @@ static int pf_json(const struct iol_host *host, const struct devices *d, const s
 	add_number(o, "enabled", pf->enabled);
 	add_number(o, "total", pf->total == UINT_MAX ? -1 : (int64_t)pf->total);
 	add_bool(o, "autoprobe", pf->autoprobe);
+	add_text(o, "eswitch", mode);
 	json_object_object_add(o, "vfs", list);
 	for (i = 0; i < pf->enabled; i++)
 		json_object_array_add(list, vf_json(host, d, pf, i, &f));
@@ -112,10 +139,25 @@ static int pf_json(const struct iol_host *host, const struct devices *d, const s
 	return 0;
 }
 
+static bool any_switchdev(struct json_object *pfs)
+{
+	size_t i;
+
+	for (i = 0; i < array_length(pfs); i++) {
+		if (!strcmp(field_string(json_object_array_get_idx(pfs, i), "eswitch"),
+			    "switchdev"))
+			return true;
+	}
+	return false;
+}
+
 static void print_list(struct json_object *pfs)
 {
-	struct table *t = table_new("VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOFCHK,TRUST,LINK,>RATE,"
-				    "~USED BY");
+	const bool ports = any_switchdev(pfs);
+	struct table *t = table_new(ports ? "VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOFCHK,TRUST,LINK,"
+					    ">RATE,REPRESENTOR,~USED BY"
+					  : "VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOFCHK,TRUST,LINK,"
+					    ">RATE,~USED BY");
 	size_t i, v;
 
 	for (i = 0; i < array_length(pfs); i++) {
@@ -125,12 +167,15 @@ static void print_list(struct json_object *pfs)
 			static const char *const columns[] = { "name",     "label", "address",
 							       "driver",   "mac",   "vlan",
 							       "spoofchk", "trust", "link",
-							       "rate",     "use" };
+							       "rate" };
 			struct json_object *vf = json_object_array_get_idx(vfs, v);
 			size_t k;
 
 			for (k = 0; k < sizeof(columns) / sizeof(columns[0]); k++)
 				table_add(t, "%s", or_dash(field_string(vf, columns[k])));
+			if (ports)
+				table_add(t, "%s", or_dash(field_string(vf, "representor")));
+			table_add(t, "%s", or_dash(field_string(vf, "use")));
 		}
 	}
 	table_print(t);

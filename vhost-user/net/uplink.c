@@ -63,8 +63,8 @@ static int explain_pci(const char *devargs)
 	if (n >= 0 && driver && is_for_us(driver + 1))
 		return 0;
 	return iol_fail(EBUSY,
-			"PCI device %s has %s%s: bind it to vfio-pci first (driverctl set-override "
-			"%s vfio-pci), so that this process may have it",
+			"PCI device %s has %s%s: bind it to vfio-pci first (iolane bind %s), so "
+			"that this process may have it",
 			name, n < 0 ? "no driver" : "the driver ",
 			n < 0 || !driver ? "" : driver + 1, name);
 }
@@ -288,6 +288,24 @@ static void disarm(struct net_source *s)
 		rte_eth_dev_rx_intr_disable(iol_uplink_of(s->port)->id, in->queue);
 }
 
+/*
+ * What tells that a queue has received something, -1 for nothing. A driver of PCI devices may have an interrupt
+ * for it, and no way to switch it on (DPDK's igbvf); those of other devices tell without being asked to.
+ */
+static int wake_fd(const struct net_uplink *u, uint16_t queue)
+{
+	int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(u->id, queue);
+	struct rte_eth_dev_info info;
+	const struct rte_bus *bus;
+
+	if (fd < 0 || rte_eth_dev_info_get(u->id, &info) < 0)
+		return -1;
+	bus = rte_bus_find_by_device(info.device);
+	if (!bus || strcmp(rte_bus_name(bus), "pci") != 0)
+		return fd;
+	return rte_eth_dev_rx_intr_enable(u->id, queue) == -ENOTSUP ? -1 : fd;
+}
+
 static int make_places(struct net_uplink *u)
 {
 	size_t in = u->queues * sizeof(*u->in), out = u->queues * sizeof(*u->out);
@@ -366,7 +384,7 @@ int iol_uplink_start(struct iol_net_port *port)
 			port->name);
 	__atomic_store_n(&u->started, true, __ATOMIC_RELEASE);
 	for (i = 0; i < u->queues; i++) {
-		u->in[i].fd = rte_eth_dev_rx_intr_ctl_q_get_fd(u->id, (uint16_t)i);
+		u->in[i].fd = wake_fd(u, (uint16_t)i);
 		rc = iol_net_poll(port->net, &u->in[i].source, u->in[i].fd);
 		if (rc < 0) {
 			iol_uplink_stop(port);

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Times how a NIC gets 7 VFs with all settings that igb has and vfio-pci, by iolane and otherwise, in turns.
+
+Not a test: it says how long people wait, start-up counted. First without udevd, against a program that
+makes the system calls and nothing else (vfbare.c): what iolane adds to kernel and device. Then with
+Debian's udevd, against a shell script of ip and driverctl. After each, iolane drift finds that all is as
+the file declares, so that all have done the same. Besides what passes, it says how much of a processor
+was used, as much of the time is the NIC's, which has no carrier for a while when it gets VFs.
+
+The tree that the latter run from is that of compare_bind.py.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import sys
+
+from compare_bind import debian_tree, prepare, start_udev, stop_udev, text
+from machine import IGB, Machine, check, harness, parser
+
+INSIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compare_vf_inside.py")
+COUNT = 7
+SECONDS = 3000
+
+
+def state():
+    """As in vfbare.c and the script."""
+    lines = ["pfs:", f"  - address: {IGB}", f"    vfs: {COUNT}", "    vf:"]
+    for index in range(COUNT):
+        spoofchk = "on" if index % 2 else "off"
+        settings = (f"index: {index}", f"mac: 02:00:00:00:00:0{index}", f"vlan: {100 + index}",
+                    f"qos: {index}", f"spoofchk: {spoofchk}", "trust: on", f"rate: {100 * (index + 1)}",
+                    "driver: vfio-pci")
+        lines.append("      - " + "\n        ".join(settings))
+    return "\n".join(lines) + "\n"
+
+
+def run(machine, group, netdev, rounds):
+    words = f"{group} {IGB} {netdev} {COUNT} {rounds} > /run/figures 2> /run/trouble"
+    status, _ = machine.run(f"chroot /host python3 /compare.py {words}", SECONDS)
+    check(status == 0, machine.run("tail -n 20 /run/trouble")[1])
+    return json.loads(machine.get("/run/figures"))
+
+
+def measure(args):
+    tree = debian_tree(os.path.join(os.path.abspath(args.build), "tests/lab/cache"))
+    shutil.copy(harness.find_built(args.build, "iolane"), os.path.join(tree, "usr/bin/iolane"))
+    shutil.copy(INSIDE, os.path.join(tree, "compare.py"))
+    with open(os.path.join(tree, "state.yaml"), "w", encoding="utf-8") as file:
+        file.write(state())
+    shutil.rmtree(os.path.join(tree, "etc/driverctl.d"), ignore_errors=True)
+    with Machine(args, programs=["iolane", "vfbare"], share=tree, devices=("igb",)) as machine:
+        prepare(machine)
+        for module in ("vfio-pci", "vfio_iommu_type1", "igbvf"):
+            machine.run(f"modprobe {module}")
+        # It has a carrier before anything is timed.
+        machine.make_vfs(IGB, 1)
+        folder = f"/sys/bus/pci/devices/{IGB}"
+        machine.sh(f"echo 0 > {folder}/sriov_numvfs && echo 1 > {folder}/sriov_drivers_autoprobe")
+        netdev = machine.netdev(IGB)
+        figures = {"calls": run(machine, "calls", netdev, args.rounds)}
+        start_udev(machine)
+        figures["script"] = run(machine, "script", machine.netdev(IGB), args.script_rounds)
+        stop_udev(machine)
+    return figures
+
+
+def show(figures):
+    for group in figures.values():
+        (first, ours), (name, others) = group.items()
+        for what in ours:
+            ratios = [b / a for a, b in zip(ours[what], others[what], strict=True)]
+            print(f"{what}: median (min to max)")
+            print(f"  {first + ', ms':36} {text(ours[what])}")
+            print(f"  {name + ', ms':36} {text(others[what])}")
+            print(f"  {'iolane in times of that':36} {ratio([1 / r for r in ratios])}")
+            print(f"  {'that in times of iolane':36} {ratio(ratios)}")
+
+
+def ratio(values):
+    return f"{statistics.median(values):8.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def main():
+    made = parser(__doc__.split("\n", maxsplit=1)[0])
+    made.add_argument("--rounds", type=int, default=15, help="against the bare calls")
+    made.add_argument("--script-rounds", type=int, default=5, help="against the script")
+    made.add_argument("--json", action="store_true")
+    args = made.parse_args()
+    figures = {}
+    status = harness.run_guarded(lambda: figures.update(measure(args)))
+    if status == 0 and args.json:
+        print(json.dumps(figures, indent=1))
+    elif status == 0:
+        show(figures)
+    return status
+
+
+sys.exit(main())
