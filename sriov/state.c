@@ -86,7 +86,7 @@ static int check_function(const struct iol_want_pf *w, unsigned int i, unsigned 
 {
 	const struct iol_want_vf *vf = &w->vf[v];
 
-	if (!w->pf.is_pci && (vf->driver[0] || vf->owner[0])) {
+	if (w->pf.name[0] && !w->pf.is_pci && (vf->driver[0] || vf->owner[0])) {
 		iol_fail(EINVAL,
 			 "VFs of %s are no PCI functions, so they have neither driver nor owner",
 			 w->pf.name);
