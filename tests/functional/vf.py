@@ -80,6 +80,11 @@ class VirtualFunctions(programs.Outcomes):
                     if line:
                         self.assertIn(f"{path}:{line}: ", result.stderr)
 
+    def test_half_an_export(self):
+        """A copy's settings can't be asked for, and what could be told is not told either."""
+        tree = host_tree.intel(self.box.path + "/tree").path
+        self.bad(run([IOLANE, "export", f"--root={tree}"]), FAILED, "no kernel to ask")
+
     def test_help_and_manual_page(self):
         documented = programs.documented_options("iolane")
         page = programs.read_file(f"{programs.TOP}/docs/man/iolane.1")

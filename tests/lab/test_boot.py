@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Virtual functions when the host starts: what the unit runs, on PFs that come late, are in use or wrong."""
 
+import json
+import os
+
 from machine import IGB, NVME, Machine, check, main, wait_for
 from test_apply import Host
 
@@ -178,7 +181,37 @@ def uplink(host):
     # Who asks for it, and not only because the host starts, is told and gets it.
     said = host.sh("iolane plan /etc/iolane/vf.yaml")
     check(f"interrupts: {name} may lose its link for a moment" in said and "default route" in said, said)
+    planned = json.loads(host.sh("iolane plan /etc/iolane/vf.yaml --json"))["steps"]
+    told = {step["kind"]: step["interrupts"] for step in planned}
+    check("default route" in told.pop("vfs") and not any(told.values()), f"{told}")
+    progress(host, len(planned))
+    plan_of_change(host, name)
     host.undo_all()
+
+
+def progress(host, steps):
+    """The console is the terminal, which has one line; without one there is none."""
+    with open(host.machine.path("console"), "rb") as console:
+        console.seek(0, os.SEEK_END)
+        said = host.sh("iolane apply /etc/iolane/vf.yaml 2> /dev/ttyS0")
+        check(said == f"done in {steps} steps; iolane undo takes it back", said)
+        shown = wait_for("the console", lambda: console.read())
+    lines = [line for line in shown.split(b"\r\x1b[K") if line.startswith(b"step ")]
+    check([int(line.split()[1]) for line in lines] == list(range(1, steps + 1)), f"{shown}")
+    check(all(f" of {steps}: 0000:".encode() in line for line in lines), f"{shown}")
+
+
+def plan_of_change(host, name):
+    """What a change of VFs that are there would interrupt, and of whom."""
+    second = host.machine.netdev("0000:01:10.2")
+    host.sh(f"ip link set {second} up && ip address add 10.3.3.3/24 dev {second}")
+    host.file(IGB_PART.replace("vlan: 100", "vlan: 200").replace("00:00:01\n", "00:00:02\n"))
+    said = host.sh("iolane plan /etc/iolane/vf.yaml")
+    check(f"traffic of {second} stops while its VLAN changes; {second} is up and has the address 10.3.3.3" in said
+          and "2 steps, 1 of which interrupts something" in said, said)
+    host.sh(f"ip address del 10.3.3.3/24 dev {second}")
+    said = host.sh(f"iolane vf create {IGB} 3 --dry-run")
+    check(f"its 2 VFs go: vf0 (vfio-pci), vf1 (igbvf, {second}); {name} may lose its link" in said, said)
 
 
 def test(args):

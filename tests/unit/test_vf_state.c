@@ -114,6 +114,26 @@ static void test_ranges(void **state)
 	refused(&m, 0, 2, "index", "overlap with 0 to 1");
 }
 
+/* Of PFs that were not found yet nothing is known: what stands in the file is checked all the same. */
+static void test_not_found(void **state)
+{
+	struct made m;
+	unsigned int i;
+
+	make(&m);
+	for (i = 0; i < PFS; i++)
+		m.pf[i].pf = (struct iol_pf){ 0 };
+	range(&m, 0, 0, 3, NULL);
+	strcpy(m.vf[0][0].driver, "vfio-pci");
+	m.pf[1].vfs = 2;
+	assert_int_equal(iol_state_check(&m.state, NULL), 0);
+	range(&m, 1, 1, 2, NULL);
+	refused(&m, 1, 0, "index", "VFs 1 to 2 of this PF: expected from 0 to 1");
+	m.pf[1].num_vf = 0;
+	range(&m, 0, 3, 3, NULL);
+	refused(&m, 0, 1, "index", "VFs 3 to 3 of this PF overlap");
+}
+
 static void test_macs(void **state)
 {
 	struct made m;
@@ -147,9 +167,9 @@ static void test_functions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),      cmocka_unit_test(test_pfs),
-		cmocka_unit_test(test_ranges),    cmocka_unit_test(test_macs),
-		cmocka_unit_test(test_functions),
+		cmocka_unit_test(test_good),   cmocka_unit_test(test_pfs),
+		cmocka_unit_test(test_ranges), cmocka_unit_test(test_not_found),
+		cmocka_unit_test(test_macs),   cmocka_unit_test(test_functions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,21 +38,28 @@ int change_option(int id, const char *value)
 	}
 }
 
+/* That it is a VF's is said by the name. */
+static const char *kind_word(const struct iol_step *s)
+{
+	return strncmp(s->kind, "vf ", 3) != 0 ? s->kind : s->kind + 3;
+}
+
 /* @name: what people call the thing, or nothing. */
 static void print_step(enum iol_step_event event, const struct iol_step *s, const char *name)
 {
 	bool back = event == IOL_STEP_UNDONE || event == IOL_STEP_LEFT;
 	const char *from = back ? s->value : s->was, *to = back ? s->was : s->value;
+	const char *kind = kind_word(s);
 
 	printf("%s%s%s%s: ", s->what, *name ? " (" : "", name, *name ? ")" : "");
 	if (event == IOL_STEP_LEFT)
-		printf("%s left as it is\n", s->kind);
+		printf("%s left as it is\n", kind);
 	else if (!strcmp(s->kind, "module"))
 		printf("load the module\n");
-	else if (!*from && strstr(s->kind, "node"))
-		printf("%s for %s\n", s->kind, to);
+	else if (!*from && strstr(kind, "node"))
+		printf("%s for %s\n", kind, to);
 	else
-		printf("%s %s -> %s\n", s->kind, *from ? from : "none", *to ? to : "none");
+		printf("%s %s -> %s\n", kind, *from ? from : "none", *to ? to : "none");
 	fflush(stdout);
 }
 
@@ -111,7 +118,7 @@ static void show_progress(struct change *c, enum iol_step_event event, const str
 
 	if (event == IOL_STEP_BEGUN || back)
 		prog_progress("step %u of %u: %s%s %s", ++c->begun, c->planned,
-			      back ? "back: " : "", s->what, s->kind);
+			      back ? "back: " : "", s->what, kind_word(s));
 }
 
 static int told(void *opaque, enum iol_step_event event, const struct iol_step *s)

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* One VF's fields, with a line each; those of neighbours that are the same become one range. */
+/* Text on its way: of one VF, fields with a line each; those of neighbours that are the same become one range. */
 struct text {
 	char *data;
 	size_t len;
@@ -22,7 +22,7 @@ static int text_open(struct text *t)
 {
 	*t = (struct text){ 0 };
 	t->stream = open_memstream(&t->data, &t->len);
-	return t->stream ? 0 : iol_fail(ENOMEM, "no memory for the text of a VF");
+	return t->stream ? 0 : iol_fail(ENOMEM, "no memory for the text of what this host is like");
 }
 
 static void text_close(struct text *t)
@@ -108,20 +108,20 @@ static int vf_text(const struct iol_host *host, const struct iol_pf *pf, const s
 		fprintf(t->stream, "        queues: %u\n        interrupts: %u\n",
 			f->nvmes[index].queues, f->nvmes[index].interrupts);
 	text_close(t);
-	return t->data ? 0 : iol_fail(ENOMEM, "no memory for the text of a VF");
+	return t->data ? 0 : iol_fail(ENOMEM, "no memory for the text of what this host is like");
 }
 
-static void put_range(unsigned int first, unsigned int last, const struct text *t)
+static void put_range(FILE *out, unsigned int first, unsigned int last, const struct text *t)
 {
 	if (!t->len)
 		return;
 	if (first == last)
-		printf("      - index: %u\n%s", first, t->data);
+		fprintf(out, "      - index: %u\n%s", first, t->data);
 	else
-		printf("      - index: %u-%u\n%s", first, last, t->data);
+		fprintf(out, "      - index: %u-%u\n%s", first, last, t->data);
 }
 
-static int put_vfs(const struct iol_host *host, const struct iol_pf *pf)
+static int put_vfs(FILE *out, const struct iol_host *host, const struct iol_pf *pf)
 {
 	_cleanup_facts_ struct vf_facts f = { 0 };
 	struct text now = { 0 }, next;
@@ -129,53 +129,61 @@ static int put_vfs(const struct iol_host *host, const struct iol_pf *pf)
 	int rc = vf_facts_read(host, pf, &f);
 
 	if (!rc)
-		printf("    vf:%s\n", pf->enabled ? "" : " []");
+		fprintf(out, "    vf:%s\n", pf->enabled ? "" : " []");
 	for (i = 0; !rc && i < pf->enabled; i++) {
 		rc = vf_text(host, pf, &f, i, &next);
 		if (rc)
 			break;
 		if (now.data && strcmp(now.data, next.data) != 0) {
-			put_range(first, i - 1, &now);
+			put_range(out, first, i - 1, &now);
 			first = i;
 		}
 		free(now.data);
 		now = next;
 	}
 	if (!rc && pf->enabled)
-		put_range(first, pf->enabled - 1, &now);
+		put_range(out, first, pf->enabled - 1, &now);
 	free(now.data);
 	return rc;
 }
 
-static int put_pf(const struct iol_host *host, const struct iol_pf *pf)
+static int put_pf(FILE *out, const struct iol_host *host, const struct iol_pf *pf)
 {
 	char mode[IOL_NAME_MAX];
 	int rc = iol_pf_eswitch(host, pf, mode);
 
 	if (rc)
 		return rc;
-	printf("  - %s: \"%s\"\n    vfs: %u\n", pf->is_pci ? "address" : "name", pf->name,
-	       pf->enabled);
+	fprintf(out, "  - %s: \"%s\"\n    vfs: %u\n", pf->is_pci ? "address" : "name", pf->name,
+		pf->enabled);
 	if (*mode)
-		printf("    eswitch: %s\n", mode);
-	return pf->enabled ? put_vfs(host, pf) : 0;
+		fprintf(out, "    eswitch: %s\n", mode);
+	return pf->enabled ? put_vfs(out, host, pf) : 0;
 }
 
 static int run_export(const struct verb_args *a)
 {
 	_cleanup_host_ struct iol_host *host = NULL;
 	_cleanup_free_ struct iol_pf *pfs = NULL;
+	struct text all = { 0 };
 	int status = host_open(a, &host), n, i, rc = 0;
 
 	if (status)
 		return status;
+	if (text_open(&all))
+		return prog_fail();
 	n = iol_pf_list(host, &pfs);
-	if (n >= 0)
-		printf("# What this host was like; iolane apply makes it so again.\npfs:%s\n",
-		       n ? "" : " []");
+	fprintf(all.stream, "# What this host was like; iolane apply makes it so again.\npfs:%s\n",
+		n ? "" : " []");
 	for (i = 0; !rc && i < n; i++)
-		rc = put_pf(host, &pfs[i]);
-	return n < 0 || rc ? prog_fail() : prog_flush();
+		rc = put_pf(all.stream, host, &pfs[i]);
+	text_close(&all);
+	if (n >= 0 && !rc && !all.data)
+		rc = iol_fail(ENOMEM, "no memory for the file");
+	/* Half of a file is none. */
+	status = n < 0 || rc ? prog_fail() : prog_print(all.data);
+	free(all.data);
+	return status;
 }
 
 static const struct opt opts[] = { { "root", "DIR", VERB_ROOT },

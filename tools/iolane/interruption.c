@@ -66,6 +66,13 @@ static void say_user(const struct devices *d, const struct iol_pci_info *info,
 		say(i, "; %s", use->what);
 }
 
+/* Whether somebody can miss it: of those that VFIO has, who has it open. */
+static bool is_driven(const struct devices *d, const struct iol_pci_info *info)
+{
+	return info && info->driver[0] &&
+	       (!iol_is_vfio(info->driver) || devices_next_use(d, info, NULL));
+}
+
 /* What people know of a function: its interface or controller, or its place. */
 static const char *called(const struct devices *d, const struct iol_pci_info *info,
 			  const char *what, char buf[DEVICE_NAME_MAX])
@@ -155,7 +162,7 @@ static void of_driver(const struct iol_host *host, const struct devices *d,
 	const struct iol_pci_info *info = function_of(d, s->what);
 	char name[DEVICE_NAME_MAX];
 
-	if (!*s->was || !info || !info->driver[0])
+	if (!*s->was || !is_driven(d, info))
 		return;
 	if (info->netdev[0] || info->nvme[0])
 		say(i, "%s goes", called(d, info, s->what, name));
@@ -172,14 +179,11 @@ static void of_setting(const struct iol_host *host, const struct devices *d,
 	const char *which = s->kind + strlen(STEP_SETTING);
 	char name[DEVICE_NAME_MAX];
 
-	if (!*s->was || !*s->value || !vf || !vf->driver[0])
+	if (!*s->was || !*s->value || !is_driven(d, vf))
 		return;
 	called(d, vf, s->what, name);
 	if (!strcmp(which, "mac"))
-		say(i,
-		    "%s is no longer reached by %s, and may have to be started anew to take the "
-		    "other",
-		    name, s->was);
+		say(i, "%s no longer reaches %s, which may have to start anew", s->was, name);
 	else if (!strcmp(which, "vlan"))
 		say(i, "traffic of %s stops while its VLAN changes", name);
 	else if (!strcmp(which, "trust"))
@@ -197,7 +201,7 @@ static void of_nvme(const struct iol_host *host, const struct devices *d, const 
 	const struct iol_pci_info *vf = function_of(d, s->what);
 	char name[DEVICE_NAME_MAX];
 
-	if (!*s->was || !*s->value || !strcmp(s->was, "offline") || !vf || !vf->driver[0])
+	if (!*s->was || !*s->value || !strcmp(s->was, "offline") || !is_driven(d, vf))
 		return;
 	say(i, "%s is offline while its resources change", called(d, vf, s->what, name));
 	say_user(d, vf, i);

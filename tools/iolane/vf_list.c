@@ -80,7 +80,11 @@ static struct json_object *vf_json(const struct iol_host *host, const struct dev
 	struct json_object *o = json_object_new_object();
 	char name[IOL_NAME_MAX + 16];
 
-	snprintf(name, sizeof(name), "%s/vf%u", pf->netdev[0] ? pf->netdev : pf->name, index);
+	snprintf(name, sizeof(name), "%s/vf%u",
+		 pf->netdev[0] ? pf->netdev
+		 : pf->nvme[0] ? pf->nvme
+			       : pf->name,
+		 index);
 	add_text(o, "name", name);
 	add_number(o, "index", index);
 	add_text(o, "label", f->labels[index]);
@@ -139,51 +143,74 @@ static int pf_json(const struct iol_host *host, const struct devices *d, const s
 	return 0;
 }
 
-static bool any_switchdev(struct json_object *pfs)
-{
-	size_t i;
+#define COLUMNS_MAX 12
 
-	for (i = 0; i < array_length(pfs); i++) {
-		if (!strcmp(field_string(json_object_array_get_idx(pfs, i), "eswitch"),
-			    "switchdev"))
-			return true;
-	}
-	return false;
+/* What people are shown of VFs that have the same kinds of settings; keys as in JSON. */
+static const struct view {
+	const char *heads;
+	const char *keys[COLUMNS_MAX];
+} views[] = {
+	{ "VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOF,TRUST,LINK,>RATE,~USED BY",
+	  { "name", "label", "address", "driver", "mac", "vlan", "spoofchk", "trust", "link",
+	    "rate", "use" } },
+	{ "VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOF,TRUST,LINK,>RATE,REPRESENTOR,~USED BY",
+	  { "name", "label", "address", "driver", "mac", "vlan", "spoofchk", "trust", "link",
+	    "rate", "representor", "use" } },
+	{ "VF,LABEL,ADDRESS,DRIVER,STATE,>QUEUES,>INTERRUPTS,~USED BY",
+	  { "name", "label", "address", "driver", "online", "queues", "interrupts", "use" } },
+};
+
+static const struct view *view_of(struct json_object *pf)
+{
+	return &views[*field_string(pf, "nvme")
+			      ? 2
+			      : !strcmp(field_string(pf, "eswitch"), "switchdev")];
 }
 
-static void print_list(struct json_object *pfs)
+/* What is not set has no value for people. */
+static const char *cell(struct json_object *vf, const char *key)
 {
-	const bool ports = any_switchdev(pfs);
-	struct table *t = table_new(ports ? "VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOFCHK,TRUST,LINK,"
-					    ">RATE,REPRESENTOR,~USED BY"
-					  : "VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOFCHK,TRUST,LINK,"
-					    ">RATE,~USED BY");
-	size_t i, v;
+	const char *text = field_string(vf, key);
+
+	if (!strcmp(key, "online"))
+		return !field(vf, key) ? "-" : field_bool(vf, key) ? "online" : "offline";
+	if ((!strcmp(key, "mac") && !strcmp(text, "00:00:00:00:00:00")) ||
+	    ((!strcmp(key, "vlan") || !strcmp(key, "rate")) && !strcmp(text, "0")))
+		return "-";
+	return or_dash(text);
+}
+
+static void print_view(struct json_object *pfs, const struct view *view)
+{
+	struct table *t = table_new(view->heads);
+	size_t i, v, k;
 
 	for (i = 0; i < array_length(pfs); i++) {
-		struct json_object *vfs = field(json_object_array_get_idx(pfs, i), "vfs");
+		struct json_object *pf = json_object_array_get_idx(pfs, i);
+		struct json_object *vfs = field(pf, "vfs");
 
-		for (v = 0; v < array_length(vfs); v++) {
-			static const char *const columns[] = { "name",     "label", "address",
-							       "driver",   "mac",   "vlan",
-							       "spoofchk", "trust", "link",
-							       "rate" };
-			struct json_object *vf = json_object_array_get_idx(vfs, v);
-			size_t k;
-
-			for (k = 0; k < sizeof(columns) / sizeof(columns[0]); k++)
-				table_add(t, "%s", or_dash(field_string(vf, columns[k])));
-			if (ports)
-				table_add(t, "%s", or_dash(field_string(vf, "representor")));
-			table_add(t, "%s", or_dash(field_string(vf, "use")));
+		for (v = 0; view_of(pf) == view && v < array_length(vfs); v++) {
+			for (k = 0; k < COLUMNS_MAX && view->keys[k]; k++)
+				table_add(t, "%s",
+					  cell(json_object_array_get_idx(vfs, v), view->keys[k]));
 		}
 	}
 	table_print(t);
 	table_free(t);
+}
+
+static void print_list(struct json_object *pfs)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(views) / sizeof(views[0]); i++)
+		print_view(pfs, &views[i]);
 	for (i = 0; i < array_length(pfs); i++) {
 		struct json_object *pf = json_object_array_get_idx(pfs, i);
 		const char *name = field_string(pf, "netdev");
 
+		if (!*name)
+			name = field_string(pf, "nvme");
 		if (!array_length(field(pf, "vfs")))
 			printf("%s%s%s%s has no VFs, and may have %s\n", field_string(pf, "pf"),
 			       *name ? " (" : "", name, *name ? ")" : "",
