@@ -211,7 +211,8 @@ def plan_of_change(host, name):
           and "2 steps, 1 of which interrupts something" in said, said)
     host.sh(f"ip address del 10.3.3.3/24 dev {second}")
     said = host.sh(f"iolane vf create {IGB} 3 --dry-run")
-    check(f"its 2 VFs go: vf0 (vfio-pci), vf1 (igbvf, {second}); {name} may lose its link" in said, said)
+    check(f"its 2 VFs go: vf0 (vfio-pci), vf1 (igbvf, {second}); {name} may lose its link" in said
+          and "vf0: mac" not in said, said)
 
 
 def test(args):

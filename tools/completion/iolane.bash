@@ -76,7 +76,7 @@ _iolane_vfs() {
 
 # _iolane_labels: labels of the VFs of this host.
 _iolane_labels() {
-  iolane vf list 2>/dev/null | awk 'NR > 1 && $1 ~ /\/vf/ && $2 != "-" { print $2 }' | sort -u
+  iolane vf list 2>/dev/null | awk '$1 == "VF" { has = $2 == "LABEL"; next } has && $1 ~ /\/vf/ && $2 != "-" { print $2 }' | sort -u
 }
 
 # _iolane_setting NAME WORD: complete the value of a VF's setting.

@@ -85,6 +85,12 @@ static void note_step(struct change *c, enum iol_step_event event, const struct 
 	json_object_array_add(c->steps, o);
 }
 
+/* What a VF was set to is in the journal, to bring it back with the VF; nothing is done about it. */
+static bool only_notes(const struct iol_step *s)
+{
+	return kind_word(s) != s->kind && !*s->value && strncmp(kind_word(s), "driver", 6) != 0;
+}
+
 static void tell_planned(struct change *c, const struct iol_step *s)
 {
 	static const char label[] = "    interrupts: ";
@@ -93,8 +99,9 @@ static void tell_planned(struct change *c, const struct iol_step *s)
 	if (c->looks)
 		interruption_of(c->host, &c->devices, s, &i);
 	c->interrupting += *i.text != '\0';
+	c->noting += only_notes(s);
 	note_step(c, IOL_STEP_PLANNED, s, c->looks ? i.text : NULL);
-	if (c->json)
+	if (c->json || only_notes(s))
 		return;
 	print_step(IOL_STEP_PLANNED, s, i.name);
 	if (*i.text) {
@@ -280,8 +287,9 @@ int change_report_steps(struct change *c, int changed)
 	if (!changed)
 		printf("nothing to do: all is so already\n");
 	else if (c->looks)
-		printf("%d step%s, %u of which interrupt%s something\n", changed,
-		       changed == 1 ? "" : "s", c->interrupting, c->interrupting == 1 ? "s" : "");
+		printf("%d step%s, %u of which interrupt%s something%s\n", changed,
+		       changed == 1 ? "" : "s", c->interrupting, c->interrupting == 1 ? "s" : "",
+		       c->noting ? "; those that note what goes with a VF are not shown" : "");
 	else if (!c->opts.dry_run)
 		printf("done in %d step%s; iolane undo takes it back\n", changed,
 		       changed == 1 ? "" : "s");

@@ -26,7 +26,7 @@ enum { CHANGE_DRY_RUN = VERB_OWN, CHANGE_VERBOSE, CHANGE_OWN };
  * @steps: what was planned, made or undone, for JSON.
  * @planned, @begun: steps that are being made, or put back.
  * @looks: steps that are only planned are told with what they would interrupt, which @devices tells.
- * @interrupting: how many of those did.
+ * @interrupting: how many of those did. @noting: how many only note what goes with a VF, and are not shown to people.
  */
 struct change {
 	struct iol_host *host;
@@ -36,7 +36,7 @@ struct change {
 	bool verbose, json, looks;
 	struct json_object *steps;
 	struct devices devices;
-	unsigned int planned, begun, interrupting;
+	unsigned int planned, begun, interrupting, noting;
 };
 
 /** change_option() - Take one of CHANGE_OPTS, or OPT_WORD: the name of a function. 0 or a negative errno. */

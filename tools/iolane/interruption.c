@@ -114,7 +114,7 @@ static void say_vfs(const struct devices *d, const struct iol_pci_info *pf, cons
 		    *own ? ", " : "", own);
 	}
 	if (more)
-		say(i, ", and %u more that have a driver", more);
+		say(i, ", and %u more with a driver", more);
 }
 
 /* A NIC's own link; the users of a drive notice nothing of its VFs. */

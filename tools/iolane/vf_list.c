@@ -143,28 +143,42 @@ static int pf_json(const struct iol_host *host, const struct devices *d, const s
 	return 0;
 }
 
-#define COLUMNS_MAX 12
-
 /* What people are shown of VFs that have the same kinds of settings; keys as in JSON. */
-static const struct view {
-	const char *heads;
-	const char *keys[COLUMNS_MAX];
-} views[] = {
-	{ "VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOF,TRUST,LINK,>RATE,~USED BY",
-	  { "name", "label", "address", "driver", "mac", "vlan", "spoofchk", "trust", "link",
-	    "rate", "use" } },
-	{ "VF,LABEL,ADDRESS,DRIVER,MAC,VLAN,SPOOF,TRUST,LINK,>RATE,REPRESENTOR,~USED BY",
-	  { "name", "label", "address", "driver", "mac", "vlan", "spoofchk", "trust", "link",
-	    "rate", "representor", "use" } },
-	{ "VF,LABEL,ADDRESS,DRIVER,STATE,>QUEUES,>INTERRUPTS,~USED BY",
-	  { "name", "label", "address", "driver", "online", "queues", "interrupts", "use" } },
+struct column {
+	const char *head, *key;
 };
 
-static const struct view *view_of(struct json_object *pf)
+static const struct column of_nic[] = {
+	{ "VF", "name" },
+	{ "LABEL", "label" },
+	{ "ADDRESS", "address" },
+	{ "DRIVER", "driver" },
+	{ "MAC", "mac" },
+	{ "VLAN", "vlan" },
+	{ "SPOOF", "spoofchk" },
+	{ "TRUST", "trust" },
+	{ "LINK", "link" },
+	{ ">RATE", "rate" },
+	{ "REPRESENTOR", "representor" },
+	{ "~USED BY", "use" },
+	{ 0 },
+};
+
+static const struct column of_nvme[] = {
+	{ "VF", "name" },
+	{ "LABEL", "label" },
+	{ "ADDRESS", "address" },
+	{ "DRIVER", "driver" },
+	{ "STATE", "online" },
+	{ ">QUEUES", "queues" },
+	{ ">INTERRUPTS", "interrupts" },
+	{ "~USED BY", "use" },
+	{ 0 },
+};
+
+static const struct column *columns_of(struct json_object *pf)
 {
-	return &views[*field_string(pf, "nvme")
-			      ? 2
-			      : !strcmp(field_string(pf, "eswitch"), "switchdev")];
+	return *field_string(pf, "nvme") ? of_nvme : of_nic;
 }
 
 /* What is not set has no value for people. */
@@ -180,20 +194,52 @@ static const char *cell(struct json_object *vf, const char *key)
 	return or_dash(text);
 }
 
-static void print_view(struct json_object *pfs, const struct view *view)
+/* Of all VFs whose PF has these columns, the next after @pf and @vf; NULL at the end. */
+static struct json_object *next_vf(struct json_object *pfs, const struct column *columns,
+				   size_t *pf, size_t *vf)
 {
-	struct table *t = table_new(view->heads);
-	size_t i, v, k;
+	for (; *pf < array_length(pfs); (*pf)++, *vf = 0) {
+		struct json_object *o = json_object_array_get_idx(pfs, *pf);
 
-	for (i = 0; i < array_length(pfs); i++) {
-		struct json_object *pf = json_object_array_get_idx(pfs, i);
-		struct json_object *vfs = field(pf, "vfs");
+		if (columns_of(o) == columns && *vf < array_length(field(o, "vfs")))
+			return json_object_array_get_idx(field(o, "vfs"), (*vf)++);
+	}
+	return NULL;
+}
 
-		for (v = 0; view_of(pf) == view && v < array_length(vfs); v++) {
-			for (k = 0; k < COLUMNS_MAX && view->keys[k]; k++)
-				table_add(t, "%s",
-					  cell(json_object_array_get_idx(vfs, v), view->keys[k]));
-		}
+static bool is_empty(struct json_object *pfs, const struct column *columns, const char *key)
+{
+	size_t pf = 0, at = 0;
+	struct json_object *vf;
+
+	while ((vf = next_vf(pfs, columns, &pf, &at))) {
+		if (strcmp(cell(vf, key), "-") != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Columns in which there is nothing are left out: a terminal has no room for all. */
+static void print_table(struct json_object *pfs, const struct column *columns)
+{
+	char heads[128] = "";
+	const char *keys[sizeof(of_nic) / sizeof(of_nic[0])];
+	const struct column *c;
+	size_t num = 0, k, n = 0, pf = 0, at = 0;
+	struct json_object *vf;
+	struct table *t;
+
+	for (c = columns; c->key; c++) {
+		if (is_empty(pfs, columns, c->key))
+			continue;
+		n += (size_t)snprintf(heads + n, sizeof(heads) - n, "%s%s", num ? "," : "",
+				      c->head);
+		keys[num++] = c->key;
+	}
+	t = table_new(heads);
+	while ((vf = next_vf(pfs, columns, &pf, &at))) {
+		for (k = 0; k < num; k++)
+			table_add(t, "%s", cell(vf, keys[k]));
 	}
 	table_print(t);
 	table_free(t);
@@ -203,8 +249,8 @@ static void print_list(struct json_object *pfs)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(views) / sizeof(views[0]); i++)
-		print_view(pfs, &views[i]);
+	print_table(pfs, of_nic);
+	print_table(pfs, of_nvme);
 	for (i = 0; i < array_length(pfs); i++) {
 		struct json_object *pf = json_object_array_get_idx(pfs, i);
 		const char *name = field_string(pf, "netdev");
