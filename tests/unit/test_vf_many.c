@@ -132,7 +132,7 @@ static void put_link(const struct nlmsghdr *request, bool with_vfs)
 
 	info->ifi_index = 7;
 	info->ifi_type = ARPHRD_ETHER;
-	info->ifi_flags = IFF_UP | IFF_RUNNING;
+	info->ifi_flags = IFF_UP | IFF_LOWER_UP;
 	mnl_attr_put_strz(msg, IFLA_IFNAME, "eth0");
 	if (with_vfs) {
 		mnl_attr_put_u32(msg, IFLA_NUM_VF, kernel.num_vfs);
