@@ -47,11 +47,25 @@ static int number(const char *what, const char *value, unsigned int *n)
 	return 0;
 }
 
+/* VFs are in reset until their PF has a carrier; without a cable there may be none, which is no failure. */
+static void await_carrier(struct sriov_env *e, const struct pf_cache *c)
+{
+	if (iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, CARRIER_MS) == -ETIMEDOUT)
+		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", c->pf.netdev);
+}
+
+static bool has_carrier(struct sriov_env *e, const struct pf_cache *c)
+{
+	return c->pf.netdev[0] && !iol_env_rtnl(e) &&
+	       !iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, 0);
+}
+
 static int vfs_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
 	unsigned int n = 0;
+	bool carrier;
 	int rc = number(what, value, &n);
 
 	if (!rc)
@@ -59,9 +73,15 @@ static int vfs_set(void *env, const char *what, const char *value)
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
+	carrier = has_carrier(e, c);
 	rc = iol_vf_count_set(e->bind.host, &c->pf, n, IOL_VF_WAIT_MS);
 	/* Offset and stride may depend on how many there are (PCIe 6.0, 9.3.3.9). */
-	return rc ? rc : iol_pf_find(e->bind.host, what, &c->pf);
+	if (!rc)
+		rc = iol_pf_find(e->bind.host, what, &c->pf);
+	/* A driver may have taken its interface down and up. */
+	if (!rc && n && carrier)
+		await_carrier(e, c);
+	return rc;
 }
 
 static int autoprobe_get(void *env, const char *what, char value[IOL_NAME_MAX])
@@ -99,8 +119,12 @@ static int eswitch_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
-	int rc = iol_cache_pf(e, what, &c);
+	int rc;
 
+	/* It may go with the VFs. */
+	if (!*value)
+		return 0;
+	rc = iol_cache_pf(e, what, &c);
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
@@ -133,10 +157,8 @@ static int interface_set(void *env, const char *what, const char *value)
 		rc = iol_env_rtnl(e);
 	if (!rc)
 		rc = iol_rtnl_up(&e->rtnl, c->pf.netdev, !strcmp(value, "up"));
-	/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
-	if (!rc && !strcmp(value, "up") &&
-	    iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, CARRIER_MS) == -ETIMEDOUT)
-		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", c->pf.netdev);
+	if (!rc && !strcmp(value, "up"))
+		await_carrier(e, c);
 	return rc;
 }
 
@@ -356,7 +378,7 @@ static int label_set(void *env, const char *what, const char *value)
 static const struct iol_step_kind kinds[] = {
 	{ STEP_VFS, vfs_get, vfs_set },
 	{ STEP_AUTOPROBE, autoprobe_get, autoprobe_set },
-	{ STEP_ESWITCH, eswitch_get, eswitch_set },
+	{ STEP_ESWITCH, eswitch_get, eswitch_set, .goes = true },
 	{ STEP_INTERFACE, interface_get, interface_set },
 	{ STEP_SETTING "mac", mac_get, mac_set, .goes = true },
 	{ STEP_SETTING "vlan", vlan_get, vlan_set, .goes = true },
