@@ -45,6 +45,7 @@ struct search {
 	size_t function_count, node_count, suspect_count;
 	size_t function_room, node_room, suspect_room;
 	struct use_list *uses;
+	bool cdevs; /* devices have nodes of their own (Linux 6.6) */
 	bool no_memory;
 };
 
@@ -63,7 +64,7 @@ static void add_node(struct search *s, const char *fmt, ...)
 	node->of = s->function_count - 1;
 }
 
-/* The group's node, and the device's own (Linux 6.6). */
+/* The group's node, and the device's own. */
 static void add_function(struct search *s, const struct iol_pci_info *pci)
 {
 	_cleanup_dir_ DIR *dir = NULL;
@@ -78,8 +79,9 @@ static void add_function(struct search *s, const struct iol_pci_info *pci)
 		add_node(s, "/dev/vfio/%d", pci->iommu_group);
 		add_node(s, "/dev/vfio/noiommu-%d", pci->iommu_group);
 	}
-	dir = iol_host_opendir(s->host, "sys/bus/pci/devices/%s/vfio-dev",
-			       iol_pci_addr_format(&pci->addr, name));
+	if (s->cdevs)
+		dir = iol_host_opendir(s->host, "sys/bus/pci/devices/%s/vfio-dev",
+				       iol_pci_addr_format(&pci->addr, name));
 	while (dir && (entry = iol_host_next(dir)))
 		add_node(s, "/dev/vfio/devices/%s", entry);
 }
@@ -303,7 +305,9 @@ static void find_nameless(struct search *s, bool claim)
 void iol_uses_processes(const struct iol_host *host, const struct iol_pci_info *list, int count,
 			const struct iol_pci_addr *only, struct use_list *uses)
 {
-	struct search s = { .host = host, .uses = uses };
+	struct search s = { .host = host,
+			    .uses = uses,
+			    .cdevs = iol_host_exists(host, "sys/class/vfio-dev") };
 	size_t i;
 	int k;
 

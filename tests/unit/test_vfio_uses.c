@@ -379,7 +379,8 @@ static void test_processes(void **state)
 	tree_function(tree, "0000:00:03.0", "8086:10C9", "20000", "vfio-pci", 12);
 	tree_function(tree, "0000:00:04.0", "8086:10C9", "20000", "vfio-pci", 13);
 	tree_function(tree, "0000:00:05.0", "8086:10C9", "20000", "igb", 14);
-	tree_add(tree, "sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio7/\n"
+	tree_add(tree, "sys/class/vfio-dev/\n"
+		       "sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio7/\n"
 		       "proc/100/comm = qemu-system-x86\n"
 		       "proc/100/fd/0 -> /dev/null\n"
 		       "proc/100/fd/3 -> /dev/vfio/vfio\n"
@@ -450,7 +451,8 @@ static void test_mapped_devices(void **state)
 	add_file(tree, "proc/interrupts",
 		 " 25:  1  IR-PCI-MSIX-0000:00:04.0  0-edge  vfio-msi[0](0000:00:03.0)\n"
 		 " 9:  1  IO-APIC  9-fasteoi  vfio-intx(0000:00:04.0), uhci\n");
-	tree_add(tree, "sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio7/\n"
+	tree_add(tree, "sys/class/vfio-dev/\n"
+		       "sys/bus/pci/devices/0000:00:04.0/vfio-dev/vfio7/\n"
 		       "proc/100/comm = a\n"
 		       "proc/200/comm = b\n");
 	add_file(tree, "proc/100/maps",
