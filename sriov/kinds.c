@@ -9,6 +9,7 @@
 #include "sriov/nvme.h"
 #include "sriov/store.h"
 #include "vfio/host.h"
+#include "vfio/pci.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -254,10 +255,13 @@ SETTING(rss_query, IOL_VF_RSS_QUERY)
 static int function(const struct sriov_env *e, const char *what, bool group,
 		    char name[IOL_NAME_MAX])
 {
+	/* For names all interfaces would be looked at, for each VF. */
+	const struct pci_names none = { 0 };
 	struct iol_pci_addr addr;
 	struct iol_pci_info info;
 
-	if (iol_pci_find(e->bind.host, what, &addr) || iol_pci_info(e->bind.host, &addr, &info))
+	if (iol_pci_find(e->bind.host, what, &addr) ||
+	    iol_pci_read(e->bind.host, &none, &addr, &info))
 		return -ENODEV;
 	if (!group)
 		iol_pci_addr_format(&addr, name);
@@ -448,11 +452,12 @@ static int check_groups(const struct iol_host *host, const struct iol_entry *ent
 	for (i = 0; i < entry->count; i++) {
 		_cleanup_free_ struct iol_group_member *members = NULL;
 		const struct iol_step *s = &entry->steps[i];
+		const struct pci_names none = { 0 };
 		struct iol_pci_addr addr;
 		struct iol_pci_info info;
 
 		if (strcmp(s->kind, STEP_VF_DRIVER) != 0 || !iol_is_vfio(s->value) ||
-		    iol_pci_find(host, s->what, &addr) || iol_pci_info(host, &addr, &info))
+		    iol_pci_find(host, s->what, &addr) || iol_pci_read(host, &none, &addr, &info))
 			continue;
 		if (info.iommu_group < 0)
 			return iol_fail_no_group(s->what);

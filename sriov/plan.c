@@ -229,6 +229,13 @@ static int plan_nvme(const struct job *job, const struct iol_want_vf *w, unsigne
 	return want(job, STEP_NVME, vf.text, value, job->fresh);
 }
 
+static int refuse_used(const struct job *job, const struct iol_pci_addr *addr)
+{
+	int n = iol_cache_uses(job->env, job->cache);
+
+	return n < 0 ? n : iol_refuse_listed(job->cache->uses, n, addr);
+}
+
 /* Off its driver before the override, as in vfio/bind.c: undone backwards, the old driver is asked last. */
 static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsigned int index)
 {
@@ -255,7 +262,7 @@ static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsig
 		if (!rc)
 			rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
 		if (!rc)
-			rc = iol_refuse_uses(job->env->bind.host, &addr);
+			rc = refuse_used(job, &addr);
 		if (!rc)
 			rc = iol_plan_add(job->plan, STEP_VF_DRIVER, vf.text, "", now);
 		now[0] = '\0';
