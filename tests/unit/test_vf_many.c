@@ -6,6 +6,7 @@
  */
 #include "base/own.h"
 #include "sriov/apply.h"
+#include "sriov/attr.h"
 #include "tests/unit/host_tree.h"
 #include "vfio/host.h"
 
@@ -146,22 +147,29 @@ static void put_link(const struct nlmsghdr *request, bool with_vfs)
 	end(msg);
 }
 
+static struct attrs attrs_of(const struct nlmsghdr *request)
+{
+	return (struct attrs){ mnl_nlmsg_get_payload_offset(request, sizeof(struct ifinfomsg)),
+			       mnl_nlmsg_get_payload_len(request) - sizeof(struct ifinfomsg) };
+}
+
 static uint32_t mask_of(const struct nlmsghdr *request)
 {
-	const struct nlattr *attr;
+	struct attrs attrs = attrs_of(request);
+	struct attr attr;
+	uint32_t mask = 0;
 
-	mnl_attr_for_each(attr, request, sizeof(struct ifinfomsg))
-	{
-		if (mnl_attr_get_type(attr) == IFLA_EXT_MASK)
-			return mnl_attr_get_u32(attr);
+	while (iol_attr_next(&attrs, &attr) > 0) {
+		if (attr.type == IFLA_EXT_MASK)
+			assert_true(iol_attr_copy(&attr, &mask, sizeof(mask)));
 	}
-	return 0;
+	return mask;
 }
 
 /* All begin with the number of the VF. */
-static void take(const struct nlattr *attr)
+static void take(const struct attr *attr)
 {
-	const void *data = mnl_attr_get_payload(attr);
+	const void *data = attr->data;
 	const struct ifla_vf_vlan *vlan = data;
 	const struct ifla_vf_mac *mac = data;
 	const struct ifla_vf_rate *rate = data;
@@ -170,7 +178,7 @@ static void take(const struct nlattr *attr)
 
 	assert_true(word->vf < kernel.num_vfs);
 	net = &kernel.vfs[word->vf];
-	switch (mnl_attr_get_type(attr)) {
+	switch (attr->type) {
 	case IFLA_VF_MAC:
 		memcpy(net->mac, mac->mac, sizeof(net->mac));
 		break;
@@ -189,22 +197,21 @@ static void take(const struct nlattr *attr)
 		net->trust = word->setting;
 		break;
 	default:
-		fail_msg("setting %u", mnl_attr_get_type(attr));
+		fail_msg("setting %u", attr->type);
 	}
 	kernel.sets++;
 }
 
 static void take_all(const struct nlmsghdr *request)
 {
-	const struct nlattr *list, *entry, *attr;
+	struct attrs lists = attrs_of(request), entries, attrs;
+	struct attr list, entry, attr;
 
-	mnl_attr_for_each(list, request, sizeof(struct ifinfomsg))
-	{
-		assert_int_equal(mnl_attr_get_type(list), IFLA_VFINFO_LIST);
-		mnl_attr_for_each_nested(entry, list)
-		{
-			mnl_attr_for_each_nested(attr, entry) take(attr);
-		}
+	while (iol_attr_next(&lists, &list) > 0) {
+		assert_int_equal(list.type, IFLA_VFINFO_LIST);
+		for (entries = iol_attr_nested(&list); iol_attr_next(&entries, &entry) > 0;)
+			for (attrs = iol_attr_nested(&entry); iol_attr_next(&attrs, &attr) > 0;)
+				take(&attr);
 	}
 }
 
