@@ -12,6 +12,7 @@
 #include "vfio/pci.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,33 @@ static bool has_carrier(struct sriov_env *e, const struct pf_cache *c)
 	       !iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, 0);
 }
 
+/*
+ * Some drivers keep what a VF was given when it goes, for whoever gets the next one: its VLAN and that it is trusted. A MAC is
+ * not looked at, as many drivers give a new VF one.
+ */
+static int clear_new(struct sriov_env *e, struct pf_cache *c)
+{
+	static const enum iol_vf_setting kept[] = { IOL_VF_VLAN, IOL_VF_TRUST };
+	const struct iol_vf_net none = { .vlan_proto = ETH_P_8021Q };
+	int n = c->pf.netdev[0] ? iol_cache_nets(e, c) : 0, i, rc = 0;
+	size_t k;
+
+	for (i = 0; !rc && i < n; i++) {
+		struct iol_vf_net *net = &c->nets[i];
+
+		for (k = 0; !rc && k < sizeof(kept) / sizeof(kept[0]); k++) {
+			if (!(kept[k] == IOL_VF_VLAN ? net->vlan != 0 : net->trust))
+				continue;
+			rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, (unsigned int)i, kept[k], &none);
+		}
+		net->vlan = none.vlan;
+		net->qos = none.qos;
+		net->vlan_proto = none.vlan_proto;
+		net->trust = none.trust;
+	}
+	return n < 0 ? n : rc;
+}
+
 static int vfs_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
@@ -82,7 +110,7 @@ static int vfs_set(void *env, const char *what, const char *value)
 	/* A driver may have taken its interface down and up. */
 	if (!rc && n && carrier)
 		await_carrier(e, c);
-	return rc;
+	return rc || !n ? rc : clear_new(e, c);
 }
 
 static int autoprobe_get(void *env, const char *what, char value[IOL_NAME_MAX])

@@ -105,7 +105,8 @@ class Model:
             mode = dice.choice(("legacy", "switchdev") if self.switches else ("legacy",))
             lines.append(f"    eswitch: {mode}")
         if (count, mode) != (len(self.vfs), self.mode):
-            self.vfs = [{} for _ in range(count)]
+            # netdevsim keeps what VFs were given; the next owner shall not have these.
+            self.vfs = [{"vlan": "0", "trust": "off"} for _ in range(count)]
         self.mode = mode
         ranges = self.ranges(dice)
         if ranges:

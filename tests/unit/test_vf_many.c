@@ -413,14 +413,20 @@ static void test_new(void **state)
 {
 	struct env *e = *state;
 
+	/* What another owner left, and nobody says anything of. */
+	kernel.vfs[VFS - 1] = (struct iol_vf_net){ .vlan = 5, .qos = 3, .trust = true };
+	e->pf.num_vf = VFS - 1;
 	/* As long as what is written over it. */
 	tree_add(&e->tree, NUMVFS " = 000");
 	assert_int_equal(iol_pf_find(e->tree.host, "eth0", &e->pf.pf), 0);
 	e->pf.vfs = VFS;
-	assert_int_equal(planned(e), 5 * VFS + 1);
+	assert_int_equal(planned(e), 5 * (VFS - 1) + 1);
 	assert_int_equal(lists(), 0);
-	assert_int_equal(iol_apply(e->tree.host, &e->state, &e->opts), 5 * VFS + 1);
+	assert_int_equal(iol_apply(e->tree.host, &e->state, &e->opts), 5 * (VFS - 1) + 1);
 	assert_int_equal(lists(), 2);
+	assert_int_equal(kernel.vfs[VFS - 1].vlan | kernel.vfs[VFS - 1].qos, 0);
+	assert_false(kernel.vfs[VFS - 1].trust);
+	kernel.vfs[VFS - 1] = e->vf[VFS - 1].net;
 	expect_set(e);
 }
 
