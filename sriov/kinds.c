@@ -238,6 +238,15 @@ static int setting_get(void *env, enum iol_vf_setting which, const char *what,
 	return 0;
 }
 
+/* A rate is one of the link's, which may be on its way up. Asked again in any case, for the sentence. */
+static int set_rate_again(struct sriov_env *e, const struct pf_cache *c, unsigned int index,
+			  const struct iol_vf_net *net)
+{
+	if (!has_carrier(e, c) && iol_rtnl_is_up(&e->rtnl, c->pf.netdev) == 1)
+		await_carrier(e, c);
+	return iol_rtnl_vf_set(&e->rtnl, &c->pf, index, IOL_VF_RATE, net);
+}
+
 static int setting_set(void *env, enum iol_vf_setting which, const char *what, const char *value)
 {
 	struct iol_vf_net net = { 0 };
@@ -254,6 +263,8 @@ static int setting_set(void *env, enum iol_vf_setting which, const char *what, c
 		rc = iol_vf_setting_parse(which, value, &net);
 	if (!rc)
 		rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, index, which, &net);
+	if (rc == -EINVAL && which == IOL_VF_RATE)
+		rc = set_rate_again(e, c, index, &net);
 	/* Read back at the end, of all VFs at once. */
 	return rc ? rc : iol_vf_setting_parse(which, value, &c->nets[index]);
 }
