@@ -29,7 +29,8 @@ struct pf_cache {
 	struct iol_pf pf;
 	struct iol_vf_net *nets;
 	struct iol_vf_nvme *nvmes;
-	int num_nets, num_nvmes; /* -1: not asked yet, or no longer true */
+	struct iol_use *uses;
+	int num_nets, num_nvmes, num_uses; /* -1: not asked yet, or no longer true */
 };
 
 /** struct sriov_env - What the kinds work on. @bind comes first: those of vfio/ are handed it. */
@@ -58,6 +59,9 @@ int iol_cache_nets(struct sriov_env *env, struct pf_cache *c);
 
 /** iol_cache_nvmes() - Its secondary controllers, likewise. */
 int iol_cache_nvmes(struct sriov_env *env, struct pf_cache *c);
+
+/** iol_cache_uses() - What it and its VFs are in use for, likewise. */
+int iol_cache_uses(struct sriov_env *env, struct pf_cache *c);
 
 /** iol_env_rtnl() - See that there is a socket to ask by. */
 int iol_env_rtnl(struct sriov_env *env);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vfio/pci.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -36,10 +37,13 @@ void iol_cache_drop(struct pf_cache *c)
 {
 	free(c->nets);
 	free(c->nvmes);
+	free(c->uses);
 	c->nets = NULL;
 	c->nvmes = NULL;
+	c->uses = NULL;
 	c->num_nets = -1;
 	c->num_nvmes = -1;
+	c->num_uses = -1;
 }
 
 void iol_sriov_env_clear(struct sriov_env *env)
@@ -88,8 +92,7 @@ int iol_cache_pf(struct sriov_env *env, const char *name, struct pf_cache **cach
 	rc = iol_pf_find(env->bind.host, name, &c->pf);
 	if (rc)
 		return rc;
-	c->num_nets = -1;
-	c->num_nvmes = -1;
+	iol_cache_drop(c);
 	*cache = c;
 	env->pfs[env->num_pfs++] = iol_take_ptr(c);
 	return 0;
@@ -116,5 +119,20 @@ int iol_cache_nvmes(struct sriov_env *env, struct pf_cache *c)
 	rc = iol_vf_nvme_list(env->bind.host, &c->pf, &c->nvmes);
 	if (rc >= 0)
 		c->num_nvmes = rc;
+	return rc;
+}
+
+int iol_cache_uses(struct sriov_env *env, struct pf_cache *c)
+{
+	_cleanup_free_ struct iol_pci_info *list = NULL;
+	int rc;
+
+	if (c->num_uses >= 0)
+		return c->num_uses;
+	rc = iol_pci_with_vfs(env->bind.host, &c->pf.addr, &list);
+	if (rc >= 0)
+		rc = iol_pci_uses_listed(env->bind.host, list, rc, &c->uses);
+	if (rc >= 0)
+		c->num_uses = rc;
 	return rc;
 }

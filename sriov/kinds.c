@@ -9,8 +9,10 @@
 #include "sriov/nvme.h"
 #include "sriov/store.h"
 #include "vfio/host.h"
+#include "vfio/pci.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,19 +49,52 @@ static int number(const char *what, const char *value, unsigned int *n)
 	return 0;
 }
 
-/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
-static void wait_carrier(struct sriov_env *e, const char *netdev)
+/* VFs are in reset until their PF has a carrier; without a cable there may be none, which is no failure. */
+static void await_carrier(struct sriov_env *e, const struct pf_cache *c)
 {
-	if (iol_rtnl_wait_carrier(&e->rtnl, netdev, CARRIER_MS) == -ETIMEDOUT)
-		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", netdev);
+	if (iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, CARRIER_MS) == -ETIMEDOUT)
+		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", c->pf.netdev);
+}
+
+static bool has_carrier(struct sriov_env *e, const struct pf_cache *c)
+{
+	return c->pf.netdev[0] && !iol_env_rtnl(e) &&
+	       !iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, 0);
+}
+
+/*
+ * Some drivers keep what a VF was given when it goes, for whoever gets the next one: its VLAN and that it is trusted. A MAC is
+ * not looked at, as many drivers give a new VF one.
+ */
+static int clear_new(struct sriov_env *e, struct pf_cache *c)
+{
+	static const enum iol_vf_setting kept[] = { IOL_VF_VLAN, IOL_VF_TRUST };
+	const struct iol_vf_net none = { .vlan_proto = ETH_P_8021Q };
+	int n = c->pf.netdev[0] ? iol_cache_nets(e, c) : 0, i, rc = 0;
+	size_t k;
+
+	for (i = 0; !rc && i < n; i++) {
+		struct iol_vf_net *net = &c->nets[i];
+
+		for (k = 0; !rc && k < sizeof(kept) / sizeof(kept[0]); k++) {
+			if (!(kept[k] == IOL_VF_VLAN ? net->vlan != 0 : net->trust))
+				continue;
+			rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, (unsigned int)i, kept[k], &none);
+		}
+		net->vlan = none.vlan;
+		net->qos = none.qos;
+		net->vlan_proto = none.vlan_proto;
+		net->trust = none.trust;
+	}
+	return n < 0 ? n : rc;
 }
 
 static int vfs_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
-	bool carrier = false;
 	unsigned int n = 0;
+	bool carrier;
 	int rc = number(what, value, &n);
 
 	if (!rc)
@@ -67,16 +102,15 @@ static int vfs_set(void *env, const char *what, const char *value)
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
-	if (c->pf.netdev[0] && !iol_env_rtnl(e))
-		carrier = iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, 0) == 0;
+	carrier = has_carrier(e, c);
 	rc = iol_vf_count_set(e->bind.host, &c->pf, n, IOL_VF_WAIT_MS);
 	/* Offset and stride may depend on how many there are (PCIe 6.0, 9.3.3.9). */
 	if (!rc)
 		rc = iol_pf_find(e->bind.host, what, &c->pf);
-	/* Drivers start the NIC anew for another number. */
-	if (!rc && carrier)
-		wait_carrier(e, c->pf.netdev);
-	return rc;
+	/* A driver may have taken its interface down and up. */
+	if (!rc && n && carrier)
+		await_carrier(e, c);
+	return rc || !n ? rc : clear_new(e, c);
 }
 
 static int autoprobe_get(void *env, const char *what, char value[IOL_NAME_MAX])
@@ -114,8 +148,12 @@ static int eswitch_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
-	int rc = iol_cache_pf(e, what, &c);
+	int rc;
 
+	/* It may go with the VFs. */
+	if (!*value)
+		return 0;
+	rc = iol_cache_pf(e, what, &c);
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
@@ -149,7 +187,7 @@ static int interface_set(void *env, const char *what, const char *value)
 	if (!rc)
 		rc = iol_rtnl_up(&e->rtnl, c->pf.netdev, !strcmp(value, "up"));
 	if (!rc && !strcmp(value, "up"))
-		wait_carrier(e, c->pf.netdev);
+		await_carrier(e, c);
 	return rc;
 }
 
@@ -200,6 +238,15 @@ static int setting_get(void *env, enum iol_vf_setting which, const char *what,
 	return 0;
 }
 
+/* A rate is one of the link's, which may be on its way up. Asked again in any case, for the sentence. */
+static int set_rate_again(struct sriov_env *e, const struct pf_cache *c, unsigned int index,
+			  const struct iol_vf_net *net)
+{
+	if (!has_carrier(e, c) && iol_rtnl_is_up(&e->rtnl, c->pf.netdev) == 1)
+		await_carrier(e, c);
+	return iol_rtnl_vf_set(&e->rtnl, &c->pf, index, IOL_VF_RATE, net);
+}
+
 static int setting_set(void *env, enum iol_vf_setting which, const char *what, const char *value)
 {
 	struct iol_vf_net net = { 0 };
@@ -216,6 +263,8 @@ static int setting_set(void *env, enum iol_vf_setting which, const char *what, c
 		rc = iol_vf_setting_parse(which, value, &net);
 	if (!rc)
 		rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, index, which, &net);
+	if (rc == -EINVAL && which == IOL_VF_RATE)
+		rc = set_rate_again(e, c, index, &net);
 	/* Read back at the end, of all VFs at once. */
 	return rc ? rc : iol_vf_setting_parse(which, value, &c->nets[index]);
 }
@@ -245,10 +294,13 @@ SETTING(rss_query, IOL_VF_RSS_QUERY)
 static int function(const struct sriov_env *e, const char *what, bool group,
 		    char name[IOL_NAME_MAX])
 {
+	/* For names all interfaces would be looked at, for each VF. */
+	const struct pci_names none = { 0 };
 	struct iol_pci_addr addr;
 	struct iol_pci_info info;
 
-	if (iol_pci_find(e->bind.host, what, &addr) || iol_pci_info(e->bind.host, &addr, &info))
+	if (iol_pci_find(e->bind.host, what, &addr) ||
+	    iol_pci_read(e->bind.host, &none, &addr, &info))
 		return -ENODEV;
 	if (!group)
 		iol_pci_addr_format(&addr, name);
@@ -369,7 +421,7 @@ static int label_set(void *env, const char *what, const char *value)
 static const struct iol_step_kind kinds[] = {
 	{ STEP_VFS, vfs_get, vfs_set },
 	{ STEP_AUTOPROBE, autoprobe_get, autoprobe_set },
-	{ STEP_ESWITCH, eswitch_get, eswitch_set },
+	{ STEP_ESWITCH, eswitch_get, eswitch_set, .goes = true },
 	{ STEP_INTERFACE, interface_get, interface_set },
 	{ STEP_SETTING "mac", mac_get, mac_set, .goes = true },
 	{ STEP_SETTING "vlan", vlan_get, vlan_set, .goes = true },
@@ -439,11 +491,12 @@ static int check_groups(const struct iol_host *host, const struct iol_entry *ent
 	for (i = 0; i < entry->count; i++) {
 		_cleanup_free_ struct iol_group_member *members = NULL;
 		const struct iol_step *s = &entry->steps[i];
+		const struct pci_names none = { 0 };
 		struct iol_pci_addr addr;
 		struct iol_pci_info info;
 
 		if (strcmp(s->kind, STEP_VF_DRIVER) != 0 || !iol_is_vfio(s->value) ||
-		    iol_pci_find(host, s->what, &addr) || iol_pci_info(host, &addr, &info))
+		    iol_pci_find(host, s->what, &addr) || iol_pci_read(host, &none, &addr, &info))
 			continue;
 		if (info.iommu_group < 0)
 			return iol_fail_no_group(s->what);

@@ -156,35 +156,63 @@ static int leave_vfs(const struct job *job)
 
 /* ---- the PF ---- */
 
+/* What the mode is and shall be. A driver without modes does what they call legacy. */
+static int find_modes(const struct job *job, char now[IOL_NAME_MAX], const char **then)
+{
+	int rc = iol_step_now(job->engine, STEP_ESWITCH, job->want->pf.name, now);
+
+	if (!rc && !now[0])
+		strcpy(now, "legacy");
+	*then = job->want->eswitch[0] ? job->want->eswitch : now;
+	return rc;
+}
+
+/*
+ * Drivers change the mode only while there are no VFs; and some are in legacy mode when their VFs have gone, so that another
+ * mode has to be set again, and noted before.
+ */
+static int plan_mode(const struct job *job, const char *mode, const char *then)
+{
+	const struct iol_want_pf *w = job->want;
+	bool lost = w->pf.enabled && strcmp(mode, "legacy") != 0;
+	char now[16];
+	int rc = 0;
+
+	if (!lost && !strcmp(mode, then))
+		return 0;
+	snprintf(now, sizeof(now), "%u", w->pf.enabled);
+	if (lost)
+		rc = iol_plan_add(job->plan, STEP_ESWITCH, w->pf.name, "", mode);
+	if (!rc)
+		rc = add(job, STEP_VFS, w->pf.name, "0", now);
+	return rc ? rc : iol_plan_add(job->plan, STEP_ESWITCH, w->pf.name, then, lost ? "" : mode);
+}
+
 static int plan_count(struct job *job, bool *probes)
 {
 	const struct iol_want_pf *w = job->want;
-	char mode[IOL_NAME_MAX] = "", now[16], then[16];
-	bool other;
+	char mode[IOL_NAME_MAX] = "legacy", now[16], then[16];
+	const char *next = mode;
+	unsigned int last;
 	int rc = 0;
 
-	if (w->eswitch[0])
-		rc = iol_step_now(job->engine, STEP_ESWITCH, w->pf.name, mode);
-	/* A driver without modes does what they call legacy. */
-	if (!mode[0])
-		strcpy(mode, "legacy");
-	other = w->eswitch[0] && strcmp(w->eswitch, mode) != 0;
-	job->fresh = other || job->count != w->pf.enabled;
+	if (w->eswitch[0] || (job->count != w->pf.enabled && w->pf.enabled))
+		rc = find_modes(job, mode, &next);
+	job->fresh = strcmp(next, mode) != 0 || job->count != w->pf.enabled;
 	/* Also when all go: undone, they come back, and those without a driver must not be given one. */
 	*probes = job->fresh && w->pf.autoprobe && (job->count || w->pf.enabled);
-	if (!rc && job->fresh && w->pf.enabled)
+	if (rc || !job->fresh)
+		return rc;
+	if (w->pf.enabled)
 		rc = leave_vfs(job);
 	if (!rc && *probes)
 		rc = iol_plan_add(job->plan, STEP_AUTOPROBE, w->pf.name, "off", "on");
-	snprintf(now, sizeof(now), "%u", w->pf.enabled);
+	last = job->plan->count;
+	if (!rc)
+		rc = plan_mode(job, mode, next);
+	/* For the mode they have gone by now. */
+	snprintf(now, sizeof(now), "%u", job->plan->count == last ? w->pf.enabled : 0);
 	snprintf(then, sizeof(then), "%u", job->count);
-	/* Drivers change the mode only while there are no VFs. */
-	if (!rc && other && w->pf.enabled) {
-		rc = iol_plan_add(job->plan, STEP_VFS, w->pf.name, "0", now);
-		strcpy(now, "0");
-	}
-	if (!rc && other)
-		rc = iol_plan_add(job->plan, STEP_ESWITCH, w->pf.name, w->eswitch, mode);
 	return rc ? rc : add(job, STEP_VFS, w->pf.name, then, now);
 }
 
@@ -229,6 +257,13 @@ static int changes_driver(const struct job *job, const struct iol_want_vf *w, co
 	return rc ? rc : *b->driver && strcmp(b->driver, driver_of(w)) != 0;
 }
 
+static int refuse_used(const struct job *job, const struct iol_pci_addr *addr)
+{
+	int n = iol_cache_uses(job->env, job->cache);
+
+	return n < 0 ? n : iol_refuse_listed(job->cache->uses, n, addr);
+}
+
 /* Before it gets its settings: undone, the old driver is asked when they are as they were. */
 static int plan_leave(const struct job *job, const struct iol_want_vf *w, unsigned int index)
 {
@@ -243,7 +278,7 @@ static int plan_leave(const struct job *job, const struct iol_want_vf *w, unsign
 	if (!rc)
 		rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
 	if (!rc)
-		rc = iol_refuse_uses(job->env->bind.host, &addr);
+		rc = refuse_used(job, &addr);
 	if (!rc)
 		rc = leave_driver(job, vf.text, &b);
 	/* A driver may have chosen it, and would choose another. */
@@ -280,7 +315,7 @@ static int may_go_offline(const struct job *job, const struct iol_want_vf *w, co
 	if (!rc)
 		rc = iol_pci_find(job->env->bind.host, vf, &addr);
 	if (!rc)
-		rc = iol_refuse_uses(job->env->bind.host, &addr);
+		rc = refuse_used(job, &addr);
 	if (!rc)
 		rc = changes_driver(job, w, vf, &b);
 	if (rc > 0)

@@ -7,10 +7,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +61,7 @@ static int get_link(struct rtnl *rtnl, int index, const char *netdev, uint32_t m
 	int rc;
 
 	memset(link, 0, sizeof(*link));
-	if (strlen(netdev) >= IF_NAMESIZE)
+	if (strlen(netdev) >= IFNAMSIZ)
 		return iol_fail(ENODEV, "%s is too long for an interface's name", netdev);
 	request = link_request(&room, RTM_GETLINK, index, netdev, &info);
 	mnl_attr_put_u32(request, IFLA_EXT_MASK, mask);
@@ -275,7 +275,7 @@ int iol_rtnl_up(struct rtnl *rtnl, const char *netdev, bool up)
 	struct ifinfomsg *info;
 	int rc;
 
-	if (strlen(netdev) >= IF_NAMESIZE)
+	if (strlen(netdev) >= IFNAMSIZ)
 		return iol_fail(ENODEV, "%s is too long for an interface's name", netdev);
 	request = link_request(&room, RTM_SETLINK, 0, netdev, &info);
 	info->ifi_change = IFF_UP;
@@ -314,7 +314,8 @@ int iol_rtnl_wait_carrier(struct rtnl *rtnl, const char *netdev, unsigned int ms
 		rc = get_flags(rtnl, netdev, &flags);
 		if (rc)
 			return rc;
-		if ((flags & IFF_UP) && (flags & IFF_RUNNING))
+		/* Running is what the kernel makes of it some time later, so that it may be of before. */
+		if ((flags & IFF_UP) && (flags & IFF_LOWER_UP))
 			return 0;
 		if (iol_now() >= end)
 			return iol_fail(

@@ -81,15 +81,14 @@ static const char *remedy(enum iol_use_kind kind)
 	}
 }
 
-int iol_refuse_uses(const struct iol_host *host, const struct iol_pci_addr *addr)
+int iol_refuse_listed(const struct iol_use *uses, int count, const struct iol_pci_addr *addr)
 {
-	_cleanup_free_ struct iol_use *uses = NULL;
-	int n = iol_pci_uses(host, addr, &uses), i;
 	char text[IOL_PCI_ADDR_MAX];
+	int i;
 
-	if (n < 0)
-		return n;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < count; i++) {
+		if (!iol_pci_addr_equal(&uses[i].addr, addr))
+			continue;
 		/* The kernel would wait for that process, and everybody who asks for the device behind it. */
 		if (uses[i].harmful || uses[i].kind == IOL_USE_PROCESS)
 			return iol_fail(EBUSY, "%s keeps its driver, as %s: %s",
@@ -97,6 +96,14 @@ int iol_refuse_uses(const struct iol_host *host, const struct iol_pci_addr *addr
 					remedy(uses[i].kind));
 	}
 	return 0;
+}
+
+int iol_refuse_uses(const struct iol_host *host, const struct iol_pci_addr *addr)
+{
+	_cleanup_free_ struct iol_use *uses = NULL;
+	int n = iol_pci_uses(host, addr, &uses);
+
+	return n < 0 ? n : iol_refuse_listed(uses, n, addr);
 }
 
 static int check_target(const struct iol_host *host, const struct iol_pci_info *info,

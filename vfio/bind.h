@@ -55,6 +55,9 @@ bool iol_settle(const struct iol_host *host);
 /** iol_refuse_uses() - -EBUSY when a function can't change its driver without harm; the sentence says why. */
 int iol_refuse_uses(const struct iol_host *host, const struct iol_pci_addr *addr);
 
+/** iol_refuse_listed() - The same by uses that are known: looking for them once serves many functions. */
+int iol_refuse_listed(const struct iol_use *uses, int count, const struct iol_pci_addr *addr);
+
 /** iol_may_change() - Whether this is a host that can be changed: -EROFS for a copy. */
 int iol_may_change(const struct iol_host *host);
 

@@ -176,6 +176,27 @@ static void test_busy(void **state)
 	assert_int_equal(iol_vf_count_set(tree->host, &pf, 0, SOON_MS), 0);
 }
 
+/* A VF in use keeps its driver; that another is in use is nothing to it. */
+static void test_driver(void **state)
+{
+	struct host_tree *tree = *state;
+	struct iol_pf pf = add_pf(tree, 2);
+	struct iol_want_vf vf = { .driver = "vfio-pci", .queues = -1, .interrupts = -1 };
+	struct iol_want_pf want = { .pf = pf, .vfs = -1, .vf = &vf, .num_vf = 1 };
+	const struct iol_change_opts opts = { .dry_run = true, .state_dir = tree->path };
+	const struct iol_state wanted = { &want, 1 };
+
+	add_vf(tree, 0, "03 00 00 02");
+	add_vf(tree, 1, "03 00 00 02");
+	tree_add(tree, DEVICES "0000:01:10.0/driver -> ../../../../bus/pci/drivers/igbvf\n" DEVICES
+			       "0000:01:10.2/driver -> ../../../../bus/pci/drivers/igbvf\n" DEVICES
+			       "0000:01:10.2/net/");
+	assert_true(iol_apply(tree->host, &wanted, &opts) > 0);
+	vf.last = 1;
+	assert_int_equal(iol_apply(tree->host, &wanted, &opts), -EBUSY);
+	expect_said("0000:01:10.2 keeps its driver, as an interface of it is in another network");
+}
+
 static void test_autoprobe(void **state)
 {
 	struct host_tree *tree = *state;
@@ -201,6 +222,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_never, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_late, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_busy, tree_setup, tree_teardown),
+		cmocka_unit_test_setup_teardown(test_driver, tree_setup, tree_teardown),
 		cmocka_unit_test_setup_teardown(test_autoprobe, tree_setup, tree_teardown),
 	};
 

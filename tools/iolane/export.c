@@ -60,17 +60,20 @@ static void put_owner(FILE *out, int group)
 		fprintf(out, "        owner: { user: \"%s\" }\n", user->pw_name);
 }
 
-static void put_function(FILE *out, const struct iol_host *host, const struct iol_pf *pf,
-			 unsigned int index)
+static void put_function(FILE *out, const struct iol_host *host, const struct devices *d,
+			 const struct iol_pf *pf, unsigned int index)
 {
+	const struct iol_pci_info *info;
 	struct iol_pci_addr addr;
-	struct iol_pci_info info;
 
-	if (!pf->is_pci || iol_vf_addr(host, pf, index, &addr) || iol_pci_info(host, &addr, &info))
+	if (!pf->is_pci || iol_vf_addr(host, pf, index, &addr))
 		return;
-	put_text(out, "driver", info.driver[0] ? info.driver : "none");
-	if (strstr(info.driver, "vfio"))
-		put_owner(out, info.iommu_group);
+	info = devices_find(d, &addr);
+	if (!info)
+		return;
+	put_text(out, "driver", info->driver[0] ? info->driver : "none");
+	if (strstr(info->driver, "vfio"))
+		put_owner(out, info->iommu_group);
 }
 
 static void put_net(FILE *out, const struct iol_vf_net *net)
@@ -95,12 +98,12 @@ static void put_net(FILE *out, const struct iol_vf_net *net)
 	}
 }
 
-static int vf_text(const struct iol_host *host, const struct iol_pf *pf, const struct vf_facts *f,
-		   unsigned int index, struct text *t)
+static int vf_text(const struct iol_host *host, const struct devices *d, const struct iol_pf *pf,
+		   const struct vf_facts *f, unsigned int index, struct text *t)
 {
 	if (text_open(t))
 		return -ENOMEM;
-	put_function(t->stream, host, pf, index);
+	put_function(t->stream, host, d, pf, index);
 	put_text(t->stream, "label", f->labels[index]);
 	if ((int)index < f->num_nets)
 		put_net(t->stream, &f->nets[index]);
@@ -121,7 +124,8 @@ static void put_range(FILE *out, unsigned int first, unsigned int last, const st
 		fprintf(out, "      - index: %u-%u\n%s", first, last, t->data);
 }
 
-static int put_vfs(FILE *out, const struct iol_host *host, const struct iol_pf *pf)
+static int put_vfs(FILE *out, const struct iol_host *host, const struct devices *d,
+		   const struct iol_pf *pf)
 {
 	_cleanup_facts_ struct vf_facts f = { 0 };
 	struct text now = { 0 }, next;
@@ -131,7 +135,7 @@ static int put_vfs(FILE *out, const struct iol_host *host, const struct iol_pf *
 	if (!rc)
 		fprintf(out, "    vf:%s\n", pf->enabled ? "" : " []");
 	for (i = 0; !rc && i < pf->enabled; i++) {
-		rc = vf_text(host, pf, &f, i, &next);
+		rc = vf_text(host, d, pf, &f, i, &next);
 		if (rc)
 			break;
 		if (now.data && strcmp(now.data, next.data) != 0) {
@@ -147,7 +151,8 @@ static int put_vfs(FILE *out, const struct iol_host *host, const struct iol_pf *
 	return rc;
 }
 
-static int put_pf(FILE *out, const struct iol_host *host, const struct iol_pf *pf)
+static int put_pf(FILE *out, const struct iol_host *host, const struct devices *d,
+		  const struct iol_pf *pf)
 {
 	char mode[IOL_NAME_MAX];
 	int rc = iol_pf_eswitch(host, pf, mode);
@@ -158,25 +163,26 @@ static int put_pf(FILE *out, const struct iol_host *host, const struct iol_pf *p
 		pf->enabled);
 	if (*mode)
 		fprintf(out, "    eswitch: %s\n", mode);
-	return pf->enabled ? put_vfs(out, host, pf) : 0;
+	return pf->enabled ? put_vfs(out, host, d, pf) : 0;
 }
 
 static int run_export(const struct verb_args *a)
 {
 	_cleanup_host_ struct iol_host *host = NULL;
+	_cleanup_devices_ struct devices d = { 0 };
 	_cleanup_free_ struct iol_pf *pfs = NULL;
 	struct text all = { 0 };
 	int status = host_open(a, &host), n, i, rc = 0;
 
 	if (status)
 		return status;
-	if (text_open(&all))
+	if (devices_read(host, &d) < 0 || text_open(&all))
 		return prog_fail();
 	n = iol_pf_list(host, &pfs);
 	fprintf(all.stream, "# What this host was like; iolane apply makes it so again.\npfs:%s\n",
 		n ? "" : " []");
 	for (i = 0; !rc && i < n; i++)
-		rc = put_pf(all.stream, host, &pfs[i]);
+		rc = put_pf(all.stream, host, &d, &pfs[i]);
 	text_close(&all);
 	if (n >= 0 && !rc && !all.data)
 		rc = iol_fail(ENOMEM, "no memory for the file");

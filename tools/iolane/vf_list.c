@@ -402,7 +402,8 @@ const struct verb vf_list = {
 	.line = "show VFs, and what can make some",
 	.help = "Usage: iolane vf list [PF] [OPTION]...\n"
 		"Show the virtual functions of a PF (an address, a network interface, an NVMe\n"
-		"controller) or of all, with their settings.\n"
+		"controller) or of all, with their settings, and in switchdev mode with their\n"
+		"representors.\n"
 		"\n" HOST_OPTS_HELP,
 	.opts = opts,
 	.words = { "PF" },
