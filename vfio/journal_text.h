@@ -9,7 +9,7 @@
 #define JOURNAL_WORD_MAX (3 * IOL_NAME_MAX)
 #define JOURNAL_LINE_MAX (4 * JOURNAL_WORD_MAX + 32)
 /* A thousand VFs that go and come again, with all that can be said of each. */
-#define JOURNAL_STEPS    32768u
+#define JOURNAL_STEPS 32768u
 
 /** iol_entry_new() - An entry with room for steps; NULL without memory, or when they are too many. */
 struct iol_entry *iol_entry_new(unsigned int count);
