@@ -48,6 +48,7 @@ TOOLS = {
     ],
     "script": [
         ("iolane apply, with udevd", here, ["iolane", "apply", "/state.yaml"]),
+        ("bare calls, with udevd", in_initramfs, ["/bin/vfbare", PF, NETDEV, COUNT]),
         ("ip and driverctl, with udevd", here, ["sh", SCRIPT]),
     ],
 }[GROUP]
