@@ -299,15 +299,15 @@ static int function(const struct sriov_env *e, const char *what, bool group,
 	struct iol_pci_addr addr;
 	struct iol_pci_info info;
 
-	if (iol_pci_find(e->bind.host, what, &addr) ||
-	    iol_pci_read(e->bind.host, &none, &addr, &info))
+	if (iol_pci_find(e->bind.host, what, &addr))
 		return -ENODEV;
-	if (!group)
+	if (!group) {
 		iol_pci_addr_format(&addr, name);
-	else if (info.iommu_group >= 0)
-		snprintf(name, IOL_NAME_MAX, "/dev/vfio/%d", info.iommu_group);
-	else
+		return 0;
+	}
+	if (iol_pci_read(e->bind.host, &none, &addr, &info) || info.iommu_group < 0)
 		return -ENODEV;
+	snprintf(name, IOL_NAME_MAX, "/dev/vfio/%d", info.iommu_group);
 	return 0;
 }
 

@@ -4,7 +4,7 @@
 
 Not a test: it says how long people wait, start-up counted. First without udevd, against a program that
 makes the system calls and nothing else (vfbare.c): what iolane adds to kernel and device. Then with
-Debian's udevd, against a shell script of ip and driverctl. After each, iolane drift finds that all is as
+Debian's udevd, against that and a shell script of ip and driverctl. After each, iolane drift finds that all is as
 the file declares, so that all have done the same. Besides what passes, it says how much of a processor
 was used, as much of the time is the NIC's, which has no carrier for a while when it gets VFs.
 
@@ -69,14 +69,18 @@ def measure(args):
 
 def show(figures):
     for group in figures.values():
-        (first, ours), (name, others) = group.items()
-        for what in ours:
-            ratios = [b / a for a, b in zip(ours[what], others[what], strict=True)]
+        first, *others = group
+        for what, ours in group[first].items():
             print(f"{what}: median (min to max)")
-            print(f"  {first + ', ms':36} {text(ours[what])}")
-            print(f"  {name + ', ms':36} {text(others[what])}")
-            print(f"  {'iolane in times of that':36} {ratio([1 / r for r in ratios])}")
-            print(f"  {'that in times of iolane':36} {ratio(ratios)}")
+            print(f"  {first + ', ms':36} {text(ours)}")
+            for name in others:
+                ratios = [b / a for a, b in zip(ours, group[name][what], strict=True)]
+                print(f"  {name + ', ms':36} {text(group[name][what])}")
+                print(f"  {'  iolane in times of that':36} {ratio([1 / r for r in ratios])}")
+                print(f"  {'  that in times of iolane':36} {ratio(ratios)}")
+    walls = [statistics.median(one["wall"]) for one in figures["script"].values()]
+    print(f"added to the bare calls, by medians: iolane {walls[0] - walls[1]:.0f} ms, "
+          f"ip and driverctl {walls[2] - walls[1]:.0f} ms")
 
 
 def ratio(values):

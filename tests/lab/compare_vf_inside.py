@@ -48,6 +48,7 @@ TOOLS = {
     ],
     "script": [
         ("iolane apply, with udevd", here, ["iolane", "apply", "/state.yaml"]),
+        ("bare calls, with udevd", in_initramfs, ["/bin/vfbare", PF, NETDEV, COUNT]),
         ("ip and driverctl, with udevd", here, ["sh", SCRIPT]),
     ],
 }[GROUP]
@@ -107,7 +108,7 @@ def main():
         script.write(SCRIPT_TEXT)
     figures = {name: {"wall": [], "processor": []} for name, *_ in TOOLS}
     for number in range(WARM_UP + ROUNDS):
-        for name, root, command in TOOLS:
+        for name, root, command in TOOLS if number % 2 else reversed(TOOLS):
             took = run(command, root)
             for what, ms in took.items():
                 if number >= WARM_UP:

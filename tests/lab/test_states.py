@@ -229,7 +229,7 @@ def switch(host):
     table = host.sh(f"iolane vf list {ports[0]}")
     check("REPRESENTOR" in table and all(f" {name} " in table for name in ports), table)
     # Somebody else's doing.
-    host.sh(f"vfprobe eswitch {pf['netdev']} legacy")
+    host.sh(f"devlink dev eswitch set netdevsim/{SIM} mode legacy")
     host.refused(f"iolane drift {path}", f"{SIM}: eswitch legacy -> switchdev")
     host.sh(f"iolane apply {path}")
     host.nothing(f"iolane drift {path}")
@@ -240,13 +240,15 @@ def switch(host):
 def test(args):
     seed = int(os.environ.get("IOLANE_SEED", random.randrange(1 << 32)))
     try:
-        with Machine(args, programs=["iolane", "vfprobe"], devices=["igb"]) as machine:
+        with Machine(args, programs=["iolane", "/usr/sbin/ip", "/usr/sbin/devlink"], devices=["igb"]) as machine:
             host = Host(machine)
             name = host.simulated(SIM, SIM_VFS)
             switch(host)
             # Something to come back to.
             host.sh(f"echo {START_VFS} > /sys/bus/netdevsim/devices/{SIM}/sriov_numvfs")
-            host.sh(f"vfprobe set {name} 1 vlan '5 qos 3 802.1ad' && vfprobe set {name} 2 rate 7-700")
+            # By their paths: busybox has an ip of its own.
+            host.sh(f"/bin/ip link set {name} vf 1 vlan 5 qos 3 proto 802.1ad && "
+                    f"/bin/ip link set {name} vf 2 min_tx_rate 7 max_tx_rate 700")
             at_random(host, random.Random(seed))
             many(host)
     except Exception:

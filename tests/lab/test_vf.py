@@ -5,10 +5,13 @@
 igb is an emulated NIC, with few settings. Where the kernel has netdevsim, its VFs have all of them,
 and there may be as many as overflow the kernel's answer."""
 
+import json
 import re
 
 from machine import IGB, Machine, check, main
+from test_apply import Host
 
+SETTINGS = ("mac", "vlan", "spoofchk", "trust", "link", "rate", "rss_query")
 # Of a VF that nobody has set; a MAC is whatever the driver makes.
 FRESH = {"vlan": "0", "spoofchk": "off", "trust": "off", "link": "auto", "rate": "0", "rss_query": "off"}
 # The length of a list of more than 334 VFs overflows, with statistics of more than 221.
@@ -19,32 +22,31 @@ def same(what, got, wanted):
     check(got == wanted, f"{what}: {got}, and not {wanted}")
 
 
-def probe(machine, command):
-    status, output = machine.run(f"vfprobe {command}")
-    check(status == 0, f"vfprobe {command} ended with {status}: {output}")
-    return output
-
-
-def refused(machine, command, *words):
-    status, output = machine.run(f"vfprobe {command}")
-    check(status == 1, f"vfprobe {command} ended with {status}: {output}")
-    for word in words:
-        check(word in output, f"vfprobe {command} does not say '{word}': {output}")
+def told(machine, name):
+    pf, = json.loads(machine.sh(f"iolane vf list {name} --json"))
+    return pf
 
 
 def listed(machine, name):
     """Settings by index, each as {setting: value}."""
-    vfs = []
-    for number, line in enumerate(probe(machine, f"list {name}").splitlines()):
-        index, *settings = line.split("|")
-        same("index", int(index), number)
-        vfs.append(dict(setting.split("=", 1) for setting in settings))
-    return vfs
+    vfs = told(machine, name)["vfs"]
+    same("indices", [vf["index"] for vf in vfs], list(range(len(vfs))))
+    return [{key: vf[key] for key in SETTINGS if key in vf} for vf in vfs]
+
+
+def words(settings):
+    """As iolane vf set takes them."""
+    for key, value in settings.items():
+        if key == "vlan":
+            vlan, _, qos = value.partition(" qos ")
+            qos, _, proto = qos.partition(" ")
+            yield f"vlan={vlan}" + (f" qos={qos}" if qos else "") + (f" vlan_proto={proto}" if proto else "")
+        else:
+            yield f"{key}={value}"
 
 
 def set_all(machine, name, index, settings):
-    sets = [f"vfprobe set {name} {index} {key} '{value}'" for key, value in settings.items()]
-    machine.sh(" && ".join(sets))
+    machine.sh(f"iolane vf set {name}/vf{index} {' '.join(words(settings))}")
 
 
 def by_ip(machine, name):
@@ -54,10 +56,10 @@ def by_ip(machine, name):
     return {int(line.group(1)): line.group(2) for line in found if line}
 
 
-def check_igb(machine):
+def check_igb(host):
+    machine = host.machine
     machine.make_vfs(IGB, 7)
     name = machine.netdev(IGB)
-    probe(machine, f"up {name}")
     wanted = []
     for index in range(7):
         settings = {
@@ -71,28 +73,29 @@ def check_igb(machine):
         # The kernel says auto for those that have no such setting.
         wanted.append({**settings, "link": "auto"})
     same("igb", listed(machine, name), wanted)
-    told = by_ip(machine, name)[2]
+    line = by_ip(machine, name)[2]
     for word in ("02:00:00:00:01:02", "vlan 102, qos 2", "max_tx_rate 300Mbps",
                  "spoof checking on", "trust on"):
-        check(word in told, f"ip link does not say '{word}': {told}")
+        check(word in line, f"ip link does not say '{word}': {line}")
     set_all(machine, name, 0, {"vlan": "0", "rate": "0"})
     same("VLAN and rate", [listed(machine, name)[0][key] for key in ("vlan", "rate")], ["0", "0"])
 
-    asked = f"set {name} 1"
-    refused(machine, f"{asked} link enable", f"{name}/vf1", "link enable",
-            "the driver igb has no such setting", "Operation not supported")
-    refused(machine, f"{asked} rss_query on", "the driver igb has no such setting")
-    refused(machine, f"{asked} rate 10-100", "rate 10-100", "no minimum rate", "Invalid argument")
-    refused(machine, f"{asked} rate 100000", "rate 100000", "the link has to be up")
-    refused(machine, f"{asked} vlan '5 qos 1 802.1ad'", "vlan 5 qos 1 802.1ad",
-            "knows no VLANs of this protocol")
-    refused(machine, f"set {name} 7 trust on", f"{name}/vf7", "has no such VF")
-    refused(machine, f"stats {name}", f"all counts of {name}'s VFs are 0", "the driver igb")
+    asked = f"iolane vf set {name}/vf1"
+    host.refused(f"{asked} link=enable", f"{name}/vf1", "link enable",
+                 "the driver igb has no such setting", "Operation not supported")
+    host.refused(f"{asked} rss_query=on", "the driver igb has no such setting")
+    host.refused(f"{asked} rate=10-100", "rate 10-100", "no minimum rate", "Invalid argument")
+    host.refused(f"{asked} rate=100000", "rate 100000", "the link has to be up")
+    host.refused(f"{asked} vlan=5 qos=1 vlan_proto=802.1ad", "vlan 5 qos 1 802.1ad",
+                 "knows no VLANs of this protocol")
+    host.refused(f"iolane vf set {name}/vf7 trust=on", "expected from 0 to 6")
+    host.refused(f"iolane vf stats {name}", f"all counts of {name}'s VFs are 0", "the driver igb")
     same("igb", listed(machine, name)[1:], wanted[1:])
-    same("igb's switch", probe(machine, f"eswitch {name}"), "none")
-    refused(machine, f"eswitch {name} switchdev", "the driver igb has no modes")
-    same("VFs of lo", listed(machine, "lo"), [])
-    refused(machine, "list eth99", "the interface eth99 can't be looked at", "No such device")
+    same("igb's switch", told(machine, name).get("eswitch"), None)
+    path = host.write("switch.yaml", f"pfs: [{{address: {IGB}, eswitch: switchdev}}]")
+    host.refused(f"iolane apply {path}", "the driver igb has no modes")
+    host.refused("iolane vf list lo", "lo")
+    host.refused("iolane vf list eth99", "eth99")
 
 
 def netdevsim(machine, number, vfs):
@@ -105,7 +108,8 @@ def netdevsim(machine, number, vfs):
     return machine.sh(f"ls {device}/net")
 
 
-def check_netdevsim(machine):
+def check_netdevsim(host):
+    machine = host.machine
     name = netdevsim(machine, 1, 4)
     same("fresh VFs", listed(machine, name), 4 * [{"mac": "00:00:00:00:00:00", **FRESH}])
     wanted = [
@@ -118,33 +122,43 @@ def check_netdevsim(machine):
     for index, settings in enumerate(wanted):
         set_all(machine, name, index, settings)
     same("netdevsim", listed(machine, name), wanted)
-    told = by_ip(machine, name)[2]
+    line = by_ip(machine, name)[2]
     for word in ("vlan 200, qos 3, vlan protocol 802.1ad", "min_tx_rate 10Mbps",
                  "query_rss on", "link-state auto"):
-        check(word in told, f"ip link does not say '{word}': {told}")
+        check(word in line, f"ip link does not say '{word}': {line}")
     # And back.
     set_all(machine, name, 2, {"mac": "00:00:00:00:00:00", **FRESH})
     same("vf2", listed(machine, name)[2], {"mac": "00:00:00:00:00:00", **FRESH})
-    refused(machine, f"set {name} 4 trust on", f"{name}/vf4", "has no such VF")
-    refused(machine, f"stats {name}", "the driver netdevsim does not count")
-    check_switch(machine, name)
+    host.refused(f"iolane vf set {name}/vf4 trust=on", "expected from 0 to 3")
+    host.refused(f"iolane vf stats {name}", "the driver netdevsim does not count")
+    check_switch(host, name)
 
 
-def check_switch(machine, name):
-    same("mode", probe(machine, f"eswitch {name}"), "legacy")
-    mode, *ports = probe(machine, f"eswitch {name} switchdev").splitlines()
-    same("mode", mode, "switchdev")
-    same("representors", [line.split()[0] for line in ports], ["0", "1", "2", "3"])
-    for index, netdev in (line.split() for line in ports):
+def switch(host, name, mode):
+    path = host.write("switch.yaml", f"pfs: [{{name: {name}, eswitch: {mode}}}]")
+    return f"iolane apply {path}"
+
+
+def check_switch(host, name):
+    machine = host.machine
+    same("mode", told(machine, name)["eswitch"], "legacy")
+    machine.sh(switch(host, name, "switchdev"))
+    pf = told(machine, name)
+    same("mode", pf["eswitch"], "switchdev")
+    same("VFs", len(pf["vfs"]), 4)
+    for vf in pf["vfs"]:
+        netdev = vf["representor"]
         same(f"port of {netdev}", machine.sh(f"cat /sys/class/net/{netdev}/phys_port_name"),
-             f"pf0vf{index}")
-    refused(machine, f"set {name} 0 rate 10", "rate 10", "the driver netdevsim has no such setting")
-    refused(machine, f"eswitch {name} bridge", "expected legacy or switchdev")
-    same("mode", probe(machine, f"eswitch {name} legacy"), "legacy")
+             f"pf0vf{vf['index']}")
+    host.refused(f"iolane vf set {name}/vf0 rate=10", "rate 10", "the driver netdevsim has no such setting")
+    host.refused(switch(host, name, "bridge"), "legacy or switchdev")
+    machine.sh(switch(host, name, "legacy"))
+    same("mode", told(machine, name)["eswitch"], "legacy")
 
 
-def check_many(machine):
+def check_many(host):
     """More than fit into a list: all are read all the same, in one question."""
+    machine = host.machine
     for number, count in ((2, 256), (3, MANY)):
         name = netdevsim(machine, number, count)
         vfs = (0, 1, count // 2, count - 1)
@@ -159,18 +173,17 @@ def check_many(machine):
             wanted = {"mac": mac, "vlan": f"{index + 1} qos 5"} if index in vfs else {}
             same(f"{name}/vf{index}", settings, {**fresh, **wanted})
         # With statistics the answer of 256 overflows, too.
-        refused(machine, f"stats {name}", "the driver netdevsim does not count")
+        host.refused(f"iolane vf stats {name}", "the driver netdevsim does not count")
     # What overflows misleads others: or there is nothing here to be better at.
     check(len(by_ip(machine, name)) < MANY, "ip link shows all VFs")
 
 
 def test(args):
-    with Machine(args, devices=["igb"], programs=["vfprobe", "/sbin/ip"]) as machine:
-        check_igb(machine)
-        # No Debian kernel has it.
-        if machine.kernel == "lab":
-            check_netdevsim(machine)
-            check_many(machine)
+    with Machine(args, devices=["igb"], programs=["iolane", "/sbin/ip"]) as machine:
+        host = Host(machine)
+        check_igb(host)
+        check_netdevsim(host)
+        check_many(host)
 
 
 main(test)

@@ -98,10 +98,7 @@ def check_bench_text(machine):
 def vf_of_drive(machine):
     """A VF of the drive, which is given queues and interrupts of the PF's, and its share of the namespace."""
     virtual = machine.make_vfs(NVME, 1)[0]
-    node = "/dev/" + os.path.basename(machine.sh(f"ls -d /sys/bus/pci/devices/{NVME}/nvme/*"))
-    # Virtualization Management of controller 1: offline, two interrupts, two queues, online (NVMe 2.0, 5.27).
-    for action, amount in ((0x10007, 0), (0x10108, 2), (0x10008, 2), (0x10009, 0)):
-        machine.sh(f"nvmeadmin {node} 0x1c {action} {amount}")
+    machine.sh(f"iolane vf set {NVME}/vf0 queues=2 interrupts=2")
     bind(machine, virtual)
     for context in CONTEXTS[machine.kernel]:
         probe(machine, context, virtual, "nvme")
@@ -159,7 +156,7 @@ def remapped(args):
     # Many vectors of MSI; and errors that are reported, which igb's are not.
     more = ["-device", "qemu-xhci,msi=on,msix=off,addr=a.0", *root_port(11)]
     more += ["-device", "virtio-rng-pci,id=teller,bus=port11,aer=on"]
-    with Machine(args, programs=["vfioprobe", "nvmeadmin", "iolane-bench"], options=more) as machine:
+    with Machine(args, programs=["vfioprobe", "iolane", "iolane-bench"], options=more) as machine:
         vf_of_drive(machine)
         vf_of_nic(machine)
         if machine.run("test -d /sys/devices/virtual/mtty")[0] == 0:

@@ -112,6 +112,22 @@ static int read_switch(const struct iol_host *host, const struct iol_pf *pf,
 	return rc < 0 && rc != -EPERM ? rc : 0;
 }
 
+/* Where its VFs are and will be, as its capability says. */
+static void add_place(struct json_object *o, const struct iol_pf *pf)
+{
+	struct json_object *bars = json_object_new_array();
+	int i;
+
+	add_number(o, "initial", pf->initial);
+	add_number(o, "offset", pf->offset);
+	add_number(o, "stride", pf->stride);
+	add_hex(o, "vf_device", 4, pf->vf_device);
+	add_bool(o, "ari", pf->ari);
+	for (i = 0; i < IOL_VF_BARS; i++)
+		json_object_array_add(bars, json_object_new_uint64(pf->vf_bar[i]));
+	json_object_object_add(o, "vf_bars", bars);
+}
+
 static int pf_json(const struct iol_host *host, const struct devices *d, const struct iol_pf *pf,
 		   struct json_object **out)
 {
@@ -136,6 +152,8 @@ static int pf_json(const struct iol_host *host, const struct devices *d, const s
 	add_number(o, "total", pf->total == UINT_MAX ? -1 : (int64_t)pf->total);
 	add_bool(o, "autoprobe", pf->autoprobe);
 	add_text(o, "eswitch", mode);
+	if (pf->is_pci)
+		add_place(o, pf);
 	json_object_object_add(o, "vfs", list);
 	for (i = 0; i < pf->enabled; i++)
 		json_object_array_add(list, vf_json(host, d, pf, i, &f));
