@@ -66,6 +66,15 @@ int iol_env_rtnl(struct sriov_env *env);
 void iol_nvme_format(const struct iol_vf_nvme *vf, char value[IOL_NAME_MAX]);
 int iol_nvme_parse(const char *value, struct iol_vf_nvme *vf);
 
+/**
+ * iol_refuse_leased() - -EBUSY when somebody has a VF; the sentence says who.
+ * @change: of the journal: what was changed while he has it already is his own affair. 0: whatever it is.
+ */
+int iol_refuse_leased(const struct sriov_env *env, const char *vf, unsigned int change);
+
+/** iol_sriov_may_undo() - As of iol_engine.may_undo: not while a VF that would go or change is leased or in use. */
+int iol_sriov_may_undo(const struct iol_engine *engine, const struct iol_entry *entry);
+
 /** iol_cache_drop() - Something has changed them. */
 void iol_cache_drop(struct pf_cache *c);
 

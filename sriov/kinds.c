@@ -47,10 +47,18 @@ static int number(const char *what, const char *value, unsigned int *n)
 	return 0;
 }
 
+/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
+static void wait_carrier(struct sriov_env *e, const char *netdev)
+{
+	if (iol_rtnl_wait_carrier(&e->rtnl, netdev, CARRIER_MS) == -ETIMEDOUT)
+		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", netdev);
+}
+
 static int vfs_set(void *env, const char *what, const char *value)
 {
 	struct sriov_env *e = env;
 	struct pf_cache *c;
+	bool carrier = false;
 	unsigned int n = 0;
 	int rc = number(what, value, &n);
 
@@ -59,9 +67,16 @@ static int vfs_set(void *env, const char *what, const char *value)
 	if (rc)
 		return rc;
 	iol_cache_drop(c);
+	if (c->pf.netdev[0] && !iol_env_rtnl(e))
+		carrier = iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, 0) == 0;
 	rc = iol_vf_count_set(e->bind.host, &c->pf, n, IOL_VF_WAIT_MS);
 	/* Offset and stride may depend on how many there are (PCIe 6.0, 9.3.3.9). */
-	return rc ? rc : iol_pf_find(e->bind.host, what, &c->pf);
+	if (!rc)
+		rc = iol_pf_find(e->bind.host, what, &c->pf);
+	/* Drivers start the NIC anew for another number. */
+	if (!rc && carrier)
+		wait_carrier(e, c->pf.netdev);
+	return rc;
 }
 
 static int autoprobe_get(void *env, const char *what, char value[IOL_NAME_MAX])
@@ -133,10 +148,8 @@ static int interface_set(void *env, const char *what, const char *value)
 		rc = iol_env_rtnl(e);
 	if (!rc)
 		rc = iol_rtnl_up(&e->rtnl, c->pf.netdev, !strcmp(value, "up"));
-	/* Its VFs are in reset until it has a carrier; without a cable there may be none, which is no failure. */
-	if (!rc && !strcmp(value, "up") &&
-	    iol_rtnl_wait_carrier(&e->rtnl, c->pf.netdev, CARRIER_MS) == -ETIMEDOUT)
-		iol_log(IOL_LOG_WARNING, "%s is up, and has no carrier", c->pf.netdev);
+	if (!rc && !strcmp(value, "up"))
+		wait_carrier(e, c->pf.netdev);
 	return rc;
 }
 
@@ -469,6 +482,7 @@ struct iol_engine iol_sriov_engine(struct sriov_env *env, const struct iol_host 
 	env->base = engine;
 	engine.more = kinds;
 	engine.check = check;
+	engine.may_undo = iol_sriov_may_undo;
 	engine.env = env;
 	return engine;
 }

@@ -8,11 +8,29 @@
 #include "vfio/host.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A lease's text: its holder, then a line for each setting. */
+/* A lease's text: its holder, then the last change in the journal before it, then a line for each setting. */
 #define LEASE_MAX 1024
+#define CHANGE    "change"
+
+int iol_refuse_leased(const struct sriov_env *env, const char *vf, unsigned int change)
+{
+	char text[LEASE_MAX];
+	unsigned int before;
+	int rc = iol_store_get(env->state_dir, STORE_LEASES, vf, text, sizeof(text));
+	const char *rest = text + strcspn(text, "\n");
+
+	if (rc || !*text)
+		return rc;
+	if (change && sscanf(rest, "\n" CHANGE " %10u", &before) == 1 && before < change)
+		return 0;
+	text[strcspn(text, "\n")] = '\0';
+	return iol_fail(EBUSY, "%s stays as it is, as it is leased to %s: iolane release %s first",
+			vf, text, vf);
+}
 
 /* By the kernel, which knows how: a function that sleeps is woken, its configuration is put back. */
 static int reset(const struct iol_host *host, const char *vf, const struct iol_pci_addr *addr)
@@ -31,6 +49,12 @@ static int reset(const struct iol_host *host, const char *vf, const struct iol_p
 			     rc == -EACCES ? "; run it as root" : "")
 		  : 0;
 }
+
+/* Who gets a VF, and the last change before. */
+struct asker {
+	const char *name;
+	unsigned int change;
+};
 
 /* Where a VF is. Return: 0; -EAGAIN, without a sentence, when somebody uses it. */
 static int find(const struct iol_host *host, const struct iol_pf *pf, unsigned int index,
@@ -64,7 +88,7 @@ static int find(const struct iol_host *host, const struct iol_pf *pf, unsigned i
 
 /* What is to be put back, noted before it is handed out. */
 static int note(struct sriov_env *env, const struct iol_pf *pf, unsigned int index,
-		const char *holder, const struct iol_lease *lease)
+		const struct asker *who, const struct iol_lease *lease)
 {
 	char text[LEASE_MAX], value[IOL_VF_VALUE_MAX];
 	struct pf_cache *c;
@@ -72,7 +96,7 @@ static int note(struct sriov_env *env, const struct iol_pf *pf, unsigned int ind
 
 	if (rc)
 		return rc;
-	n = snprintf(text, sizeof(text), "%s\n", holder);
+	n = snprintf(text, sizeof(text), "%s\n" CHANGE " %u\n", who->name, who->change);
 	if (c->pf.netdev[0]) {
 		rc = iol_cache_nets(env, c);
 		if (rc < 0)
@@ -87,13 +111,13 @@ static int note(struct sriov_env *env, const struct iol_pf *pf, unsigned int ind
 				      iol_vf_setting_format((enum iol_vf_setting)s, net, value));
 	}
 	if (n >= (int)sizeof(text))
-		return iol_fail(EINVAL, "\"%s\" is too long for who gets a VF", holder);
+		return iol_fail(EINVAL, "\"%s\" is too long for who gets a VF", who->name);
 	return iol_store_set(env->state_dir, STORE_LEASES, lease->vf, text);
 }
 
 /* Try one VF. Return: 0 when it is handed out; -EAGAIN, without a sentence, when somebody has it. */
 static int try(struct sriov_env *env, const struct iol_pf *pf, unsigned int index,
-	       const char *holder, struct iol_lease *lease)
+	       const struct asker *who, struct iol_lease *lease)
 {
 	char held[LEASE_MAX];
 	int rc = find(env->bind.host, pf, index, lease);
@@ -103,7 +127,7 @@ static int try(struct sriov_env *env, const struct iol_pf *pf, unsigned int inde
 	if (!rc && *held)
 		return -EAGAIN;
 	if (!rc)
-		rc = note(env, pf, index, holder, lease);
+		rc = note(env, pf, index, who, lease);
 	if (rc)
 		return rc;
 	rc = lease->is_pci ? reset(env->bind.host, lease->vf, &lease->addr) : 0;
@@ -114,7 +138,7 @@ static int try(struct sriov_env *env, const struct iol_pf *pf, unsigned int inde
 
 /* From all VFs of a PF, or those with a label. Return: as try(). */
 static int try_all(struct sriov_env *env, const struct iol_pf *pf, const char *label,
-		   const char *holder, bool *known, struct iol_lease *lease)
+		   const struct asker *who, bool *known, struct iol_lease *lease)
 {
 	_cleanup_free_ char(*labels)[IOL_NAME_MAX] = NULL;
 	unsigned int i;
@@ -124,7 +148,7 @@ static int try_all(struct sriov_env *env, const struct iol_pf *pf, const char *l
 		if (label && strcmp(labels[i], label) != 0)
 			continue;
 		*known = true;
-		rc = try(env, pf, i, holder, lease);
+		rc = try(env, pf, i, who, lease);
 		if (rc != -EAGAIN)
 			return rc;
 		rc = 0;
@@ -132,15 +156,24 @@ static int try_all(struct sriov_env *env, const struct iol_pf *pf, const char *l
 	return rc ? rc : -EAGAIN;
 }
 
-static int try_label(struct sriov_env *env, const char *label, const char *holder, bool *known,
+static int try_label(struct sriov_env *env, const char *label, const struct asker *who, bool *known,
 		     struct iol_lease *lease)
 {
 	_cleanup_free_ struct iol_pf *pfs = NULL;
 	int n = iol_pf_list(env->bind.host, &pfs), rc = -EAGAIN, i;
 
 	for (i = 0; rc == -EAGAIN && i < n; i++)
-		rc = try_all(env, &pfs[i], label, holder, known, lease);
+		rc = try_all(env, &pfs[i], label, who, known, lease);
 	return n < 0 ? n : rc;
+}
+
+static int last_change(struct iol_journal *j, unsigned int *number)
+{
+	_cleanup_entry_ struct iol_entry *entry = NULL;
+	int rc = iol_journal_before(j, UINT_MAX, &entry);
+
+	*number = entry ? entry->number : 0;
+	return rc == -ENOENT ? 0 : rc;
 }
 
 int iol_vf_lease(const struct iol_host *host, const char *from, const char *holder,
@@ -149,6 +182,7 @@ int iol_vf_lease(const struct iol_host *host, const char *from, const char *hold
 	struct iol_change_opts opts = { .state_dir = state_dir };
 	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
 	_cleanup_env_ struct sriov_env env = { 0 };
+	struct asker who = { .name = holder };
 	char pf_name[IOL_NAME_MAX];
 	bool known = false;
 	unsigned int index;
@@ -159,12 +193,17 @@ int iol_vf_lease(const struct iol_host *host, const char *from, const char *hold
 		rc = iol_fail(EINVAL, "who gets a VF is told in one line");
 	if (!rc)
 		rc = iol_journal_open(host, state_dir, &j);
+	/* A VF that is half made would be handed out without its VLAN. */
+	if (!rc)
+		rc = iol_refuse_unfinished(&j);
+	if (!rc)
+		rc = last_change(&j, &who.change);
 	if (rc)
 		return rc;
 	iol_sriov_engine(&env, host, &opts);
 	if (!iol_pf_find(host, from, &pf)) {
 		known = true;
-		rc = try_all(&env, &pf, NULL, holder, &known, lease);
+		rc = try_all(&env, &pf, NULL, &who, &known, lease);
 	} else if (!iol_vf_name_parse(from, pf_name, &index)) {
 		known = true;
 		rc = iol_pf_find(host, pf_name, &pf);
@@ -172,9 +211,9 @@ int iol_vf_lease(const struct iol_host *host, const char *from, const char *hold
 			rc = iol_fail(ENODEV, "there is no VF %u of %s: it has %u", index, pf.name,
 				      pf.enabled);
 		if (!rc)
-			rc = try(&env, &pf, index, holder, lease);
+			rc = try(&env, &pf, index, &who, lease);
 	} else {
-		rc = try_label(&env, from, holder, &known, lease);
+		rc = try_label(&env, from, &who, &known, lease);
 	}
 	if (rc == -EAGAIN && !known)
 		return iol_fail(ENODEV,
@@ -201,6 +240,8 @@ static int restore(const struct iol_engine *engine, const char *vf, char *text)
 		if (!value)
 			return iol_fail(EBADMSG, "the lease of %s is damaged: \"%s\"", vf, line);
 		*value++ = '\0';
+		if (!strcmp(line, CHANGE))
+			continue;
 		snprintf(kind, sizeof(kind), STEP_SETTING "%s", line);
 		rc = iol_step_now(engine, kind, vf, now);
 		if (!rc && strcmp(now, value) != 0)
@@ -224,9 +265,9 @@ int iol_vf_release(const struct iol_host *host, const char *vf, const char *stat
 	if (!rc)
 		rc = iol_vf_name_parse(vf, pf_name, &index);
 	if (!rc)
-		rc = iol_pf_find(host, pf_name, &pf);
-	if (!rc)
 		rc = iol_journal_open(host, state_dir, &j);
+	if (!rc)
+		rc = iol_pf_find(host, pf_name, &pf);
 	if (rc)
 		return rc;
 	engine = iol_sriov_engine(&env, host, &opts);

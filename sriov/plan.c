@@ -74,16 +74,53 @@ static int leave(const struct job *job, const char *kind, const char *what, cons
 	return rc ? rc : add(job, kind, what, value, now);
 }
 
-static int refuse_leased(const struct job *job, const char *vf)
-{
-	char text[IOL_NAME_MAX];
-	int rc = iol_store_get(job->env->state_dir, STORE_LEASES, vf, text, sizeof(text));
+/* A VF's driver and override. */
+struct bound {
+	char driver[IOL_NAME_MAX], override[IOL_NAME_MAX];
+};
 
-	if (rc || !*text)
-		return rc;
-	text[strcspn(text, "\n")] = '\0';
-	return iol_fail(EBUSY, "%s stays as it is, as it is leased to %s: iolane release %s first",
-			vf, text, vf);
+static int get_bound(const struct job *job, const char *vf, struct bound *b)
+{
+	int rc;
+
+	*b = (struct bound){ 0 };
+	rc = iol_step_now(job->engine, STEP_VF_DRIVER, vf, b->driver);
+	return rc ? rc : iol_step_now(job->engine, STEP_VF_OVERRIDE, vf, b->override);
+}
+
+/*
+ * While VFs are not given out, one without an override is not even taken back by the driver that had it: so it has one when
+ * it leaves the driver, which goes last when this is undone.
+ */
+static const char *override_to_leave(const struct job *job, const struct bound *b)
+{
+	return !*b->override && !job->want->pf.autoprobe ? b->driver : b->override;
+}
+
+/* Off its driver, with which its nodes go. */
+static int leave_driver(const struct job *job, const char *vf, const struct bound *b)
+{
+	int rc;
+
+	if (!*b->driver)
+		return 0;
+	rc = leave(job, STEP_VF_GROUP, vf, "");
+	if (!rc)
+		rc = leave(job, STEP_VF_NODE, vf, "");
+	if (!rc)
+		rc = add(job, STEP_VF_OVERRIDE, vf, override_to_leave(job, b), b->override);
+	return rc ? rc : iol_plan_add(job->plan, STEP_VF_DRIVER, vf, "", b->driver);
+}
+
+static int leave_function(const struct job *job, const char *vf)
+{
+	struct bound b;
+	int rc = get_bound(job, vf, &b);
+
+	if (rc)
+		return rc == -ENODEV ? 0 : rc;
+	rc = leave_driver(job, vf, &b);
+	return rc ? rc : add(job, STEP_VF_OVERRIDE, vf, "", override_to_leave(job, &b));
 }
 
 static int leave_vf(const struct job *job, unsigned int index)
@@ -91,19 +128,12 @@ static int leave_vf(const struct job *job, unsigned int index)
 	const struct iol_pf *pf = &job->want->pf;
 	struct vf_name vf = vf_name(job, index);
 	char kind[IOL_NAME_MAX];
-	int rc = refuse_leased(job, vf.text), s;
+	int rc = iol_refuse_leased(job->env, vf.text, 0), s;
 
 	if (!rc)
 		rc = leave(job, STEP_LABEL, vf.text, "");
-	if (!rc && pf->is_pci) {
-		rc = leave(job, STEP_VF_GROUP, vf.text, "");
-		if (!rc)
-			rc = leave(job, STEP_VF_NODE, vf.text, "");
-		if (!rc)
-			rc = leave(job, STEP_VF_DRIVER, vf.text, "");
-		if (!rc)
-			rc = leave(job, STEP_VF_OVERRIDE, vf.text, "");
-	}
+	if (!rc && pf->is_pci)
+		rc = leave_function(job, vf.text);
 	if (!rc && pf->nvme[0])
 		rc = leave(job, STEP_NVME, vf.text, "");
 	for (s = 0; !rc && pf->netdev[0] && s < IOL_VF_SETTINGS; s++) {
@@ -137,7 +167,8 @@ static int plan_count(struct job *job, bool *probes)
 		rc = iol_step_now(job->engine, STEP_ESWITCH, w->pf.name, mode);
 	other = w->eswitch[0] && strcmp(w->eswitch, mode) != 0;
 	job->fresh = other || job->count != w->pf.enabled;
-	*probes = job->fresh && w->pf.autoprobe && job->count;
+	/* Also when all go: undone, they come back, and those without a driver must not be given one. */
+	*probes = job->fresh && w->pf.autoprobe && (job->count || w->pf.enabled);
 	if (!rc && job->fresh && w->pf.enabled)
 		rc = leave_vfs(job);
 	if (!rc && *probes)
@@ -174,6 +205,93 @@ static int plan_settings(const struct job *job, const struct iol_want_vf *w, uns
 	return rc;
 }
 
+/* Who shall have it, empty for nobody. */
+static const char *driver_of(const struct iol_want_vf *w)
+{
+	return strcmp(w->driver, "none") != 0 ? w->driver : "";
+}
+
+/* Whether a VF that stays goes from one driver to another, or to none. */
+static int changes_driver(const struct job *job, const struct iol_want_vf *w, const char *vf,
+			  struct bound *b)
+{
+	int rc;
+
+	*b = (struct bound){ 0 };
+	if (!w->driver[0] || job->fresh)
+		return 0;
+	rc = get_bound(job, vf, b);
+	if (rc == -ENODEV)
+		return iol_fail(ENODEV, "%s is no function of PCI, so it has no driver", vf);
+	return rc ? rc : *b->driver && strcmp(b->driver, driver_of(w)) != 0;
+}
+
+/* Before it gets its settings: undone, the old driver is asked when they are as they were. */
+static int plan_leave(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	struct vf_name vf = vf_name(job, index);
+	struct iol_pci_addr addr;
+	struct bound b;
+	int rc = changes_driver(job, w, vf.text, &b);
+
+	if (rc <= 0)
+		return rc;
+	rc = iol_refuse_leased(job->env, vf.text, 0);
+	if (!rc)
+		rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
+	if (!rc)
+		rc = iol_refuse_uses(job->env->bind.host, &addr);
+	if (!rc)
+		rc = leave_driver(job, vf.text, &b);
+	/* A driver may have chosen it, and would choose another. */
+	if (!rc && job->want->pf.netdev[0] && !(w->net.has & (1u << IOL_VF_MAC)))
+		rc = leave(job, STEP_SETTING "mac", vf.text, "");
+	return rc;
+}
+
+static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsigned int index)
+{
+	/* While VFs are not given out, one without an override is not even taken by who is told to. */
+	const char *driver = driver_of(w), *override = driver, *over;
+	struct vf_name vf = vf_name(job, index);
+	struct bound b = { 0 };
+	int leaves, rc;
+
+	if (!w->driver[0])
+		return 0;
+	leaves = changes_driver(job, w, vf.text, &b);
+	if (leaves < 0)
+		return leaves;
+	over = leaves ? override_to_leave(job, &b) : b.override;
+	rc = add(job, STEP_VF_OVERRIDE, vf.text, override, over);
+	return rc ? rc : add(job, STEP_VF_DRIVER, vf.text, driver, leaves ? "" : b.driver);
+}
+
+/* For other resources it goes offline on the way, whoever has it. */
+static int may_go_offline(const struct job *job, const struct iol_want_vf *w, const char *vf)
+{
+	struct iol_pci_addr addr;
+	struct bound b = { 0 };
+	int rc = iol_refuse_leased(job->env, vf, 0);
+
+	if (!rc)
+		rc = iol_pci_find(job->env->bind.host, vf, &addr);
+	if (!rc)
+		rc = iol_refuse_uses(job->env->bind.host, &addr);
+	if (!rc)
+		rc = changes_driver(job, w, vf, &b);
+	if (rc > 0)
+		return 0;
+	if (!rc)
+		rc = get_bound(job, vf, &b);
+	if (!rc && *b.driver && !iol_is_vfio(b.driver))
+		rc = iol_fail(EBUSY,
+			      "%s can't get other queues and interrupts while the driver %s has "
+			      "it: take it from the driver first (driver=none)",
+			      vf, b.driver);
+	return rc;
+}
+
 /* What is not said of a VF's resources stays; of a new one there are none. */
 static int plan_nvme(const struct job *job, const struct iol_want_vf *w, unsigned int index)
 {
@@ -195,55 +313,36 @@ static int plan_nvme(const struct job *job, const struct iol_want_vf *w, unsigne
 	if (w->interrupts >= 0)
 		want_vf.interrupts = (unsigned int)w->interrupts;
 	iol_nvme_format(&want_vf, value);
+	if (!job->fresh && (int)index < n) {
+		char now[IOL_NAME_MAX];
+
+		iol_nvme_format(&job->cache->nvmes[index], now);
+		n = strcmp(now, value) != 0 ? may_go_offline(job, w, vf.text) : 0;
+		if (n)
+			return n;
+	}
 	return want(job, STEP_NVME, vf.text, value, job->fresh);
 }
 
-/* Off its driver before the override, as in vfio/bind.c: undone backwards, the old driver is asked last. */
-static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsigned int index)
-{
-	const char *driver = strcmp(w->driver, "none") != 0 ? w->driver : "";
-	/* While VFs are not given out, one without an override is not even taken by who is told to. */
-	const char *override = driver;
-	struct vf_name vf = vf_name(job, index);
-	char now[IOL_NAME_MAX] = "", over[IOL_NAME_MAX] = "";
-	struct iol_pci_addr addr;
-	int rc = 0;
-
-	if (!w->driver[0])
-		return 0;
-	if (!job->fresh) {
-		rc = iol_step_now(job->engine, STEP_VF_DRIVER, vf.text, now);
-		if (!rc)
-			rc = iol_step_now(job->engine, STEP_VF_OVERRIDE, vf.text, over);
-	}
-	if (rc || (!job->fresh && !strcmp(now, driver) && !strcmp(over, override)))
-		return rc;
-	if (now[0] && strcmp(now, driver) != 0) {
-		rc = refuse_leased(job, vf.text);
-		if (!rc)
-			rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
-		if (!rc)
-			rc = iol_refuse_uses(job->env->bind.host, &addr);
-		if (!rc)
-			rc = iol_plan_add(job->plan, STEP_VF_DRIVER, vf.text, "", now);
-		now[0] = '\0';
-	}
-	if (!rc)
-		rc = add(job, STEP_VF_OVERRIDE, vf.text, override, over);
-	return rc ? rc : add(job, STEP_VF_DRIVER, vf.text, driver, now);
-}
-
-/* Nodes come with the driver, and with it they are new. */
+/* Nodes come with the driver, and with it they are new; where there are none of one kind, nothing is set. */
 static int plan_nodes(const struct job *job, const struct iol_want_vf *w, unsigned int index)
 {
 	struct vf_name vf = vf_name(job, index);
-	int rc;
+	struct bound b = { 0 };
+	bool fresh;
+	int rc = 0;
 
 	if (!w->owner[0] || !iol_is_vfio(w->driver))
 		return 0;
-	rc = want(job, STEP_VF_GROUP, vf.text, w->owner, job->fresh);
-	if (!rc && iol_host_exists(job->env->bind.host, "dev/vfio/devices"))
-		rc = want(job, STEP_VF_NODE, vf.text, w->owner, job->fresh);
+	if (!job->fresh)
+		rc = get_bound(job, vf.text, &b);
+	fresh = job->fresh || strcmp(b.driver, w->driver) != 0;
+	if (!rc)
+		rc = want(job, STEP_VF_GROUP, vf.text, w->owner, fresh);
+	/* The folder of devices' nodes comes with the first of them. */
+	if (!rc && (iol_host_exists(job->env->bind.host, "dev/vfio/devices") ||
+		    (fresh && iol_host_exists(job->env->bind.host, "dev/iommu"))))
+		rc = want(job, STEP_VF_NODE, vf.text, w->owner, fresh);
 	return rc;
 }
 
@@ -322,6 +421,8 @@ static int plan_pf(struct job *job)
 	/* A VF whose PF is down finds it in reset. */
 	if (!rc && pf->netdev[0] && job->count && (job->fresh || job->want->num_vf))
 		rc = want(job, STEP_INTERFACE, pf->name, "up", false);
+	if (!rc)
+		rc = each_vf(job, plan_leave);
 	if (!rc)
 		rc = each_vf(job, plan_settings);
 	if (!rc)

@@ -29,11 +29,13 @@ struct iol_step_kind {
  * @kinds: ends with one without a name.
  * @more: others, likewise; NULL for none.
  * @check: after the last step, see that all is as it was set: 0, or what makes the change fail; NULL for none.
+ * @may_undo: before a change is taken back as a whole: 0, or what speaks against it; NULL for nothing.
  * @env: handed to them.
  */
 struct iol_engine {
 	const struct iol_step_kind *kinds, *more;
 	int (*check)(void *env, const struct iol_entry *entry);
+	int (*may_undo)(const struct iol_engine *engine, const struct iol_entry *entry);
 	void *env;
 	const struct iol_change_opts *opts;
 };

@@ -253,6 +253,8 @@ int iol_undo_by(const struct iol_engine *engine, const struct iol_host *host)
 		return iol_fail(ENOENT, "there is no change to take back");
 	if (!rc)
 		rc = refuse_entry(host, entry);
+	if (!rc && engine->may_undo)
+		rc = engine->may_undo(engine, entry);
 	return rc ? rc : undo_entry(engine, &j, entry, NULL);
 }
 

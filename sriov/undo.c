@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Taking back what iol_apply() did, unless somebody would lose a VF by it. */
+#include "sriov/apply.h"
+
+#include "base/error.h"
+#include "base/own.h"
+#include "sriov/count.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Whether all VFs of a PF go when a step is put back. */
+static bool removes_vfs(const struct iol_step *s)
+{
+	return !strcmp(s->kind, STEP_VFS) || !strcmp(s->kind, STEP_ESWITCH);
+}
+
+static bool is_vf_step(const struct iol_step *s)
+{
+	return !strncmp(s->kind, STEP_SETTING, strlen(STEP_SETTING)) ||
+	       !strcmp(s->kind, STEP_LABEL);
+}
+
+/* The VF that a step of vfio/ is on, by its name in steps. */
+static bool vf_at(const struct sriov_env *env, const struct iol_step *s, char name[IOL_NAME_MAX])
+{
+	char pf[IOL_PCI_ADDR_MAX];
+	struct iol_pci_addr addr;
+	struct iol_pci_info info;
+
+	if (iol_pci_addr_parse(s->what, &addr) || iol_pci_info(env->bind.host, &addr, &info) ||
+	    !info.is_vf)
+		return false;
+	snprintf(name, IOL_NAME_MAX, "%s/vf%u", iol_pci_addr_format(&info.pf, pf), info.vf_index);
+	return true;
+}
+
+static int refuse_pf(struct sriov_env *env, const char *name)
+{
+	char vf[IOL_NAME_MAX + 16];
+	struct pf_cache *c;
+	unsigned int i, count = 0;
+	int rc = iol_cache_pf(env, name, &c);
+
+	if (rc == -ENODEV)
+		return 0;
+	if (!rc)
+		rc = iol_vf_count_get(env->bind.host, &c->pf, &count);
+	for (i = 0; !rc && i < count; i++) {
+		snprintf(vf, sizeof(vf), "%s/vf%u", name, i);
+		rc = iol_refuse_leased(env, vf, 0);
+	}
+	return !rc && count ? iol_vf_refuse_busy(env->bind.host, &c->pf) : rc;
+}
+
+/* @now: the driver that has it. */
+static int refuse_driver(const struct sriov_env *env, const struct iol_step *s, const char *now)
+{
+	struct iol_pci_addr addr;
+
+	return *now && !iol_pci_find(env->bind.host, s->what, &addr)
+		       ? iol_refuse_uses(env->bind.host, &addr)
+		       : 0;
+}
+
+int iol_sriov_may_undo(const struct iol_engine *engine, const struct iol_entry *entry)
+{
+	struct sriov_env *env = engine->env;
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; !rc && i < entry->count; i++) {
+		const struct iol_step *s = &entry->steps[i];
+		char now[IOL_NAME_MAX], vf[IOL_NAME_MAX] = "";
+
+		if (entry->marks[i] != STEP_BEGUN && entry->marks[i] != STEP_DONE)
+			continue;
+		if (is_vf_step(s))
+			snprintf(vf, sizeof(vf), "%s", s->what);
+		else if (!removes_vfs(s) && !vf_at(env, s, vf))
+			continue;
+		rc = iol_step_now(engine, s->kind, s->what, now);
+		/* What has gone, and what is so already, stays as it is. */
+		if (rc || !strcmp(now, s->was)) {
+			rc = rc == -ENODEV ? 0 : rc;
+			continue;
+		}
+		rc = removes_vfs(s) ? refuse_pf(env, s->what)
+				    : iol_refuse_leased(env, vf, entry->number);
+		if (!rc && !strcmp(s->kind, STEP_VF_DRIVER))
+			rc = refuse_driver(env, s, now);
+	}
+	return rc;
+}
+
+int iol_apply_undo(const struct iol_host *host, const struct iol_change_opts *opts)
+{
+	_cleanup_env_ struct sriov_env env = { 0 };
+	struct iol_engine engine = iol_sriov_engine(&env, host, opts);
+
+	return iol_undo_by(&engine, host);
+}
