@@ -276,7 +276,7 @@ int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
 	return 0;
 }
 
-/* ---- all functions ---- */
+/* ---- several functions ---- */
 
 static int info_order(const void *a, const void *b)
 {
@@ -305,13 +305,50 @@ static void number_vfs(const struct iol_host *host, struct iol_pci_info *list, s
 	}
 }
 
+/** struct listing - Functions read one after the other; @names are of all of them. */
+struct listing {
+	struct iol_pci_info *list;
+	size_t count, room;
+	struct pci_names names;
+};
+
+static void listing_end(struct listing *l)
+{
+	free(l->list);
+	iol_pci_names_clear(&l->names);
+}
+
+#define _cleanup_listing_ _cleanup_(listing_end)
+
+static int listing_add(const struct iol_host *host, struct listing *l,
+		       const struct iol_pci_addr *addr)
+{
+	if (!iol_grow(&l->list, l->count, &l->room, sizeof(*l->list)))
+		return iol_fail(ENOMEM, "no memory for %zu PCI functions", l->count);
+	/* What has just been unplugged is not listed. */
+	if (!iol_pci_read(host, &l->names, addr, &l->list[l->count]))
+		l->count++;
+	return 0;
+}
+
+/* By address, with the numbers of VFs, for the caller. */
+static int listing_take(const struct iol_host *host, struct listing *l, struct iol_pci_info **list)
+{
+	int count = (int)l->count;
+
+	if (!count)
+		return 0;
+	qsort(l->list, l->count, sizeof(*l->list), info_order);
+	number_vfs(host, l->list, l->count);
+	*list = iol_take_ptr(l->list);
+	return count;
+}
+
 int iol_pci_list(const struct iol_host *host, struct iol_pci_info **list)
 {
-	_cleanup_free_ struct iol_pci_info *all = NULL;
-	_cleanup_names_ struct pci_names names = { 0 };
+	_cleanup_listing_ struct listing l = { 0 };
 	_cleanup_dir_ DIR *dir = NULL;
 	struct iol_pci_addr addr;
-	size_t count = 0, room = 0;
 	const char *name;
 	int rc;
 
@@ -321,22 +358,31 @@ int iol_pci_list(const struct iol_host *host, struct iol_pci_info **list)
 		return 0;
 	if (!dir)
 		return iol_fail(errno, "cannot look into /" DEVICES ": %s", strerror(errno));
-	rc = iol_pci_names_load(host, &names);
-	if (rc)
-		return rc;
-	while ((name = iol_host_next(dir))) {
-		if (!iol_pci_addr_read(name, &addr))
-			continue;
-		if (!iol_grow(&all, count, &room, sizeof(*all)))
-			return iol_fail(ENOMEM, "no memory for %zu PCI functions", count);
-		/* What has just been unplugged is not listed. */
-		if (!iol_pci_read(host, &names, &addr, &all[count]))
-			count++;
-	}
-	if (count) {
-		qsort(all, count, sizeof(*all), info_order);
-		number_vfs(host, all, count);
-		*list = iol_take_ptr(all);
-	}
-	return (int)count;
+	rc = iol_pci_names_load(host, &l.names);
+	while (!rc && (name = iol_host_next(dir)))
+		if (iol_pci_addr_read(name, &addr))
+			rc = listing_add(host, &l, &addr);
+	return rc ? rc : listing_take(host, &l, list);
+}
+
+int iol_pci_with_vfs(const struct iol_host *host, const struct iol_pci_addr *addr,
+		     struct iol_pci_info **list)
+{
+	_cleanup_folder_ struct iol_host folder = FOLDER_CLOSED;
+	_cleanup_listing_ struct listing l = { 0 };
+	struct iol_pci_addr vf;
+	unsigned int vfs, i;
+	int rc;
+
+	*list = NULL;
+	rc = iol_pci_names_load(host, &l.names);
+	if (!rc)
+		rc = listing_add(host, &l, addr);
+	vfs = !rc && l.count ? l.list[0].vfs : 0;
+	if (vfs && open_function(host, addr, &folder))
+		vfs = 0;
+	for (i = 0; !rc && i < vfs; i++)
+		if (vf_of(&folder, i, &vf))
+			rc = listing_add(host, &l, &vf);
+	return rc ? rc : listing_take(host, &l, list);
 }

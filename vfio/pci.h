@@ -27,6 +27,10 @@ void iol_pci_names_clear(struct pci_names *names);
 int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
 		 const struct iol_pci_addr *addr, struct iol_pci_info *info);
 
+/** iol_pci_with_vfs() - iol_pci_list() of a function and its VFs only; of none when there is no such function. */
+int iol_pci_with_vfs(const struct iol_host *host, const struct iol_pci_addr *addr,
+		     struct iol_pci_info **list);
+
 /** iol_is_vfio() - Whether a driver is one of VFIO's, which all have it in their names. */
 bool iol_is_vfio(const char *driver);
 

@@ -164,7 +164,7 @@ int iol_pci_uses(const struct iol_host *host, const struct iol_pci_addr *addr,
 		 struct iol_use **uses)
 {
 	_cleanup_free_ struct iol_pci_info *list = NULL;
-	int count = iol_pci_list(host, &list);
+	int count = iol_pci_with_vfs(host, addr, &list);
 
 	return count < 0 ? count : collect(host, list, count, addr, uses);
 }

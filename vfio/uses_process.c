@@ -18,10 +18,10 @@
 #define ANONYMOUS "anon_inode:[vfio-device]"
 #define TELLS     "vfio-device-syspath:"
 
-/* A function that a VFIO driver has. @named: it is known who has it. */
+/* A function that a VFIO driver has. @busy: somebody has it. @named: it is known who. */
 struct taken {
 	const struct iol_pci_info *pci;
-	bool named;
+	bool busy, named;
 };
 
 /* A node of /dev/vfio, and a function (by its place in the list) that whoever has it open may be using. */
@@ -65,7 +65,7 @@ static void add_node(struct search *s, const char *fmt, ...)
 }
 
 /* The group's node, and the device's own. */
-static void add_function(struct search *s, const struct iol_pci_info *pci)
+static void add_function(struct search *s, const struct iol_pci_info *pci, bool busy)
 {
 	_cleanup_dir_ DIR *dir = NULL;
 	struct taken *function = iol_add(s, function);
@@ -75,6 +75,7 @@ static void add_function(struct search *s, const struct iol_pci_info *pci)
 	if (!function)
 		return;
 	function->pci = pci;
+	function->busy = busy;
 	if (pci->iommu_group >= 0) {
 		add_node(s, "/dev/vfio/%d", pci->iommu_group);
 		add_node(s, "/dev/vfio/noiommu-%d", pci->iommu_group);
@@ -237,11 +238,12 @@ int iol_vfio_claim(const struct iol_host *host, const struct iol_pci_info *pci)
 	return fd < 0 ? -errno : fd;
 }
 
-static bool is_busy(const struct iol_host *host, const struct iol_pci_info *pci)
+/* 0 when nobody has it, -EBUSY when somebody does; otherwise it is not known. */
+static int is_free(const struct iol_host *host, const struct iol_pci_info *pci)
 {
 	_cleanup_close_ int fd = iol_vfio_claim(host, pci);
 
-	return fd == -EBUSY;
+	return fd < 0 ? fd : 0;
 }
 
 static int suspect_order(const void *a, const void *b)
@@ -276,8 +278,7 @@ static void tell_suspects(const struct search *s, const struct iol_pci_addr *add
 			    "it is in use by somebody whom /proc does not show");
 }
 
-/* @claim: try whether they are free, too. */
-static void find_nameless(struct search *s, bool claim)
+static void find_nameless(struct search *s)
 {
 	_cleanup_free_ char *interrupts = iol_host_text(s->host, "proc/interrupts");
 	bool mappings = false;
@@ -287,8 +288,8 @@ static void find_nameless(struct search *s, bool claim)
 		const struct iol_pci_info *pci = s->functions[i].pci;
 
 		if (s->functions[i].named ||
-		    (!(interrupts && has_interrupts(interrupts, &pci->addr)) &&
-		     !(claim && is_busy(s->host, pci))))
+		    (!s->functions[i].busy &&
+		     !(interrupts && has_interrupts(interrupts, &pci->addr))))
 			continue;
 		if (!mappings) {
 			each_process(s, look_at_mappings);
@@ -311,21 +312,26 @@ void iol_uses_processes(const struct iol_host *host, const struct iol_pci_info *
 	size_t i;
 	int k;
 
+	/* Looking at every descriptor of every process is the costliest question of all: not of what is free. */
 	for (k = 0; k < count; k++) {
 		const struct iol_pci_info *pci = &list[k];
+		int rc = -ENOENT;
 
-		if (iol_is_vfio(pci->driver) &&
-		    (!only || iol_pci_addr_equal(&pci->addr, only) ||
-		     (pci->is_vf && iol_pci_addr_equal(&pci->pf, only))))
-			add_function(&s, pci);
+		if (!iol_is_vfio(pci->driver) ||
+		    (only && !iol_pci_addr_equal(&pci->addr, only) &&
+		     !(pci->is_vf && iol_pci_addr_equal(&pci->pf, only))))
+			continue;
+		if (only && host->live)
+			rc = is_free(host, pci);
+		if (rc)
+			add_function(&s, pci, rc == -EBUSY);
 	}
-	/* Looking at every descriptor of every process is the costliest question of all. */
 	if (s.function_count) {
 		each_process(&s, look_at_descriptors);
 		for (i = 0; i < s.function_count && s.functions[i].named;)
 			i++;
 		if (i < s.function_count)
-			find_nameless(&s, only && host->live);
+			find_nameless(&s);
 	}
 	uses->no_memory |= s.no_memory;
 	free(s.functions);
