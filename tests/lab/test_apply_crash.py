@@ -14,7 +14,7 @@ OPTIONS = [
     *Machine.wire("mixed"),
     *("-device", "igb,id=mixed,bus=port10,netdev=mixed"),
 ]
-VF0, VF1 = "0000:01:10.0", "0000:01:10.2"
+VF0 = "0000:01:10.0"
 
 # What a step costs is VFs of igb that come and go, so these are last.
 FIRST = f"""pfs:
@@ -104,7 +104,7 @@ class Host:
     def facts(self):
         """All that a change of VFs may touch, a line each."""
         lines = self.sh("sh /host/facts 2> /dev/null; true").splitlines()
-        facts, owners = [], {}
+        facts, owners, nodes = [], {}, []
         for line in lines:
             # Groups and nodes have other numbers the next time: they are told by whose they are.
             group = re.match(r"'(\S+)/iommu_group' -> '.*/(\d+)'", line)
@@ -115,11 +115,11 @@ class Host:
                 owners[f"/dev/vfio/devices/{own[2]}"] = [own[1]]
             elif line.startswith("/dev/vfio/"):
                 node, owner = line.split()
-                facts += [f"node of {name}: {owner}" for name in owners.get(node, [])]
+                nodes += [f"node of {name}: {owner}" for name in owners.get(node, [])]
             # So have interfaces of VFs.
             elif not re.match(r' *"(netdev|iommu_group|use)":', line):
                 facts.append(line)
-        return facts
+        return facts + sorted(nodes)
 
     def same(self, before, when):
         now = self.facts()
