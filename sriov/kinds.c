@@ -423,7 +423,7 @@ static const struct iol_step_kind kinds[] = {
 	{ STEP_AUTOPROBE, autoprobe_get, autoprobe_set },
 	{ STEP_ESWITCH, eswitch_get, eswitch_set, .goes = true },
 	{ STEP_INTERFACE, interface_get, interface_set },
-	{ STEP_SETTING "mac", mac_get, mac_set, .goes = true },
+	{ STEP_SETTING "mac", mac_get, mac_set, .goes = true, .again = true },
 	{ STEP_SETTING "vlan", vlan_get, vlan_set, .goes = true },
 	{ STEP_SETTING "spoofchk", spoofchk_get, spoofchk_set, .goes = true },
 	{ STEP_SETTING "trust", trust_get, trust_set, .goes = true },

@@ -74,6 +74,17 @@ static int leave(const struct job *job, const char *kind, const char *what, cons
 	return rc ? rc : add(job, kind, what, value, now);
 }
 
+/* Its driver may have chosen it, and would choose another. One that there is not is nothing to bring back. */
+static int leave_mac(const struct job *job, const char *vf)
+{
+	char now[IOL_NAME_MAX];
+	int rc = iol_step_now(job->engine, STEP_SETTING "mac", vf, now);
+
+	if (!rc && strspn(now, "0:") < strlen(now))
+		rc = iol_plan_add(job->plan, STEP_SETTING "mac", vf, "", now);
+	return rc == -ENODEV ? 0 : rc;
+}
+
 /* A VF's driver and override. */
 struct bound {
 	char driver[IOL_NAME_MAX], override[IOL_NAME_MAX];
@@ -136,7 +147,9 @@ static int leave_vf(const struct job *job, unsigned int index)
 		rc = leave_function(job, vf.text);
 	if (!rc && pf->nvme[0])
 		rc = leave(job, STEP_NVME, vf.text, "");
-	for (s = 0; !rc && pf->netdev[0] && s < IOL_VF_SETTINGS; s++) {
+	if (!rc && pf->netdev[0])
+		rc = leave_mac(job, vf.text);
+	for (s = IOL_VF_MAC + 1; !rc && pf->netdev[0] && s < IOL_VF_SETTINGS; s++) {
 		snprintf(kind, sizeof(kind), STEP_SETTING "%s",
 			 iol_vf_setting_name((enum iol_vf_setting)s));
 		rc = leave(job, kind, vf.text, "");
@@ -281,9 +294,8 @@ static int plan_leave(const struct job *job, const struct iol_want_vf *w, unsign
 		rc = refuse_used(job, &addr);
 	if (!rc)
 		rc = leave_driver(job, vf.text, &b);
-	/* A driver may have chosen it, and would choose another. */
 	if (!rc && job->want->pf.netdev[0] && !(w->net.has & (1u << IOL_VF_MAC)))
-		rc = leave(job, STEP_SETTING "mac", vf.text, "");
+		rc = leave_mac(job, vf.text);
 	return rc;
 }
 

@@ -200,7 +200,7 @@ static int put_back(const struct iol_engine *e, struct iol_entry *entry, unsigne
 		return 0;
 	}
 	tell(e, IOL_STEP_UNDOING, s);
-	if (!strcmp(now, s->was))
+	if (!strcmp(now, s->was) && !(k->again && !*s->value))
 		return 1;
 	/* On the way back it may pass through what is neither, and we be killed there. */
 	if (done)

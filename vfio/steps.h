@@ -16,12 +16,13 @@
  * @set: set it and see that it is so. Done twice it must do no harm.
  * @stays: it does no harm and is not undone.
  * @goes: without a value it goes with its thing; undone, the thing is new, and what it was is put back whatever it is then.
+ * @again: likewise, also when it is so already, as then it may be so only until somebody comes to have the thing.
  */
 struct iol_step_kind {
 	const char *name;
 	int (*get)(void *env, const char *what, char value[IOL_NAME_MAX]);
 	int (*set)(void *env, const char *what, const char *value);
-	bool stays, goes;
+	bool stays, goes, again;
 };
 
 /**

@@ -302,7 +302,8 @@ struct iol_lease {
  *
  * Callers at the same time never get the same VF.
  *
- * Return: 0; -EAGAIN: all that there are have somebody; -ENODEV: there is no such PF or label.
+ * Return: 0; -EAGAIN: all that there are have somebody; -ENODEV: there is no such PF or label; -EBUSY: a change was left
+ * in the middle, so VFs may be half made.
  */
 int iol_vf_lease(const struct iol_host *host, const char *from, const char *holder,
 		 const char *state_dir, struct iol_lease *lease);
@@ -314,7 +315,11 @@ int iol_vf_lease(const struct iol_host *host, const char *from, const char *hold
  */
 int iol_vf_release(const struct iol_host *host, const char *vf, const char *state_dir);
 
-/** iol_apply_undo() - iol_undo(), also of what iol_apply() did. */
+/**
+ * iol_apply_undo() - iol_undo(), also of what iol_apply() did.
+ *
+ * Return: as of iol_undo(); also -EBUSY: a VF that would go or change is in use, or was leased after the change.
+ */
 int iol_apply_undo(const struct iol_host *host, const struct iol_change_opts *opts);
 
 #ifdef __cplusplus

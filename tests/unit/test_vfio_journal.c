@@ -80,6 +80,7 @@ static int set_file(void *opaque, const char *what, const char *value)
 static const struct iol_step_kind kinds[] = {
 	{ "a file", get_file, set_file, false },
 	{ "for good", get_file, set_file, true },
+	{ "fleeting", get_file, set_file, .goes = true, .again = true },
 	{ 0 },
 };
 
@@ -463,6 +464,27 @@ static void kinds_that_stay(void **state)
 	expect(e, "a1", "", "c 0%-");
 }
 
+/* What goes with its thing is set again although it looks as it was. */
+static void fleeting_values_are_set_again(void **state)
+{
+	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
+	_cleanup_plan_ struct iol_plan plan = { 0 };
+	struct env *e = *state;
+
+	assert_int_equal(iol_plan_add(&plan, "fleeting", "a", "", ""), 0);
+	assert_int_equal(iol_plan_add(&plan, "a file", "b", "b1", ""), 0);
+	open_journal(e, &j);
+	assert_int_equal(iol_steps_make(&e->engine, &j, "test", &plan), 2);
+	iol_journal_close(&j);
+	set(e, "a", "a0");
+	set(e, "b", "");
+	e->spoils = "a";
+	assert_int_equal(undo(e, NULL, NULL), -EACCES);
+	e->spoils = NULL;
+	assert_int_equal(undo(e, NULL, NULL), 1);
+	expect(e, "a0", "", "c 0%-");
+}
+
 static void newest_first(void **state)
 {
 	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
@@ -637,6 +659,7 @@ int main(void)
 		TEST(undoes_a_part),
 		TEST(leaves_what_others_did),
 		TEST(kinds_that_stay),
+		TEST(fleeting_values_are_set_again),
 		TEST(newest_first),
 		TEST(one_at_a_time),
 		TEST(folders_of_others),
