@@ -12,22 +12,6 @@
 
 #define DEVICES "sys/bus/pci/devices"
 
-bool iol_pci_addr_read(const char *text, struct iol_pci_addr *addr)
-{
-	unsigned int domain, bus, dev, fn;
-	char again[IOL_PCI_ADDR_MAX];
-	struct iol_pci_addr read;
-
-	if (sscanf(text, "%8x:%2x:%2x.%1x", &domain, &bus, &dev, &fn) != 4)
-		return false;
-	read = (struct iol_pci_addr){ domain, (uint8_t)bus, (uint8_t)dev, (uint8_t)fn };
-	/* Nothing but what sysfs itself writes. */
-	if (strcmp(iol_pci_addr_format(&read, again), text) != 0)
-		return false;
-	*addr = read;
-	return true;
-}
-
 int iol_pci_addr_order(const struct iol_pci_addr *a, const struct iol_pci_addr *b)
 {
 	uint32_t x = (uint32_t)a->bus << 16 | (uint32_t)a->dev << 8 | a->fn;
@@ -226,7 +210,6 @@ static int read_ids(const struct iol_host *folder, struct iol_pci_info *info)
 	}
 	if (uevent_hex(text, "PCI_CLASS", &a, NULL))
 		info->class = a;
-	info->revision = (uint8_t)iol_host_small(folder, "revision", UINT8_MAX);
 	info->is_bridge = info->class >> 16 == 0x06;
 	/* Only displays have the file. */
 	if (info->class >> 16 == 0x03)
@@ -250,10 +233,6 @@ int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
 		return rc;
 	if (iol_host_link(&folder, info->driver, sizeof(info->driver), "driver") < 0)
 		info->driver[0] = '\0';
-	if (iol_host_read(&folder, info->driver_override, sizeof(info->driver_override),
-			  "driver_override") < 0 ||
-	    !strcmp(info->driver_override, "(null)"))
-		info->driver_override[0] = '\0';
 	if (!iol_host_read_u64(&folder, &node, "numa_node") && node <= INT_MAX)
 		info->numa_node = (int)node;
 	info->iommu_group = group_of(&folder);
@@ -265,6 +244,19 @@ int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
 		info->vfs = iol_host_small(&folder, "sriov_numvfs", info->vfs_max);
 	read_names(names, info);
 	return 0;
+}
+
+void iol_pci_details(const struct iol_host *host, struct iol_pci_info *info)
+{
+	_cleanup_folder_ struct iol_host folder = FOLDER_CLOSED;
+
+	if (open_function(host, &info->addr, &folder))
+		return;
+	info->revision = (uint8_t)iol_host_small(&folder, "revision", UINT8_MAX);
+	if (iol_host_read(&folder, info->driver_override, sizeof(info->driver_override),
+			  "driver_override") < 0 ||
+	    !strcmp(info->driver_override, "(null)"))
+		info->driver_override[0] = '\0';
 }
 
 /* The VF with this number of the function whose folder it is. */
@@ -308,6 +300,7 @@ int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
 				name);
 	if (rc)
 		return iol_fail(-rc, "cannot read /" DEVICES "/%s/uevent: %s", name, strerror(-rc));
+	iol_pci_details(host, info);
 	if (info->is_vf)
 		info->vf_index = vf_number(host, info);
 	return 0;

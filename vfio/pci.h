@@ -26,7 +26,7 @@ void iol_pci_names_clear(struct pci_names *names);
 /** iol_net_is_representor() - Whether an interface is a port of a NIC's switch that a VF or a subfunction is behind. */
 bool iol_net_is_representor(const struct iol_host *host, const char *netdev);
 
-/** iol_pci_read() - iol_pci_info() with names that are known. Sets no sentence. */
+/** iol_pci_read() - iol_pci_info() with names that are known, and without details. Sets no sentence. */
 int iol_pci_read(const struct iol_host *host, const struct pci_names *names,
 		 const struct iol_pci_addr *addr, struct iol_pci_info *info);
 

@@ -100,12 +100,15 @@ int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
 		 struct iol_pci_info *info);
 
 /**
- * iol_pci_list() - Of all functions, by address.
+ * iol_pci_list() - Of all functions, by address; @revision and @driver_override are left to iol_pci_details().
  * @list: the caller frees it; NULL when there is none.
  *
  * Return: how many.
  */
 int iol_pci_list(const struct iol_host *host, struct iol_pci_info **list);
+
+/** iol_pci_details() - What few ask of all functions and reading takes long: @revision and @driver_override. */
+void iol_pci_details(const struct iol_host *host, struct iol_pci_info *info);
 
 /* ---- IOMMU groups (Documentation/driver-api/vfio.rst, "Groups, Devices, and IOMMUs") ---- */
 

@@ -315,7 +315,9 @@ static void test_malformed(void **state)
 		 "sys/bus/pci/devices/0000:00:04.0/iommu_group -> ../../99999999999999999999\n");
 	assert_int_equal(iol_pci_list(tree->host, &list), 2);
 	assert_int_equal(list[0].vendor, 0);
+	iol_pci_details(tree->host, &list[0]);
 	assert_int_equal(list[0].revision, 0);
+	assert_string_equal(list[0].driver_override, "");
 	assert_int_equal(list[0].numa_node, -1);
 	assert_int_equal(list[0].vfs_max, 0);
 	assert_int_equal(list[0].iommu_group, -1);

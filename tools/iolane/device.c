@@ -154,7 +154,8 @@ static unsigned int companions(const struct devices *d, const struct iol_pci_inf
 	for (i = 0; i < d->num; i++) {
 		const struct iol_pci_info *other = &d->infos[i];
 
-		n += other != info && !other->is_bridge && other->iommu_group == info->iommu_group;
+		n += other->iommu_group == info->iommu_group && !other->is_bridge &&
+		     !iol_pci_addr_equal(&other->addr, &info->addr);
 	}
 	return info->iommu_group < 0 ? 0 : n;
 }
@@ -235,6 +236,15 @@ struct json_object *device_json(const struct devices *d, const struct iol_pci_in
 	add_bool(o, "boot_vga", info->boot_vga);
 	json_object_object_add(o, "uses", uses_json(d, info));
 	return o;
+}
+
+struct json_object *device_json_whole(const struct iol_host *host, const struct devices *d,
+				      const struct iol_pci_info *info)
+{
+	struct iol_pci_info whole = *info;
+
+	iol_pci_details(host, &whole);
+	return device_json(d, &whole);
 }
 
 const char *device_label(struct json_object *device, char *buf, size_t len)

@@ -59,8 +59,13 @@ const char *device_name(const struct devices *d, const struct iol_pci_info *info
 const struct iol_use *devices_next_use(const struct devices *d, const struct iol_pci_info *info,
 				       const struct iol_use *use);
 
-/** device_json() - What "iolane list" says of a function. Return: for the caller to put. */
+/**
+ * device_json() - What "iolane list" says of a function. Return: for the caller to put.
+ * device_json_whole() - With what iol_pci_details() says.
+ */
 struct json_object *device_json(const struct devices *d, const struct iol_pci_info *info);
+struct json_object *device_json_whole(const struct iol_host *host, const struct devices *d,
+				      const struct iol_pci_info *info);
 
 /** device_label() - Device and vendor of what device_json() made, by name where that is known. Return: @buf. */
 const char *device_label(struct json_object *device, char *buf, size_t len);

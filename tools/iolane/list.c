@@ -110,8 +110,10 @@ static int run_list(const struct verb_args *a)
 		return prog_fail();
 	list = json_object_new_array();
 	for (i = 0; i < d.num; i++) {
-		if (wanted(&d, &d.infos[i]))
-			json_object_array_add(list, device_json(&d, &d.infos[i]));
+		if (!wanted(&d, &d.infos[i]))
+			continue;
+		json_object_array_add(list, a->json ? device_json_whole(host, &d, &d.infos[i])
+						    : device_json(&d, &d.infos[i]));
 	}
 	if (a->json)
 		return verb_print_json(list);

@@ -217,7 +217,7 @@ static void add_vfs(struct json_object *o, const struct shown *s)
 /* Return: what there is to say; NULL with the sentence set. */
 static struct json_object *show_json(const struct shown *s)
 {
-	struct json_object *o = device_json(s->d, s->info), *verdict;
+	struct json_object *o = device_json_whole(s->host, s->d, s->info), *verdict;
 
 	add_vfs(o, s);
 	verdict = add_group(o, s) < 0 || add_iommus(o, s) < 0 || add_path(o, s) < 0
