@@ -77,24 +77,38 @@ int iol_store_set(const char *dir, const char *folder, const char *vf, const cha
 	return rc ? iol_fail(-rc, "cannot write %s: %s", path, strerror(-rc)) : 0;
 }
 
-int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int count,
-		  char (**labels)[IOL_NAME_MAX])
+/* The first lines of notes of a PF's VFs. */
+static int first_lines(const struct iol_pf *pf, const char *state_dir, const char *folder,
+		       unsigned int count, char (**lines)[IOL_NAME_MAX])
 {
 	char(*list)[IOL_NAME_MAX] = calloc(count + 1, sizeof(*list)), vf[IOL_NAME_MAX + 16];
 	unsigned int i;
 	int rc = 0;
 
 	if (!list)
-		return iol_fail(ENOMEM, "no memory for the labels of %s", pf->name);
+		return iol_fail(ENOMEM, "no memory for the %s of %s", folder, pf->name);
 	for (i = 0; !rc && i < count; i++) {
 		snprintf(vf, sizeof(vf), "%s/vf%u", pf->name, i);
-		rc = iol_store_get(state_dir ? state_dir : IOL_STATE_DIR, STORE_LABELS, vf, list[i],
+		rc = iol_store_get(state_dir ? state_dir : IOL_STATE_DIR, folder, vf, list[i],
 				   sizeof(list[i]));
+		list[i][strcspn(list[i], "\n")] = '\0';
 	}
 	if (rc) {
 		free(list);
 		return rc;
 	}
-	*labels = list;
+	*lines = list;
 	return 0;
+}
+
+int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int count,
+		  char (**labels)[IOL_NAME_MAX])
+{
+	return first_lines(pf, state_dir, STORE_LABELS, count, labels);
+}
+
+int iol_vf_holders(const struct iol_pf *pf, const char *state_dir, unsigned int count,
+		   char (**holders)[IOL_NAME_MAX])
+{
+	return first_lines(pf, state_dir, STORE_LEASES, count, holders);
 }

@@ -284,6 +284,10 @@ int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int c
 
 /* ---- leases: who has which VF ---- */
 
+/** iol_vf_holders() - Who has leased a PF's VFs, as of iol_vf_labels(); what is longer is cut off. */
+int iol_vf_holders(const struct iol_pf *pf, const char *state_dir, unsigned int count,
+		   char (**holders)[IOL_NAME_MAX]);
+
 /**
  * struct iol_lease - A VF that was handed out.
  * @vf: "0000:01:00.0/vf3". @addr: where it is, if it is a function of PCI (@is_pci), in IOMMU group @iommu_group.

@@ -96,6 +96,8 @@ def leases(host):
     got = [host.sh(f"iolane lease guests --for=vm{number}").split()[0] for number in range(3)]
     check(len(set(got)) == 3, f"leased twice: {got}")
     host.refused("iolane lease guests", "no VF of guests is free")
+    holders = [vf["leased_to"] for vf in host.vfs().values() if vf["label"] == "guests"]
+    check(sorted(holders) == ["vm0", "vm1", "vm2"], f"they are leased to {holders}")
     host.refused(f"iolane vf create {IGB} 2", "leased to vm0")
     # Whoever had it leaves nothing of his to the next.
     host.sh(f"iolane vf set {got[1]} vlan=7")

@@ -5,6 +5,8 @@
 
 int vf_facts_read(const struct iol_host *host, const struct iol_pf *pf, struct vf_facts *f)
 {
+	int rc;
+
 	if (pf->netdev[0] && pf->enabled)
 		f->num_nets = iol_vf_net_list(host, pf, &f->nets);
 	if (f->num_nets < 0)
@@ -16,7 +18,8 @@ int vf_facts_read(const struct iol_host *host, const struct iol_pf *pf, struct v
 		f->num_nvmes = 0;
 	if (f->num_nvmes < 0)
 		return f->num_nvmes;
-	return iol_vf_labels(pf, NULL, pf->enabled, &f->labels);
+	rc = iol_vf_labels(pf, NULL, pf->enabled, &f->labels);
+	return rc ? rc : iol_vf_holders(pf, NULL, pf->enabled, &f->holders);
 }
 
 void vf_facts_clear(struct vf_facts *f)
@@ -25,6 +28,7 @@ void vf_facts_clear(struct vf_facts *f)
 	free(f->nvmes);
 	free(f->ports);
 	free(f->labels);
+	free(f->holders);
 }
 
 static const struct verb_row rows[] = {

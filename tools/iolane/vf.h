@@ -9,14 +9,15 @@
 #include <iolane/sriov.h>
 
 /**
- * struct vf_facts - What is known of a PF's VFs by index; @num_nets and @num_nvmes of them, and of each a label.
+ * struct vf_facts - What is known of a PF's VFs by index; @num_nets and @num_nvmes of them, and of each a label
+ * and who has leased it.
  * @ports: its @num_ports representors, by index; not every VF need have one.
  */
 struct vf_facts {
 	struct iol_vf_net *nets;
 	struct iol_vf_nvme *nvmes;
 	struct iol_representor *ports;
-	char (*labels)[IOL_NAME_MAX];
+	char (*labels)[IOL_NAME_MAX], (*holders)[IOL_NAME_MAX];
 	int num_nets, num_nvmes, num_ports;
 };
 

@@ -88,6 +88,7 @@ static struct json_object *vf_json(const struct iol_host *host, const struct dev
 	add_text(o, "name", name);
 	add_number(o, "index", index);
 	add_text(o, "label", f->labels[index]);
+	add_text(o, "leased_to", f->holders[index]);
 	add_function(o, host, d, pf, index);
 	if ((int)index < f->num_nets)
 		add_settings(o, &f->nets[index]);
@@ -169,6 +170,7 @@ struct column {
 static const struct column of_nic[] = {
 	{ "VF", "name" },
 	{ "LABEL", "label" },
+	{ "LEASED TO", "leased_to" },
 	{ "ADDRESS", "address" },
 	{ "DRIVER", "driver" },
 	{ "MAC", "mac" },
@@ -185,6 +187,7 @@ static const struct column of_nic[] = {
 static const struct column of_nvme[] = {
 	{ "VF", "name" },
 	{ "LABEL", "label" },
+	{ "LEASED TO", "leased_to" },
 	{ "ADDRESS", "address" },
 	{ "DRIVER", "driver" },
 	{ "STATE", "online" },
