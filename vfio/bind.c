@@ -203,20 +203,41 @@ static int find_targets(const struct iol_host *host, const struct iol_pci_addr *
 }
 
 /*
+ * What a function's override must be when its driver is to take it back. While a PF's VFs are not given to drivers, the
+ * kernel lets one take a VF only by an override (drivers/pci/pci-driver.c, pci_device_can_probe()).
+ */
+static const char *override_to_return(const struct iol_host *host, const struct iol_pci_info *info)
+{
+	char pf[IOL_PCI_ADDR_MAX];
+	uint64_t given;
+
+	if (!info->is_vf || info->driver_override[0] ||
+	    iol_host_read_u64(host, &given, "sys/bus/pci/devices/%s/sriov_drivers_autoprobe",
+			      iol_pci_addr_format(&info->pf, pf)) ||
+	    given)
+		return info->driver_override;
+	return info->driver;
+}
+
+/*
  * Off its driver before the override: undone in the reverse order, the old driver is asked last, when the override
  * no longer forbids it.
  */
-static int plan_driver(const struct iol_pci_info *info, const char *what, const char *driver,
-		       struct iol_plan *plan)
+static int plan_driver(const struct iol_host *host, const struct iol_pci_info *info,
+		       const char *what, const char *driver, struct iol_plan *plan)
 {
+	const char *override;
 	int rc = 0;
 
 	if (!strcmp(info->driver, driver))
 		return 0;
-	if (info->driver[0])
+	override = override_to_return(host, info);
+	if (strcmp(override, info->driver_override) != 0)
+		rc = iol_plan_add(plan, STEP_OVERRIDE, what, override, info->driver_override);
+	if (!rc && info->driver[0])
 		rc = iol_plan_add(plan, STEP_DRIVER, what, "", info->driver);
-	if (!rc && strcmp(info->driver_override, driver) != 0)
-		rc = iol_plan_add(plan, STEP_OVERRIDE, what, driver, info->driver_override);
+	if (!rc && strcmp(override, driver) != 0)
+		rc = iol_plan_add(plan, STEP_OVERRIDE, what, driver, override);
 	return rc ? rc : iol_plan_add(plan, STEP_DRIVER, what, driver, "");
 }
 
@@ -287,8 +308,8 @@ static int plan_all(const struct iol_engine *engine, const struct targets *t,
 	if (!iol_host_exists(env->host, "sys/bus/pci/drivers/%s", opts->driver))
 		rc = iol_plan_add(plan, STEP_MODULE, opts->driver, "loaded", "");
 	for (i = 0; !rc && i < t->count; i++)
-		rc = plan_driver(&t->list[i], iol_pci_addr_format(&t->list[i].addr, what),
-				 opts->driver, plan);
+		rc = plan_driver(env->host, &t->list[i],
+				 iol_pci_addr_format(&t->list[i].addr, what), opts->driver, plan);
 	for (i = 0; !rc && opts->persist && i < t->count; i++)
 		rc = plan_rule(engine, &t->list[i], opts, plan);
 	if (!rc && opts->owned && iol_is_vfio(opts->driver))

@@ -87,6 +87,20 @@ def names(host):
     host.no_journal()
 
 
+def without_autoprobe(host):
+    """While the kernel gives VFs to no driver of itself, one that was taken from its driver goes back to it, too."""
+    switch = f"/sys/bus/pci/devices/{IGB}/sriov_drivers_autoprobe"
+    override = f"/sys/bus/pci/devices/{VF0}/driver_override"
+    was = host.sh(f"cat {switch}"), host.sh(f"cat {override}")
+    host.sh(f"echo 0 > {switch} && echo > {override}")
+    before = host.state()
+    host.sh(f"iolane bind {VF0}")
+    host.drivers("vfio-pci", VF0)
+    host.sh(f"iolane unbind {VF0}")
+    host.expect(before, "bind and unbind without autoprobe")
+    host.sh(f"echo {was[0]} > {switch} && echo {was[1]} > {override}")
+
+
 def network(host):
     """A network interface by its name: taken, and there again afterwards."""
     nic = host.machine.netdev(NIC)
@@ -390,6 +404,7 @@ def test(args):
         # One with a driver and an override of somebody's, one with neither.
         machine.bind(VF0, "igbvf")
         names(host)
+        without_autoprobe(host)
         network(host)
         results(host)
         groups(host)

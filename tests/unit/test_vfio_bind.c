@@ -104,6 +104,22 @@ static void plans(void **state)
 				      "driver " VF1 " >vfio-pci\n");
 }
 
+/* While VFs are not given to drivers, undo could not give this one back without an override. */
+static void plans_without_autoprobe(void **state)
+{
+	struct env *e = *state;
+
+	tree_add(&e->tree, "sys/bus/pci/devices/" VF0 "/physfn -> ../" NIC "\n"
+			   "sys/bus/pci/devices/" NIC "/sriov_drivers_autoprobe = 1\n");
+	assert_int_equal(bind_one(e, VF0), 3);
+	tree_add(&e->tree, "sys/bus/pci/devices/" NIC "/sriov_drivers_autoprobe = 0\n");
+	assert_int_equal(bind_one(e, VF0), 4);
+	assert_string_equal(e->steps, "driver_override " VF0 " >igbvf\n"
+				      "driver " VF0 " igbvf>\n"
+				      "driver_override " VF0 " igbvf>vfio-pci\n"
+				      "driver " VF0 " >vfio-pci\n");
+}
+
 static void all_in_one_plan(void **state)
 {
 	struct env *e = *state;
@@ -296,6 +312,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(plans),
+		TEST(plans_without_autoprobe),
 		TEST(all_in_one_plan),
 		TEST(bound_already),
 		TEST(groups),
