@@ -107,8 +107,8 @@ static int vfs_set(void *env, const char *what, const char *value)
 	/* Offset and stride may depend on how many there are (PCIe 6.0, 9.3.3.9). */
 	if (!rc)
 		rc = iol_pf_find(e->bind.host, what, &c->pf);
-	/* A driver may have taken its interface down and up. */
-	if (!rc && n && carrier)
+	/* A driver may have taken its interface down and up; undone, all is as before, the carrier, too. */
+	if (!rc && carrier)
 		await_carrier(e, c);
 	return rc || !n ? rc : clear_new(e, c);
 }

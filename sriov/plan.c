@@ -312,6 +312,9 @@ static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsig
 	leaves = changes_driver(job, w, vf.text, &b);
 	if (leaves < 0)
 		return leaves;
+	/* What the kernel gave to this driver needs no override to stay. */
+	if (!job->fresh && !strcmp(b.driver, driver) && !b.override[0])
+		return 0;
 	over = leaves ? override_to_leave(job, &b) : b.override;
 	rc = add(job, STEP_VF_OVERRIDE, vf.text, override, over);
 	return rc ? rc : add(job, STEP_VF_DRIVER, vf.text, driver, leaves ? "" : b.driver);

@@ -37,9 +37,11 @@ class Host:
     def words(pf, number):
         return f"create {pf} {number}" if number else f"destroy {pf}"
 
-    def planned(self, which):
-        """What is to be done for a PF to have a VF, that is called so in a file."""
-        return self.sh(f"echo 'pfs: [{{{which}, vfs: 1}}]' | iolane plan -")
+    def finds(self, address, which):
+        """That a PF is what is called so in a file, by what is to be done for it to have a VF."""
+        said = self.sh(f"echo 'pfs: [{{{which}, vfs: 1}}]' | iolane plan -")
+        step, = (line for line in said.splitlines() if "vfs 0 -> 1" in line)
+        check(step.lstrip().startswith(address), f"by {which}: {said}")
 
     def vfs(self, address):
         each = "for link in virtfn*; do readlink $link; done || true"
@@ -71,8 +73,8 @@ def finding(host):
     host.expect(IGB, offset=128, stride=2, vf_device="0x10ca", autoprobe=True, ari=True)
     way = host.sh(f"readlink /sys/bus/pci/devices/{IGB}")
     for which in (f"path: {way}", "path: pci0000:00/04.0/00.0", f"name: {netdev}"):
-        check(f"{IGB}: vfs 0 -> 1" in host.planned(which), f"by {which}")
-    check(f"{NVME}: vfs 0 -> 1" in host.planned("driver: nvme, serial: lab"), "by its serial number")
+        host.finds(IGB, which)
+    host.finds(NVME, "driver: nvme, serial: lab")
     host.sh("echo 'pfs: [{driver: igb, serial: lab}]' > /tmp/other.yaml")
     host.refused("plan /tmp/other.yaml", "serial number lab")
     check(host.pfs() == [IGB, NVME], f"the PFs are {host.pfs()}")
