@@ -60,69 +60,80 @@ static bool wanted(const struct devices *d, const struct iol_pci_info *info)
 	return !filter.vfs || info->is_vf || info->vfs_max;
 }
 
-static void print(struct json_object *list)
+static void add_row(struct table *t, struct json_object *device)
 {
-	struct table *t = table_new("ADDRESS,NAME,CLASS,DRIVER,GROUP,NUMA,VFS,USED BY,~DEVICE");
+	struct json_object *uses = field(device, "uses");
+	unsigned int others = (unsigned int)field_count(device, "companions");
+	char label[300];
+
+	table_add(t, "%s", field_string(device, "address"));
+	table_add(t, "%s", or_dash(field_string(device, "name")));
+	table_add(t, "%s", field_string(device, "class"));
+	table_add(t, "%s", or_dash(field_string(device, "driver")));
+	if (others)
+		table_add(t, "%s +%u", field_string(device, "iommu_group"), others);
+	else
+		table_add(t, "%s", or_dash(field_string(device, "iommu_group")));
+	table_add(t, "%s", or_dash(field_string(device, "numa_node")));
+	if (field_count(device, "vfs_max"))
+		table_add(t, "%s of %s", field_string(device, "vfs"),
+			  field_string(device, "vfs_max"));
+	else
+		table_add(t, "-");
+	if (array_length(uses))
+		table_add(t, "%s", field_string(json_object_array_get_idx(uses, 0), "word"));
+	else
+		table_add(t, "-");
+	table_add(t, "%s", device_label(device, label, sizeof(label)));
+}
+
+static int print_json(const struct iol_host *host, const struct devices *d)
+{
+	struct json_object *list = json_object_new_array();
 	size_t i;
 
-	for (i = 0; i < array_length(list); i++) {
-		struct json_object *device = json_object_array_get_idx(list, i);
-		struct json_object *uses = field(device, "uses");
-		unsigned int others = (unsigned int)field_count(device, "companions");
-		char label[300];
+	for (i = 0; i < d->num; i++) {
+		if (wanted(d, &d->infos[i]))
+			json_object_array_add(list, device_json_whole(host, d, &d->infos[i]));
+	}
+	return verb_print_json(list);
+}
 
-		table_add(t, "%s", field_string(device, "address"));
-		table_add(t, "%s", or_dash(field_string(device, "name")));
-		table_add(t, "%s", field_string(device, "class"));
-		table_add(t, "%s", or_dash(field_string(device, "driver")));
-		if (others)
-			table_add(t, "%s +%u", field_string(device, "iommu_group"), others);
-		else
-			table_add(t, "%s", or_dash(field_string(device, "iommu_group")));
-		table_add(t, "%s", or_dash(field_string(device, "numa_node")));
-		if (field_count(device, "vfs_max"))
-			table_add(t, "%s of %s", field_string(device, "vfs"),
-				  field_string(device, "vfs_max"));
-		else
-			table_add(t, "-");
-		if (array_length(uses))
-			table_add(t, "%s",
-				  field_string(json_object_array_get_idx(uses, 0), "word"));
-		else
-			table_add(t, "-");
-		table_add(t, "%s", device_label(device, label, sizeof(label)));
+/* One device after the other: all of them at once would be megabytes to be made and touched. */
+static int print_table(const struct devices *d)
+{
+	struct table *t = table_new("ADDRESS,NAME,CLASS,DRIVER,GROUP,NUMA,VFS,USED BY,~DEVICE");
+	size_t i, rows = 0;
+
+	for (i = 0; i < d->num; i++) {
+		struct json_object *device;
+
+		if (!wanted(d, &d->infos[i]))
+			continue;
+		device = device_json(d, &d->infos[i]);
+		add_row(t, device);
+		json_object_put(device);
+		rows++;
 	}
 	table_print(t);
 	table_free(t);
+	if (!rows)
+		printf("%s\n",
+		       d->num ? "no such devices (--all lists everything)" : "no PCI devices");
+	return prog_flush();
 }
 
 static int run_list(const struct verb_args *a)
 {
 	_cleanup_host_ struct iol_host *host = NULL;
 	_cleanup_devices_ struct devices d = { 0 };
-	struct json_object *list;
-	size_t i;
 	int status = host_open(a, &host);
 
 	if (status)
 		return status;
 	if (devices_read(host, &d) < 0 || devices_read_uses(host, &d) < 0)
 		return prog_fail();
-	list = json_object_new_array();
-	for (i = 0; i < d.num; i++) {
-		if (!wanted(&d, &d.infos[i]))
-			continue;
-		json_object_array_add(list, a->json ? device_json_whole(host, &d, &d.infos[i])
-						    : device_json(&d, &d.infos[i]));
-	}
-	if (a->json)
-		return verb_print_json(list);
-	print(list);
-	if (!array_length(list))
-		printf("%s\n",
-		       d.num ? "no such devices (--all lists everything)" : "no PCI devices");
-	json_object_put(list);
-	return prog_flush();
+	return a->json ? print_json(host, &d) : print_table(&d);
 }
 
 static const struct opt opts[] = {
