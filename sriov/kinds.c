@@ -68,19 +68,17 @@ static bool has_carrier(struct sriov_env *e, const struct pf_cache *c)
  */
 static int clear_new(struct sriov_env *e, struct pf_cache *c)
 {
-	static const enum iol_vf_setting kept[] = { IOL_VF_VLAN, IOL_VF_TRUST };
 	const struct iol_vf_net none = { .vlan_proto = ETH_P_8021Q };
 	int n = c->pf.netdev[0] ? iol_cache_nets(e, c) : 0, i, rc = 0;
-	size_t k;
 
 	for (i = 0; !rc && i < n; i++) {
 		struct iol_vf_net *net = &c->nets[i];
 
-		for (k = 0; !rc && k < sizeof(kept) / sizeof(kept[0]); k++) {
-			if (!(kept[k] == IOL_VF_VLAN ? net->vlan != 0 : net->trust))
-				continue;
-			rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, (unsigned int)i, kept[k], &none);
-		}
+		if (net->vlan)
+			rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, (unsigned int)i, IOL_VF_VLAN, &none);
+		if (!rc && net->trust)
+			rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, (unsigned int)i, IOL_VF_TRUST,
+					     &none);
 		net->vlan = none.vlan;
 		net->qos = none.qos;
 		net->vlan_proto = none.vlan_proto;
@@ -290,22 +288,30 @@ SETTING(rss_query, IOL_VF_RSS_QUERY)
 
 /* ---- a VF as a function of PCI ---- */
 
+/* What sysfs says of it, but the names of its devices: for these all interfaces would be looked at, for each VF. */
+static int read_function(const struct iol_host *host, const char *what, struct iol_pci_addr *addr,
+			 struct iol_pci_info *info)
+{
+	const struct pci_names none = { 0 };
+	int rc = iol_pci_find(host, what, addr);
+
+	return rc ? rc : iol_pci_read(host, &none, addr, info);
+}
+
 /* Its address, or with @group the node of its group. -ENODEV, without a sentence, when it is not there. */
 static int function(const struct sriov_env *e, const char *what, bool group,
 		    char name[IOL_NAME_MAX])
 {
-	/* For names all interfaces would be looked at, for each VF. */
-	const struct pci_names none = { 0 };
 	struct iol_pci_addr addr;
 	struct iol_pci_info info;
 
-	if (iol_pci_find(e->bind.host, what, &addr))
-		return -ENODEV;
 	if (!group) {
+		if (iol_pci_find(e->bind.host, what, &addr))
+			return -ENODEV;
 		iol_pci_addr_format(&addr, name);
 		return 0;
 	}
-	if (iol_pci_read(e->bind.host, &none, &addr, &info) || info.iommu_group < 0)
+	if (read_function(e->bind.host, what, &addr, &info) || info.iommu_group < 0)
 		return -ENODEV;
 	snprintf(name, IOL_NAME_MAX, "/dev/vfio/%d", info.iommu_group);
 	return 0;
@@ -491,12 +497,11 @@ static int check_groups(const struct iol_host *host, const struct iol_entry *ent
 	for (i = 0; i < entry->count; i++) {
 		_cleanup_free_ struct iol_group_member *members = NULL;
 		const struct iol_step *s = &entry->steps[i];
-		const struct pci_names none = { 0 };
 		struct iol_pci_addr addr;
 		struct iol_pci_info info;
 
 		if (strcmp(s->kind, STEP_VF_DRIVER) != 0 || !iol_is_vfio(s->value) ||
-		    iol_pci_find(host, s->what, &addr) || iol_pci_read(host, &none, &addr, &info))
+		    read_function(host, s->what, &addr, &info))
 			continue;
 		if (info.iommu_group < 0)
 			return iol_fail_no_group(s->what);
