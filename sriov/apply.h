@@ -63,6 +63,9 @@ int iol_cache_nvmes(struct sriov_env *env, struct pf_cache *c);
 /** iol_cache_uses() - What it and its VFs are in use for, likewise. */
 int iol_cache_uses(struct sriov_env *env, struct pf_cache *c);
 
+/** iol_refuse_used() - -EBUSY when a VF of it can't change its driver without harm; -ENODEV: it is no function of PCI. */
+int iol_refuse_used(struct sriov_env *env, struct pf_cache *c, const char *vf);
+
 /** iol_env_rtnl() - See that there is a socket to ask by. */
 int iol_env_rtnl(struct sriov_env *env);
 

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
-#include "vfio/pci.h"
+#include "vfio/uses.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -124,15 +124,23 @@ int iol_cache_nvmes(struct sriov_env *env, struct pf_cache *c)
 
 int iol_cache_uses(struct sriov_env *env, struct pf_cache *c)
 {
-	_cleanup_free_ struct iol_pci_info *list = NULL;
 	int rc;
 
 	if (c->num_uses >= 0)
 		return c->num_uses;
-	rc = iol_pci_with_vfs(env->bind.host, &c->pf.addr, &list);
-	if (rc >= 0)
-		rc = iol_pci_uses_listed(env->bind.host, list, rc, &c->uses);
+	rc = iol_pci_uses_with_vfs(env->bind.host, &c->pf.addr, &c->uses);
 	if (rc >= 0)
 		c->num_uses = rc;
 	return rc;
+}
+
+int iol_refuse_used(struct sriov_env *env, struct pf_cache *c, const char *vf)
+{
+	struct iol_pci_addr addr;
+	int rc = iol_pci_find(env->bind.host, vf, &addr), n;
+
+	if (rc)
+		return rc;
+	n = iol_cache_uses(env, c);
+	return n < 0 ? n : iol_refuse_listed(c->uses, n, &addr);
 }

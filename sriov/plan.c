@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "sriov/count.h"
-#include "sriov/store.h"
 #include "vfio/host.h"
 
 #include <errno.h>
@@ -99,13 +98,10 @@ static int get_bound(const struct job *job, const char *vf, struct bound *b)
 	return rc ? rc : iol_step_now(job->engine, STEP_VF_OVERRIDE, vf, b->override);
 }
 
-/*
- * While VFs are not given out, one without an override is not even taken back by the driver that had it: so it has one when
- * it leaves the driver, which goes last when this is undone.
- */
+/* It has it when it leaves the driver, which goes last when this is undone. */
 static const char *override_to_leave(const struct job *job, const struct bound *b)
 {
-	return !*b->override && !job->want->pf.autoprobe ? b->driver : b->override;
+	return iol_override_to_return(b->override, b->driver, job->want->pf.autoprobe);
 }
 
 /* Off its driver, with which its nodes go. */
@@ -270,28 +266,24 @@ static int changes_driver(const struct job *job, const struct iol_want_vf *w, co
 	return rc ? rc : *b->driver && strcmp(b->driver, driver_of(w)) != 0;
 }
 
-static int refuse_used(const struct job *job, const struct iol_pci_addr *addr)
+/* Whether a VF may be taken from who has it. */
+static int may_take(const struct job *job, const char *vf)
 {
-	int n = iol_cache_uses(job->env, job->cache);
+	int rc = iol_refuse_leased(job->env, vf, 0);
 
-	return n < 0 ? n : iol_refuse_listed(job->cache->uses, n, addr);
+	return rc ? rc : iol_refuse_used(job->env, job->cache, vf);
 }
 
 /* Before it gets its settings: undone, the old driver is asked when they are as they were. */
 static int plan_leave(const struct job *job, const struct iol_want_vf *w, unsigned int index)
 {
 	struct vf_name vf = vf_name(job, index);
-	struct iol_pci_addr addr;
 	struct bound b;
 	int rc = changes_driver(job, w, vf.text, &b);
 
 	if (rc <= 0)
 		return rc;
-	rc = iol_refuse_leased(job->env, vf.text, 0);
-	if (!rc)
-		rc = iol_pci_find(job->env->bind.host, vf.text, &addr);
-	if (!rc)
-		rc = refuse_used(job, &addr);
+	rc = may_take(job, vf.text);
 	if (!rc)
 		rc = leave_driver(job, vf.text, &b);
 	if (!rc && job->want->pf.netdev[0] && !(w->net.has & (1u << IOL_VF_MAC)))
@@ -323,14 +315,9 @@ static int plan_driver(const struct job *job, const struct iol_want_vf *w, unsig
 /* For other resources it goes offline on the way, whoever has it. */
 static int may_go_offline(const struct job *job, const struct iol_want_vf *w, const char *vf)
 {
-	struct iol_pci_addr addr;
 	struct bound b = { 0 };
-	int rc = iol_refuse_leased(job->env, vf, 0);
+	int rc = may_take(job, vf);
 
-	if (!rc)
-		rc = iol_pci_find(job->env->bind.host, vf, &addr);
-	if (!rc)
-		rc = refuse_used(job, &addr);
 	if (!rc)
 		rc = changes_driver(job, w, vf, &b);
 	if (rc > 0)

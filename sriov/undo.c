@@ -54,14 +54,19 @@ static int refuse_pf(struct sriov_env *env, const char *name)
 	return !rc && count ? iol_vf_refuse_busy(env->bind.host, &c->pf) : rc;
 }
 
-/* @now: the driver that has it. */
-static int refuse_driver(const struct sriov_env *env, const struct iol_step *s, const char *now)
+/* A VF that has a driver; one that has gone loses nothing. */
+static int refuse_driver(struct sriov_env *env, const char *vf)
 {
-	struct iol_pci_addr addr;
+	char pf[IOL_NAME_MAX];
+	struct pf_cache *c;
+	unsigned int index;
+	int rc = iol_vf_name_parse(vf, pf, &index);
 
-	return *now && !iol_pci_find(env->bind.host, s->what, &addr)
-		       ? iol_refuse_uses(env->bind.host, &addr)
-		       : 0;
+	if (!rc)
+		rc = iol_cache_pf(env, pf, &c);
+	if (!rc)
+		rc = iol_refuse_used(env, c, vf);
+	return rc == -ENODEV ? 0 : rc;
 }
 
 int iol_sriov_may_undo(const struct iol_engine *engine, const struct iol_entry *entry)
@@ -74,7 +79,7 @@ int iol_sriov_may_undo(const struct iol_engine *engine, const struct iol_entry *
 		const struct iol_step *s = &entry->steps[i];
 		char now[IOL_NAME_MAX], vf[IOL_NAME_MAX] = "";
 
-		if (entry->marks[i] != STEP_BEGUN && entry->marks[i] != STEP_DONE)
+		if (!iol_mark_is_made(entry->marks[i]))
 			continue;
 		if (is_vf_step(s))
 			snprintf(vf, sizeof(vf), "%s", s->what);
@@ -88,8 +93,8 @@ int iol_sriov_may_undo(const struct iol_engine *engine, const struct iol_entry *
 		}
 		rc = removes_vfs(s) ? refuse_pf(env, s->what)
 				    : iol_refuse_leased(env, vf, entry->number);
-		if (!rc && !strcmp(s->kind, STEP_VF_DRIVER))
-			rc = refuse_driver(env, s, now);
+		if (!rc && !strcmp(s->kind, STEP_VF_DRIVER) && *now)
+			rc = refuse_driver(env, s->what);
 	}
 	return rc;
 }

@@ -202,21 +202,16 @@ static int find_targets(const struct iol_host *host, const struct iol_pci_addr *
 	return rc;
 }
 
-/*
- * What a function's override must be when its driver is to take it back. While a PF's VFs are not given to drivers, the
- * kernel lets one take a VF only by an override (drivers/pci/pci-driver.c, pci_device_can_probe()).
- */
-static const char *override_to_return(const struct iol_host *host, const struct iol_pci_info *info)
+/* Whether the kernel gives it to drivers by itself: VFs only if their PF says so. */
+static bool is_given(const struct iol_host *host, const struct iol_pci_info *info)
 {
 	char pf[IOL_PCI_ADDR_MAX];
 	uint64_t given;
 
-	if (!info->is_vf || info->driver_override[0] ||
-	    iol_host_read_u64(host, &given, "sys/bus/pci/devices/%s/sriov_drivers_autoprobe",
-			      iol_pci_addr_format(&info->pf, pf)) ||
-	    given)
-		return info->driver_override;
-	return info->driver;
+	return !info->is_vf ||
+	       iol_host_read_u64(host, &given, "sys/bus/pci/devices/%s/sriov_drivers_autoprobe",
+				 iol_pci_addr_format(&info->pf, pf)) ||
+	       given;
 }
 
 /*
@@ -231,7 +226,8 @@ static int plan_driver(const struct iol_host *host, const struct iol_pci_info *i
 
 	if (!strcmp(info->driver, driver))
 		return 0;
-	override = override_to_return(host, info);
+	override =
+		iol_override_to_return(info->driver_override, info->driver, is_given(host, info));
 	if (strcmp(override, info->driver_override) != 0)
 		rc = iol_plan_add(plan, STEP_OVERRIDE, what, override, info->driver_override);
 	if (!rc && info->driver[0])

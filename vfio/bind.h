@@ -58,6 +58,17 @@ int iol_refuse_uses(const struct iol_host *host, const struct iol_pci_addr *addr
 /** iol_refuse_listed() - The same by uses that are known: looking for them once serves many functions. */
 int iol_refuse_listed(const struct iol_use *uses, int count, const struct iol_pci_addr *addr);
 
+/**
+ * iol_override_to_return() - What a VF's override must be when its driver is to take it back. While a PF's VFs are not given
+ * to drivers, the kernel lets one take a VF only by an override (drivers/pci/pci-driver.c, pci_device_can_probe()).
+ * @override, @driver: as they are. @given: whether VFs are given to drivers (sriov_drivers_autoprobe).
+ */
+static inline const char *iol_override_to_return(const char *override, const char *driver,
+						 bool given)
+{
+	return !*override && !given ? driver : override;
+}
+
 /** iol_may_change() - Whether this is a host that can be changed: -EROFS for a copy. */
 int iol_may_change(const struct iol_host *host);
 

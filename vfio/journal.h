@@ -29,6 +29,12 @@ struct iol_journal {
 
 enum iol_step_mark { STEP_PLANNED, STEP_BEGUN, STEP_DONE, STEP_UNDONE };
 
+/** iol_mark_is_made() - Whether there is something of the step to be put back. */
+static inline bool iol_mark_is_made(enum iol_step_mark mark)
+{
+	return mark == STEP_BEGUN || mark == STEP_DONE;
+}
+
 /**
  * struct iol_entry - One change.
  * @verb: what made it: "bind".

@@ -214,11 +214,6 @@ static int put_back(const struct iol_engine *e, struct iol_entry *entry, unsigne
 	return rc;
 }
 
-static bool is_made(enum iol_step_mark mark)
-{
-	return mark == STEP_BEGUN || mark == STEP_DONE;
-}
-
 static bool stays(const struct iol_engine *e, const struct iol_step *s)
 {
 	const struct iol_step_kind *k = kind_of(e, s);
@@ -247,7 +242,8 @@ static int mark_last(const struct iol_engine *e, struct iol_entry *entry, bool b
 	unsigned int i = 0;
 	int rc;
 
-	while (i < entry->count && (!is_made(entry->marks[i]) || stays(e, &entry->steps[i])))
+	while (i < entry->count &&
+	       (!iol_mark_is_made(entry->marks[i]) || stays(e, &entry->steps[i])))
 		i++;
 	if (i == entry->count || entry->marks[i] != STEP_DONE)
 		return 0;
@@ -270,13 +266,13 @@ int iol_steps_undo(const struct iol_engine *engine, struct iol_journal *j, struc
 	if (rc)
 		return rc;
 	for (i = 0; i < entry->count; i++)
-		ahead += is_made(entry->marks[i]) && !stays(engine, &entry->steps[i]) &&
+		ahead += iol_mark_is_made(entry->marks[i]) && !stays(engine, &entry->steps[i]) &&
 			 (!which || which(&entry->steps[i], arg));
 	tell_ahead(engine, ahead);
 	for (i = entry->count; i--;) {
 		const struct iol_step *s = &entry->steps[i];
 
-		if (!is_made(entry->marks[i]))
+		if (!iol_mark_is_made(entry->marks[i]))
 			continue;
 		if (stays(engine, s))
 			continue;
@@ -320,7 +316,7 @@ int iol_steps_tell_undo(const struct iol_engine *engine, const struct iol_entry 
 	for (i = entry->count; i--;) {
 		struct iol_step back = entry->steps[i];
 
-		if (!is_made(entry->marks[i]) || stays(engine, &back) ||
+		if (!iol_mark_is_made(entry->marks[i]) || stays(engine, &back) ||
 		    (which && !which(&back, arg)))
 			continue;
 		strcpy(back.value, entry->steps[i].was);
@@ -336,7 +332,7 @@ bool iol_entry_made(const struct iol_entry *entry)
 	unsigned int i;
 
 	for (i = 0; i < entry->count; i++) {
-		if (is_made(entry->marks[i]))
+		if (iol_mark_is_made(entry->marks[i]))
 			return true;
 	}
 	return false;

@@ -133,9 +133,9 @@ static void keep_only(struct use_list *uses, const struct iol_pci_addr *addr)
 	uses->count = kept;
 }
 
-/* Of all functions, or of @only. */
+/* Of all functions, or of @only, or with @vfs also of those that are VFs of it. */
 static int collect(const struct iol_host *host, const struct iol_pci_info *functions, int count,
-		   const struct iol_pci_addr *only, struct iol_use **list)
+		   const struct iol_pci_addr *only, bool vfs, struct iol_use **list)
 {
 	struct use_list uses = { 0 };
 
@@ -149,7 +149,7 @@ static int collect(const struct iol_host *host, const struct iol_pci_info *funct
 		free(uses.list);
 		return iol_fail(ENOMEM, "no memory for what functions are in use for");
 	}
-	if (only)
+	if (only && !vfs)
 		keep_only(&uses, only);
 	if (!uses.count) {
 		free(uses.list);
@@ -160,19 +160,31 @@ static int collect(const struct iol_host *host, const struct iol_pci_info *funct
 	return (int)uses.count;
 }
 
-int iol_pci_uses(const struct iol_host *host, const struct iol_pci_addr *addr,
-		 struct iol_use **uses)
+static int uses_of(const struct iol_host *host, const struct iol_pci_addr *addr, bool vfs,
+		   struct iol_use **uses)
 {
 	_cleanup_free_ struct iol_pci_info *list = NULL;
 	int count = iol_pci_with_vfs(host, addr, &list);
 
-	return count < 0 ? count : collect(host, list, count, addr, uses);
+	return count < 0 ? count : collect(host, list, count, addr, vfs, uses);
+}
+
+int iol_pci_uses(const struct iol_host *host, const struct iol_pci_addr *addr,
+		 struct iol_use **uses)
+{
+	return uses_of(host, addr, false, uses);
+}
+
+int iol_pci_uses_with_vfs(const struct iol_host *host, const struct iol_pci_addr *addr,
+			  struct iol_use **uses)
+{
+	return uses_of(host, addr, true, uses);
 }
 
 int iol_pci_uses_listed(const struct iol_host *host, const struct iol_pci_info *list, int count,
 			struct iol_use **uses)
 {
-	return collect(host, list, count, NULL, uses);
+	return collect(host, list, count, NULL, false, uses);
 }
 
 int iol_pci_uses_all(const struct iol_host *host, struct iol_use **uses)
@@ -180,5 +192,5 @@ int iol_pci_uses_all(const struct iol_host *host, struct iol_use **uses)
 	_cleanup_free_ struct iol_pci_info *list = NULL;
 	int count = iol_pci_list(host, &list);
 
-	return count < 0 ? count : collect(host, list, count, NULL, uses);
+	return count < 0 ? count : collect(host, list, count, NULL, false, uses);
 }

@@ -34,6 +34,10 @@ void iol_uses_disks(const struct iol_host *host, const struct iol_pci_addr *clai
 void iol_uses_processes(const struct iol_host *host, const struct iol_pci_info *list, int count,
 			const struct iol_pci_addr *only, struct use_list *uses);
 
+/** iol_pci_uses_with_vfs() - iol_pci_uses() of a function and its VFs, all looked at in one go. */
+int iol_pci_uses_with_vfs(const struct iol_host *host, const struct iol_pci_addr *addr,
+			  struct iol_use **uses);
+
 /**
  * iol_vfio_claim() - Open a function's group, which only one can have: nobody has the function, and nobody gets it
  * before the descriptor is closed.
