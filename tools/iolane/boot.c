@@ -10,6 +10,7 @@
 #include "device.h"
 #include "interruption.h"
 #include "state_file.h"
+#include "text.h"
 #include "tools/common/prog.h"
 #include "vfio/bind.h"
 #include "vfio/host.h"
@@ -109,23 +110,23 @@ static bool apply(struct boot *b, struct iol_want_pf *want)
 	const struct iol_change_opts opts = { 0 };
 	const char *name = want->pf.netdev[0] ? want->pf.netdev : want->pf.nvme;
 	struct iol_state state = { want, 1 };
+	char named[2 * IOL_NAME_MAX + 4];
 	int rc = state_file_check(b->file);
 
 	if (!rc)
 		rc = plan(b, &state);
 	if (rc > 0)
 		rc = iol_apply(b->host, &state, &opts);
+	text_named(want->pf.name, name, named, sizeof(named));
 	if (rc < 0) {
-		iol_fail_more(rc, "%s%s%s%s", want->pf.name, *name ? " (" : "", name,
-			      *name ? ")" : "");
+		iol_fail_more(rc, "%s", named);
 		prog_fail();
 		return false;
 	}
-	printf("%s%s%s%s: ", want->pf.name, *name ? " (" : "", name, *name ? ")" : "");
 	if (rc)
-		printf("done in %d step%s\n", rc, rc == 1 ? "" : "s");
+		printf("%s: done in %d step%s\n", named, rc, rc == 1 ? "" : "s");
 	else
-		printf("all is so already\n");
+		printf("%s: all is so already\n", named);
 	return prog_flush() == PROG_OK;
 }
 

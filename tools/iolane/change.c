@@ -50,8 +50,9 @@ static void print_step(enum iol_step_event event, const struct iol_step *s, cons
 	bool back = event == IOL_STEP_UNDONE || event == IOL_STEP_LEFT;
 	const char *from = back ? s->value : s->was, *to = back ? s->was : s->value;
 	const char *kind = kind_word(s);
+	char named[IOL_NAME_MAX + DEVICE_NAME_MAX + 4];
 
-	printf("%s%s%s%s: ", s->what, *name ? " (" : "", name, *name ? ")" : "");
+	printf("%s: ", text_named(s->what, name, named, sizeof(named)));
 	if (event == IOL_STEP_LEFT)
 		printf("%s left as it is\n", kind);
 	else if (!strcmp(s->kind, "module"))

@@ -34,6 +34,12 @@ static bool colours(void)
 	return isatty(STDOUT_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
 
+const char *text_named(const char *what, const char *name, char *buf, size_t len)
+{
+	snprintf(buf, len, "%s%s%s%s", what, *name ? " (" : "", name, *name ? ")" : "");
+	return buf;
+}
+
 void text_paint(enum text_colour colour, const char *word)
 {
 	static const char *const codes[] = {

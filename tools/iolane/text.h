@@ -5,6 +5,9 @@
 
 #include <stddef.h>
 
+/** text_named() - "0000:01:00.0 (eth3)", or without a @name only what it is. Return: @buf. */
+const char *text_named(const char *what, const char *name, char *buf, size_t len);
+
 /** text_columns() - How wide the terminal at stdout is; 0 when there is none. */
 size_t text_columns(void);
 

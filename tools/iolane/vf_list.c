@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "device.h"
 #include "table.h"
+#include "text.h"
 #include "tools/common/prog.h"
 #include "vf.h"
 
@@ -275,12 +276,13 @@ static void print_list(struct json_object *pfs)
 	for (i = 0; i < array_length(pfs); i++) {
 		struct json_object *pf = json_object_array_get_idx(pfs, i);
 		const char *name = field_string(pf, "netdev");
+		char named[2 * IOL_NAME_MAX + 4];
 
 		if (!*name)
 			name = field_string(pf, "nvme");
 		if (!array_length(field(pf, "vfs")))
-			printf("%s%s%s%s has no VFs, and may have %s\n", field_string(pf, "pf"),
-			       *name ? " (" : "", name, *name ? ")" : "",
+			printf("%s has no VFs, and may have %s\n",
+			       text_named(field_string(pf, "pf"), name, named, sizeof(named)),
 			       field(pf, "total") ? field_string(pf, "total") : "some");
 	}
 	if (!array_length(pfs))
