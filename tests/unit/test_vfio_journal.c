@@ -173,14 +173,20 @@ static void add_steps(struct iol_plan *plan)
 	assert_int_equal(iol_plan_add(plan, "a file", "c", "", ""), 0);
 }
 
-static int make(struct env *e)
+static int make_plan(struct env *e, const struct iol_plan *plan)
 {
 	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
+
+	open_journal(e, &j);
+	return iol_steps_make(&e->engine, &j, "test", plan);
+}
+
+static int make(struct env *e)
+{
 	_cleanup_plan_ struct iol_plan plan = { 0 };
 
 	add_steps(&plan);
-	open_journal(e, &j);
-	return iol_steps_make(&e->engine, &j, "test", &plan);
+	return make_plan(e, &plan);
 }
 
 /* -ENOENT when there is no entry. */
@@ -380,16 +386,13 @@ static void what_fails_to_go_back_stays(void **state)
 /* Steps on one thing: what came before the one that fails must wait for it. */
 static void earlier_steps_wait(void **state)
 {
-	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
 	_cleanup_plan_ struct iol_plan plan = { 0 };
 	struct env *e = *state;
 
 	assert_int_equal(iol_plan_add(&plan, "a file", "a", "a1", ""), 0);
 	assert_int_equal(iol_plan_add(&plan, "a file", "b", "b1", ""), 0);
 	assert_int_equal(iol_plan_add(&plan, "a file", "a", "a2", ""), 0);
-	open_journal(e, &j);
-	assert_int_equal(iol_steps_make(&e->engine, &j, "test", &plan), 3);
-	iol_journal_close(&j);
+	assert_int_equal(make_plan(e, &plan), 3);
 	e->spoils = "a";
 	assert_int_equal(undo(e, NULL, NULL), -EACCES);
 	expect(e, "a2", "", "c 0%-");
@@ -449,15 +452,12 @@ static void leaves_what_others_did(void **state)
 
 static void kinds_that_stay(void **state)
 {
-	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
 	_cleanup_plan_ struct iol_plan plan = { 0 };
 	struct env *e = *state;
 
 	assert_int_equal(iol_plan_add(&plan, "for good", "a", "a1", ""), 0);
 	assert_int_equal(iol_plan_add(&plan, "a file", "b", "b1", ""), 0);
-	open_journal(e, &j);
-	assert_int_equal(iol_steps_make(&e->engine, &j, "test", &plan), 2);
-	iol_journal_close(&j);
+	assert_int_equal(make_plan(e, &plan), 2);
 	/* The other step is all that keeps the entry. */
 	assert_int_equal(undo(e, is_what, "b"), 1);
 	assert_int_equal(undo(e, NULL, NULL), -ENOENT);
@@ -467,15 +467,12 @@ static void kinds_that_stay(void **state)
 /* What goes with its thing is set again although it looks as it was. */
 static void fleeting_values_are_set_again(void **state)
 {
-	_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
 	_cleanup_plan_ struct iol_plan plan = { 0 };
 	struct env *e = *state;
 
 	assert_int_equal(iol_plan_add(&plan, "fleeting", "a", "", ""), 0);
 	assert_int_equal(iol_plan_add(&plan, "a file", "b", "b1", ""), 0);
-	open_journal(e, &j);
-	assert_int_equal(iol_steps_make(&e->engine, &j, "test", &plan), 2);
-	iol_journal_close(&j);
+	assert_int_equal(make_plan(e, &plan), 2);
 	set(e, "a", "a0");
 	set(e, "b", "");
 	e->spoils = "a";
