@@ -115,27 +115,35 @@ def edu(machine):
 VICTIMS = {"vf": vf, "edu": edu}
 
 
-def measure(args):
+def tree_with(args, inside):
+    """Debian's tree with iolane and what runs there, as if driverctl had never been."""
     tree = debian_tree(os.path.join(os.path.abspath(args.build), "tests/lab/cache"))
-    iolane = os.path.join(args.build, "tools/iolane/iolane")
-    shutil.copy(iolane, os.path.join(tree, "usr/bin/iolane"))
-    shutil.copy(INSIDE, os.path.join(tree, "compare.py"))
+    shutil.copy(harness.find_built(args.build, "iolane"), os.path.join(tree, "usr/bin/iolane"))
+    shutil.copy(inside, os.path.join(tree, "compare.py"))
     shutil.rmtree(os.path.join(tree, "etc/driverctl.d"), ignore_errors=True)
+    return tree
+
+
+def run_inside(machine, *words):
+    status, _ = machine.run(f"chroot /host python3 /compare.py {' '.join(map(str, words))} "
+                            "> /run/figures 2> /run/trouble", SECONDS)
+    check(status == 0, machine.run("tail -n 20 /run/trouble")[1])
+    return json.loads(machine.get("/run/figures"))
+
+
+def measure(args):
+    tree = tree_with(args, INSIDE)
     with Machine(args, programs=["iolane"], share=tree, devices=("edu", "igb")) as machine:
         prepare(machine)
         start_udev(machine)
         machine.sh("modprobe vfio-pci && modprobe vfio_iommu_type1 && modprobe igbvf")
-        device, driver = VICTIMS[args.device](machine)
-        words = f"{device} {driver} {args.rounds} > /run/figures 2> /run/trouble"
-        status, _ = machine.run(f"chroot /host python3 /compare.py {words}", SECONDS)
-        check(status == 0, machine.run("tail -n 20 /run/trouble")[1])
-        figures = json.loads(machine.get("/run/figures"))
+        figures = run_inside(machine, *VICTIMS[args.device](machine), args.rounds)
         stop_udev(machine)
     return figures
 
 
-def text(times):
-    return f"{statistics.median(times):8.1f} ({min(times):.1f} to {max(times):.1f})"
+def text(values, digits=1):
+    return f"{statistics.median(values):8.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 # What is still so after the next boot costs a file more.
@@ -154,20 +162,25 @@ def show(figures):
             print(f"  {name:40} {text(times[verb]):28} {text(ratios)}")
 
 
+def compare(made, measure_all, show_all):
+    """What the options in made say: measured, and shown or printed as JSON."""
+    made.add_argument("--json", action="store_true")
+    args = made.parse_args()
+    figures = {}
+    status = harness.run_guarded(lambda: figures.update(measure_all(args)))
+    if status == 0 and args.json:
+        print(json.dumps(figures, indent=1))
+    elif status == 0:
+        show_all(figures)
+    return status
+
+
 def main():
     made = parser(__doc__.split("\n", maxsplit=1)[0])
     made.add_argument("--device", choices=VICTIMS, default="vf",
                       help="a NIC's VF, whose driver takes most of the time, or edu, which has none")
     made.add_argument("--rounds", type=int, default=9)
-    made.add_argument("--json", action="store_true")
-    args = made.parse_args()
-    figures = {}
-    status = harness.run_guarded(lambda: figures.update(measure(args)))
-    if status == 0 and args.json:
-        print(json.dumps(figures, indent=1))
-    elif status == 0:
-        show(figures)
-    return status
+    return compare(made, measure, show)
 
 
 if __name__ == "__main__":

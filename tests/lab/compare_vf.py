@@ -11,18 +11,15 @@ was used, as much of the time is the NIC's, which has no carrier for a while whe
 The tree that the latter run from is that of compare_bind.py.
 """
 
-import json
 import os
-import shutil
 import statistics
 import sys
 
-from compare_bind import debian_tree, prepare, start_udev, stop_udev, text
-from machine import IGB, Machine, check, harness, parser
+from compare_bind import compare, prepare, run_inside, start_udev, stop_udev, text, tree_with
+from machine import IGB, Machine, parser
 
 INSIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compare_vf_inside.py")
 COUNT = 7
-SECONDS = 3000
 
 
 def state():
@@ -37,20 +34,10 @@ def state():
     return "\n".join(lines) + "\n"
 
 
-def run(machine, group, netdev, rounds):
-    words = f"{group} {IGB} {netdev} {COUNT} {rounds} > /run/figures 2> /run/trouble"
-    status, _ = machine.run(f"chroot /host python3 /compare.py {words}", SECONDS)
-    check(status == 0, machine.run("tail -n 20 /run/trouble")[1])
-    return json.loads(machine.get("/run/figures"))
-
-
 def measure(args):
-    tree = debian_tree(os.path.join(os.path.abspath(args.build), "tests/lab/cache"))
-    shutil.copy(harness.find_built(args.build, "iolane"), os.path.join(tree, "usr/bin/iolane"))
-    shutil.copy(INSIDE, os.path.join(tree, "compare.py"))
+    tree = tree_with(args, INSIDE)
     with open(os.path.join(tree, "state.yaml"), "w", encoding="utf-8") as file:
         file.write(state())
-    shutil.rmtree(os.path.join(tree, "etc/driverctl.d"), ignore_errors=True)
     with Machine(args, programs=["iolane", "vfbare"], share=tree, devices=("igb",)) as machine:
         prepare(machine)
         for module in ("vfio-pci", "vfio_iommu_type1", "igbvf"):
@@ -60,9 +47,9 @@ def measure(args):
         folder = f"/sys/bus/pci/devices/{IGB}"
         machine.sh(f"echo 0 > {folder}/sriov_numvfs && echo 1 > {folder}/sriov_drivers_autoprobe")
         netdev = machine.netdev(IGB)
-        figures = {"calls": run(machine, "calls", netdev, args.rounds)}
+        figures = {"calls": run_inside(machine, "calls", IGB, netdev, COUNT, args.rounds)}
         start_udev(machine)
-        figures["script"] = run(machine, "script", machine.netdev(IGB), args.script_rounds)
+        figures["script"] = run_inside(machine, "script", IGB, machine.netdev(IGB), COUNT, args.script_rounds)
         stop_udev(machine)
     return figures
 
@@ -76,30 +63,18 @@ def show(figures):
             for name in others:
                 ratios = [b / a for a, b in zip(ours, group[name][what], strict=True)]
                 print(f"  {name + ', ms':36} {text(group[name][what])}")
-                print(f"  {'  iolane in times of that':36} {ratio([1 / r for r in ratios])}")
-                print(f"  {'  that in times of iolane':36} {ratio(ratios)}")
+                print(f"  {'  iolane in times of that':36} {text([1 / r for r in ratios], 2)}")
+                print(f"  {'  that in times of iolane':36} {text(ratios, 2)}")
     walls = [statistics.median(one["wall"]) for one in figures["script"].values()]
     print(f"added to the bare calls, by medians: iolane {walls[0] - walls[1]:.0f} ms, "
           f"ip and driverctl {walls[2] - walls[1]:.0f} ms")
-
-
-def ratio(values):
-    return f"{statistics.median(values):8.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def main():
     made = parser(__doc__.split("\n", maxsplit=1)[0])
     made.add_argument("--rounds", type=int, default=15, help="against the bare calls")
     made.add_argument("--script-rounds", type=int, default=5, help="against the script")
-    made.add_argument("--json", action="store_true")
-    args = made.parse_args()
-    figures = {}
-    status = harness.run_guarded(lambda: figures.update(measure(args)))
-    if status == 0 and args.json:
-        print(json.dumps(figures, indent=1))
-    elif status == 0:
-        show(figures)
-    return status
+    return compare(made, measure, show)
 
 
 sys.exit(main())
