@@ -74,7 +74,7 @@ static int clear_new(struct sriov_env *e, struct pf_cache *c)
 	for (i = 0; !rc && i < n; i++) {
 		struct iol_vf_net *net = &c->nets[i];
 
-		if (net->vlan)
+		if (net->vlan || net->qos)
 			rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, (unsigned int)i, IOL_VF_VLAN, &none);
 		if (!rc && net->trust)
 			rc = iol_rtnl_vf_set(&e->rtnl, &c->pf, (unsigned int)i, IOL_VF_TRUST,

@@ -52,9 +52,10 @@ class Model:
     def vlan(self, dice):
         if dice.random() < 0.25:
             return {"vlan": "0"}, "0"
-        vlan, qos = dice.choice((1, 4094, dice.randint(1, 4094))), dice.randint(0, 7)
+        # Without a VLAN there may still be a tag, for its priority.
+        vlan, qos = dice.choice((0, 1, 4094, dice.randint(1, 4094))), dice.randint(0, 7)
         fields = {"vlan": str(vlan), "qos": str(qos)}
-        if self.switches and dice.random() < 0.3:
+        if self.switches and (vlan or qos) and dice.random() < 0.3:
             return {**fields, "vlan_proto": "802.1ad"}, f"{vlan} qos {qos} 802.1ad"
         return fields, f"{vlan} qos {qos}" if qos else str(vlan)
 
