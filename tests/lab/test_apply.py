@@ -92,6 +92,19 @@ def applied(host, path):
     check("nothing to do" in host.sh("iolane plan /tmp/export.yaml"), "the export is of something else")
 
 
+def lease_at_once(host):
+    """Of twice as many callers as there are VFs each gets another, or is told."""
+    callers = range(6)
+    each = " ".join(map(str, callers))
+    start = f"for n in {each}; do iolane lease guests --for=caller$n > /tmp/lease$n 2>&1 & done; wait"
+    for _ in range(5):
+        host.sh(start)
+        said = [host.sh(f"cat /tmp/lease{number}") for number in callers]
+        got = [line.split()[0] for line in said if "no VF of guests is free" not in line]
+        check(len(got) == 3 and len(set(got)) == 3, f"callers at once: {said}")
+        host.sh(" && ".join(f"iolane release {vf}" for vf in got))
+
+
 def leases(host):
     got = [host.sh(f"iolane lease guests --for=vm{number}").split()[0] for number in range(3)]
     check(len(set(got)) == 3, f"leased twice: {got}")
@@ -126,6 +139,7 @@ def test(args):
                      "all is as it was before")
         check("nothing to do" in host.sh(f"iolane drift {path}"), "what was refused was not taken back")
         whole = host.facts()
+        lease_at_once(host)
         leases(host)
         host.refused(f"iolane drift {path} --json", status=0)
         # Fewer VFs, and back: with drivers, settings and labels.
