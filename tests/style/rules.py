@@ -48,6 +48,8 @@ def room_of(path):
 
 def room_of_public(header):
     name = header.removeprefix("iolane/").removesuffix(".h").replace("_", "-")
+    if name.startswith("vmm-"):
+        return "vmm-glue"
     return next((room for room in SEES if name in (room.split("/")[-1], room + "-device")), None)
 
 
