@@ -18,12 +18,13 @@ _iolane_value() {
   --antispoof) mapfile -t COMPREPLY < <(compgen -W 'off mac ip' -- "$2") ;;
   --offloads) mapfile -t COMPREPLY < <(compgen -W 'on off' -- "$2") ;;
   --block-size) mapfile -t COMPREPLY < <(compgen -W '512 4096' -- "$2") ;;
+  --for) mapfile -t COMPREPLY < <(compgen -W 'qemu libvirt cloud-hypervisor' -- "$2") ;;
   --class) mapfile -t COMPREPLY < <(compgen -W 'net storage display accel crypto usb audio serial bridge other' -- "$2") ;;
   --root)
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -d -- "$2")
     ;;
-  --socket-path | --blk-file | --control | --socket | --tx | --rx)
+  --socket-path | --blk-file | --control | --socket | --tx | --rx | --qmp | --blk | --net | --qemu)
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -f -- "$2")
     ;;
@@ -116,6 +117,7 @@ _iolane_verbs() {
   blk) echo add del list resize stats ;;
   net) echo add-port del-port list stats addresses ;;
   vf) echo list create set stats destroy ;;
+  vm) echo args doctor attach detach ;;
   esac
 }
 
@@ -142,7 +144,7 @@ _iolane() {
     ;;
   esac
   case $previous in
-  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --class | --root | --context)
+  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --class | --root | --context | --for | --qmp | --blk | --net | --qemu)
     _iolane_value "$previous" "$word"
     return
     ;;
@@ -157,9 +159,9 @@ _iolane() {
   elif [ "$program" != iolane ]; then
     choices=$(_iolane_options "$program")
   elif [ ${#words[@]} -eq 2 ]; then
-    choices='list show check bind unbind vf plan apply drift export lease release undo blk net bench help --help --version'
+    choices='list show check bind unbind vf plan apply drift export lease release vm undo blk net bench help --help --version'
   elif [ "${words[1]}" = help ]; then
-    [ ${#words[@]} -eq 3 ] && choices='list show check bind unbind vf plan apply drift export lease release undo blk net bench'
+    [ ${#words[@]} -eq 3 ] && choices='list show check bind unbind vf plan apply drift export lease release vm undo blk net bench'
     [ ${#words[@]} -eq 4 ] && choices=$(_iolane_verbs "${words[2]}")
   elif [[ ${words[1]} =~ ^(list|show|check|bind|unbind|plan|apply|drift|export|lease|release|undo)$ ]]; then
     choices=$(_iolane_options iolane "${words[1]}")
@@ -171,8 +173,10 @@ _iolane() {
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
     fi
-  elif [ "${words[1]}" = vf ] && [ ${#words[@]} -eq 3 ]; then
-    choices="$(_iolane_verbs vf) --help"
+  elif [[ ${words[1]} =~ ^v[fm]$ && ${#words[@]} -eq 3 ]]; then
+    choices="$(_iolane_verbs "${words[1]}") --help"
+  elif [ "${words[1]}" = vm ]; then
+    choices=$(_iolane_options iolane vm "${words[2]}")
   elif [ "${words[1]}" = vf ]; then
     choices=$(_iolane_options iolane vf "${words[2]}")
     [[ $word != -* ]] && choices+=" $(_iolane_vf_words "$word" "${words[@]}")"

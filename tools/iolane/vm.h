@@ -30,7 +30,7 @@ extern const struct verb vm_args, vm_attach, vm_detach, vm_doctor;
 	{ "timeout", "TIME", VERB_TIMEOUT }
 
 #define VM_QMP_HELP                                                                              \
-	"  --qmp=SOCKET    QEMU's monitor, as of its option -qmp unix:SOCKET,server=on,wait=off\n" \
+	"  --qmp=SOCKET    QEMU's monitor: its option -qmp unix:SOCKET,server=on,wait=off\n"     \
 	"  --timeout=TIME  wait so long for the guest (default 60s)\n"
 
 /* What names devices, with VM_DEVICE among a verb's options. */
@@ -45,10 +45,9 @@ enum { VM_VF = VERB_OWN, VM_BLK, VM_NET, VM_ASK, VM_DEVICE_OWN };
 
 #define VM_DEVICE_HELP                                                                           \
 	"  --vf=DEV        a function: an address, PF/vf0, an interface, or a VF's label\n"      \
-	"  --blk=SOCKET    a disk: its back end's socket\n"                                      \
-	"  --net=SOCKET    a NIC: its back end's socket\n"                                       \
-	"                  each with ,KEY=VALUE: id; of sockets queues, packed, listen, control;\n" \
-	"                  of a NIC mac\n"                                                       \
+	"  --blk=SOCKET    a disk, by the socket of its back end\n"                              \
+	"  --net=SOCKET    a NIC, likewise; each with ,KEY=VALUE behind it: id; queues,\n"   \
+	"                  packed, listen and control of sockets; mac of a NIC\n"                \
 	"  --ask           connect to back ends that no control socket tells of, and ask\n"      \
 	"  --force         whatever is wrong with a device, only say it\n"
 /* clang-format on */

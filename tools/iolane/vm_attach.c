@@ -143,8 +143,8 @@ static const struct opt opts[] = {
 const struct verb vm_attach = {
 	.name = "attach",
 	.line = "plug a device into a QEMU that runs",
-	.help = "Usage: iolane vm attach --qmp=SOCKET (--vf=DEV|--blk=SOCKET|--net=SOCKET) "
-		"[OPTION]...\n"
+	.help = "Usage: iolane vm attach --qmp=SOCKET --vf=DEV|--blk=SOCKET|--net=SOCKET\n"
+		"                        [OPTION]...\n"
 		"Plug a device into a running guest: into a free PCIe port, with what it takes\n"
 		"(chardev, netdev, iommufd). On failure nothing of it is left.\n"
 		"\n" VM_QMP_HELP

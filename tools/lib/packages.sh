@@ -35,6 +35,8 @@ kernel gcc               gcc                compiles it
 kernel xz-utils          xz                 unpacks its source
 test  dpdk-dev           dpdk-testpmd       a network backend that the benchmark is tested on
 test  iproute2           ip                 network namespaces, which uplinks are tested with
+test  libvirt-common     -                  libvirt's schema, which domains are checked against
+test  libxml2-utils      xmllint            checks them
 test  git                git                tells which files are the project's
 test  clang              clang              second compiler, and the fuzzer
 test  libclang-rt-14-dev -                  clang's sanitizers and libFuzzer
@@ -46,7 +48,7 @@ test  shellcheck         shellcheck         checks the shell scripts
 END
 }
 
-# bookworm's own QEMU is 7.2; the tests need a newer one.
+# bookworm's own QEMU is 7.2; the tests need a newer one. libvirt-common is new there, too.
 qemu_minimum=8
 backports_file=/etc/apt/sources.list.d/iolane-backports
 
@@ -161,7 +163,7 @@ ensure_packages() {
   while read -r group package probe why; do
     list+=("$(printf '  %-19s %s' "$package" "$why")")
     case $package in
-    qemu-*) newer+=("$package") ;;
+    qemu-* | libvirt-common) newer+=("$package") ;;
     *) names+=("$package") ;;
     esac
   done <<<"$missing"
