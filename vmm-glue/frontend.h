@@ -3,7 +3,7 @@
 #ifndef IOL_VMM_GLUE_FRONTEND_H
 #define IOL_VMM_GLUE_FRONTEND_H
 
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include "vhost-user/wire.h"
 

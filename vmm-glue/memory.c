@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Guest memory: memfds, mapped here, laid out as a PC's. */
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_memory.h>
 
 #include "base/error.h"
 #include "base/own.h"

@@ -14,7 +14,7 @@
 
 #include <iolane/base.h>
 #include <iolane/net.h>
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>

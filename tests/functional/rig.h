@@ -12,7 +12,7 @@
 
 #include <iolane/base.h>
 #include <iolane/blk.h>
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include <errno.h>
 #include <linux/virtio_blk.h>
