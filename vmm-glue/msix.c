@@ -26,7 +26,7 @@ struct msix {
 	void *vm;
 	const struct msix_ops *ops;
 	void *ctx;
-	bool enabled, masked;
+	bool enabled, masked, complained;
 	unsigned int num;
 	struct vector vectors[];
 };
@@ -127,6 +127,15 @@ static int route(struct msix *m, struct vector *v)
 	return rc;
 }
 
+/* Hardware can't refuse either. A guest can bring it about over and over: once is enough. */
+static void complain(struct msix *m, unsigned int vector)
+{
+	if (!m->complained)
+		iol_log(IOL_LOG_WARNING, "interrupt %u of a guest's device is silent: %s", vector,
+			iol_error());
+	m->complained = true;
+}
+
 static void start(struct msix *m, unsigned int vector)
 {
 	struct vector *v = &m->vectors[vector];
@@ -144,10 +153,8 @@ static void start(struct msix *m, unsigned int vector)
 		if (rc)
 			unroute(m, v);
 	}
-	/* Hardware can't refuse either. */
 	if (rc)
-		iol_log(IOL_LOG_WARNING, "interrupt %u of a guest's device is silent: %s", vector,
-			iol_error());
+		complain(m, vector);
 	else
 		v->used = true;
 }
@@ -204,8 +211,7 @@ void msix_program(struct msix *msix, unsigned int vector, const struct iol_msi_m
 	v->masked = masked;
 	if (changed && !masked && v->route != IOL_NO_ROUTE &&
 	    msix->vm_ops->msi_set(msix->vm, v->route, msg)) {
-		iol_log(IOL_LOG_WARNING, "interrupt %u of a guest's device is silent: %s", vector,
-			iol_error());
+		complain(msix, vector);
 		unroute(msix, v);
 		return;
 	}

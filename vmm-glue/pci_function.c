@@ -127,7 +127,7 @@ static bool find_place(const struct iol_pci_function *fn, unsigned int index, ui
 	unsigned int at = bar_register(index);
 	uint64_t limit = bar->io ? PORTS - 1 : bar->is_64 ? UINT64_MAX : UINT32_MAX;
 
-	if (!bar->size || !(command & (bar->io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
+	if (fn->asleep || !bar->size || !(command & (bar->io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
 		return false;
 	*gpa = pci_function_get(fn, at, 4);
 	if (index == ROM && !(*gpa & PCI_ROM_ADDRESS_ENABLE))
@@ -309,6 +309,12 @@ int iol_pci_io(struct iol_pci_function *fn, uint16_t port, void *data, unsigned 
 
 /* ---- its life ---- */
 
+void pci_function_sleep(struct iol_pci_function *fn, bool asleep)
+{
+	fn->asleep = asleep;
+	move_bars(fn, false);
+}
+
 void pci_function_quiet(struct iol_pci_function *fn)
 {
 	move_bars(fn, true);
@@ -319,6 +325,7 @@ void pci_function_quiet(struct iol_pci_function *fn)
 void pci_function_clear(struct iol_pci_function *fn)
 {
 	pci_function_quiet(fn);
+	fn->asleep = false;
 	for (unsigned int i = 0; i < IOL_PCI_CONFIG; i++)
 		fn->config[i] &= (uint8_t) ~(fn->writable[i] | fn->clear[i]);
 }

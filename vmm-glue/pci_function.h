@@ -52,6 +52,7 @@ struct iol_pci_function {
 	/* What the guest reads, and which bits of it the guest writes; those of @clear are cleared by writing 1. */
 	uint8_t config[IOL_PCI_CONFIG], writable[IOL_PCI_CONFIG], clear[IOL_PCI_CONFIG];
 	struct pci_function_bar bars[PCI_FUNCTION_BARS];
+	bool asleep;
 	struct msix *msix; /* NULL: it has none */
 	unsigned int msix_cap;
 	uint32_t msix_table, msix_pba;
@@ -84,10 +85,13 @@ void pci_function_put(struct iol_pci_function *fn, unsigned int off, unsigned in
 		      uint32_t value);
 uint32_t pci_function_get(const struct iol_pci_function *fn, unsigned int off, unsigned int len);
 
+/** pci_function_sleep() - Have no BAR decode, whatever the guest wrote (D1 to D3), or wake up again. */
+void pci_function_sleep(struct iol_pci_function *fn, bool asleep);
+
 /** pci_function_quiet() - Take all BARs and MSI-X's routes from the machine, before it is destroyed or reset. */
 void pci_function_quiet(struct iol_pci_function *fn);
 
-/** pci_function_clear() - Be quiet, and put all that the guest may write to zero. */
+/** pci_function_clear() - Be quiet, put all that the guest may write to zero, and be awake. */
 void pci_function_clear(struct iol_pci_function *fn);
 
 #endif
