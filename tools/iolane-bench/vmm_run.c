@@ -200,7 +200,7 @@ static void vmm_stop(struct vmm *vmm)
 /* ---- waiting ---- */
 
 /* Read what is there, keep the end of it. Return: whether @text came. */
-static bool take_output(struct vmm *vmm, const char *text, bool *ended)
+static bool take_output(struct vmm *vmm, const char *text)
 {
 	const size_t keep = OUTPUT_MAX / 2;
 	ssize_t n;
@@ -210,11 +210,17 @@ static bool take_output(struct vmm *vmm, const char *text, bool *ended)
 		vmm->n = keep;
 	}
 	n = read(vmm->out, vmm->output + vmm->n, OUTPUT_MAX - vmm->n);
-	*ended = !n;
 	if (n <= 0)
 		return false;
 	vmm->n += (size_t)n;
 	return text && memmem(vmm->output, vmm->n, text, strlen(text));
+}
+
+static bool has_ended(const struct vmm *vmm)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)vmm->pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid;
 }
 
 static int ended_early(const struct vmm *vmm, const char *before)
@@ -233,7 +239,6 @@ static int vmm_wait(struct vmm *vmm, const char *text, double seconds, const cha
 		    uint64_t *when)
 {
 	uint64_t end = iol_now() + (uint64_t)(seconds * (double)IOL_NS_PER_S);
-	bool ended = false;
 
 	for (;;) {
 		struct pollfd fds[] = {
@@ -252,10 +257,15 @@ static int vmm_wait(struct vmm *vmm, const char *text, double seconds, const cha
 		*when = iol_now();
 		if (fds[1].revents & POLLIN)
 			return 1;
-		if (fds[0].revents && take_output(vmm, text, &ended))
-			return 1;
-		/* Nobody has an end any more of what it wrote to, or of the filter. */
-		if (ended || fds[1].revents)
+		if (fds[0].revents & POLLIN) {
+			if (take_output(vmm, text))
+				return 1;
+			continue;
+		}
+		/* It may run on without an output. */
+		if (fds[0].revents)
+			iol_close(&vmm->out);
+		if (has_ended(vmm))
 			return ended_early(vmm, what);
 	}
 }
