@@ -44,6 +44,7 @@ struct iol_frontend {
 	const struct iol_guest_memory *memory;
 	struct iol_mem_desc *regions; /* what the back end has */
 	unsigned int nregions;
+	unsigned int reached; /* regions that guest memory has us reach */
 	bool table_sent;
 	struct frontend_queue *queues;
 	unsigned int nqueues;
@@ -104,6 +105,14 @@ int iol_fe_restart_queues(struct iol_frontend *fe);
 /* ---- device.c, log.c: give the back end what an earlier one had ---- */
 int iol_fe_send_inflight(struct iol_frontend *fe);
 int iol_fe_send_log(struct iol_frontend *fe);
+
+/* ---- log.c ---- */
+
+/** iol_fe_cover_log() - Have the dirty log, if one is kept, reach over a region that is about to come. */
+int iol_fe_cover_log(struct iol_frontend *fe, const struct iol_guest_region *region);
+
+/** iol_fe_take_log() - Set the bits of pages from @gpa on that were written since last asked. -ENOENT: not all are covered. */
+int iol_fe_take_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size, uint64_t *bitmap);
 
 /* ---- iommu.c ---- */
 

@@ -72,6 +72,7 @@ void iol_kvm_destroy(struct iol_kvm **kvmp)
 	iol_close(&kvm->vfio_fd);
 	iol_close(&kvm->vm_fd);
 	pthread_mutex_destroy(&kvm->lock);
+	page_set_clear(&kvm->written);
 	free(kvm->slots);
 	free(kvm->routes);
 	free(kvm->table);

@@ -10,18 +10,48 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+uint32_t kvm_slot_number(const struct iol_kvm *kvm, const struct kvm_slot *slot)
+{
+	return (uint32_t)(slot - kvm->slots);
+}
+
 /* Tell the kernel of a slot as it is; of one of no size, that it is gone. A negative errno without a sentence. */
 static int set_slot(const struct iol_kvm *kvm, const struct kvm_slot *slot)
 {
 	struct kvm_userspace_memory_region cmd = {
-		.slot = (uint32_t)(slot - kvm->slots),
-		.flags = slot->readonly ? KVM_MEM_READONLY : 0u,
+		.slot = kvm_slot_number(kvm, slot),
+		.flags = (slot->readonly ? KVM_MEM_READONLY : 0u) |
+			 (slot->ram && kvm->logged ? KVM_MEM_LOG_DIRTY_PAGES : 0u),
 		.guest_phys_addr = slot->gpa,
 		.memory_size = slot->size,
 		.userspace_addr = (uintptr_t)slot->host,
 	};
 
 	return ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &cmd) < 0 ? -errno : 0;
+}
+
+int kvm_slots_log(struct iol_kvm *kvm, bool on)
+{
+	unsigned int at;
+	int rc = 0;
+
+	kvm->logged = on;
+	for (at = 0; at < kvm->num_slots && !rc; at++)
+		if (kvm->slots[at].size && kvm->slots[at].ram)
+			rc = set_slot(kvm, &kvm->slots[at]);
+	if (!rc || !on)
+		return 0;
+	kvm_slots_log(kvm, false);
+	return iol_fail(-rc, "cannot have KVM keep track of what the guest writes: %s",
+			strerror(-rc));
+}
+
+const struct kvm_slot *kvm_slot_at(const struct iol_kvm *kvm, uint64_t gpa)
+{
+	for (unsigned int at = 0; at < kvm->num_slots; at++)
+		if (kvm->slots[at].size && kvm->slots[at].ram && kvm->slots[at].gpa == gpa)
+			return &kvm->slots[at];
+	return NULL;
 }
 
 static int free_slot(struct iol_kvm *kvm, struct kvm_slot **slot)
@@ -126,4 +156,7 @@ const struct iol_memory_user_ops iol_kvm_memory = {
 	.name = "KVM",
 	.add = memory_add,
 	.remove = memory_remove,
+	.dirty_start = kvm_dirty_start,
+	.dirty_stop = kvm_dirty_stop,
+	.dirty_read = kvm_dirty_read,
 };

@@ -41,64 +41,115 @@ static int check_place(const struct iol_guest_memory *mem, uint64_t gpa, uint64_
 	return 0;
 }
 
+static void end(struct memory_slot *s)
+{
+	munmap(s->region.host, s->region.size);
+	close(s->region.fd);
+	free(s->there);
+}
+
 static void drop(struct iol_guest_memory *mem, unsigned int at)
 {
 	struct memory_slot *s = &mem->slots[at];
 
-	munmap(s->region.host, s->region.size);
-	close(s->region.fd);
+	end(s);
+	memory_unmark(mem, &s->region);
 	mem->n--;
 	memmove(s, s + 1, (mem->n - at) * sizeof(*s));
 }
 
-/* @fd is the memory's from here on, and is closed on failure. */
-static int plug(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
-		uint64_t nodes)
+/* What a region shall be. @fd: becomes the memory's. @in_use: its granules are. */
+struct plug {
+	uint64_t gpa, size;
+	int fd;
+	uint64_t offset, granule, nodes;
+	bool in_use;
+};
+
+static int place(struct iol_guest_memory *mem, struct memory_slot *slot)
 {
-	_cleanup_close_ int own = fd;
 	struct memory_slot *slots;
 	unsigned int at;
-	void *host;
 	int rc;
 
+	rc = memory_track(mem, &slot->region);
+	if (rc < 0)
+		return rc;
 	slots = reallocarray(mem->slots, mem->n + 1, sizeof(*slots));
 	if (!slots)
 		return iol_fail(ENOMEM, "out of memory for the memory's table");
 	mem->slots = slots;
-	host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, own, (off_t)offset);
-	if (host == MAP_FAILED)
-		return iol_fail(errno, "cannot map %" PRIu64 " bytes of guest memory: %s", size,
-				strerror(errno));
-	for (at = mem->n; at && slots[at - 1].region.gpa > gpa; at--)
+	for (at = mem->n; at && slots[at - 1].region.gpa > slot->region.gpa; at--)
 		slots[at] = slots[at - 1];
-	slots[at] = (struct memory_slot){
-		.region = { .gpa = gpa,
-			    .size = size,
-			    .host = host,
-			    .fd = iol_take_fd(&own),
-			    .offset = offset },
-	};
+	slots[at] = *slot;
 	mem->n++;
-	rc = memory_bind(host, size, nodes);
+	return (int)at;
+}
+
+static int plug(struct iol_guest_memory *mem, const struct plug *p)
+{
+	struct memory_slot slot = {
+		.region = { .gpa = p->gpa, .size = p->size, .fd = p->fd, .offset = p->offset },
+		.page = memory_file_page(p->fd),
+	};
+	int rc, at;
+
+	slot.region.host =
+		mmap(NULL, p->size, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, (off_t)p->offset);
+	if (slot.region.host == MAP_FAILED) {
+		rc = iol_fail(errno, "cannot map %" PRIu64 " bytes of guest memory: %s", p->size,
+			      strerror(errno));
+		close(p->fd);
+		return rc;
+	}
+	rc = memory_granules(&slot, p->granule, p->in_use);
 	if (!rc)
-		rc = memory_users_add(mem, &slots[at]);
+		rc = memory_bind(slot.region.host, p->size, p->nodes);
+	at = rc < 0 ? rc : place(mem, &slot);
+	if (at < 0) {
+		end(&slot);
+		return at;
+	}
+	rc = memory_users_add(mem, &mem->slots[at]);
 	if (rc < 0)
-		drop(mem, at);
+		drop(mem, (unsigned int)at);
+	else
+		memory_mark(mem, p->gpa, p->size);
 	return rc;
+}
+
+static int add(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
+	       uint64_t granule)
+{
+	struct plug p = { .gpa = gpa, .size = size, .offset = offset, .granule = granule };
+	int rc;
+
+	rc = check_place(mem, gpa, size, offset);
+	if (rc < 0)
+		return rc;
+	if (fd < 0) {
+		p.fd = memory_file(size, false, false);
+		p.nodes = mem->nodes;
+	} else {
+		p.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	}
+	if (p.fd < 0)
+		return fd < 0 ? p.fd : iol_fail(errno, "cannot keep the memory's file: %m");
+	return plug(mem, &p);
 }
 
 int iol_guest_memory_add(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size, int fd,
 			 uint64_t offset)
 {
-	int rc, own;
+	return add(mem, gpa, size, fd, offset, 0);
+}
 
-	rc = check_place(mem, gpa, size, offset);
-	if (rc < 0)
-		return rc;
-	own = fd < 0 ? memory_file(size, false, false) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (own < 0)
-		return fd < 0 ? own : iol_fail(errno, "cannot keep the memory's file: %m");
-	return plug(mem, gpa, size, own, offset, fd < 0 ? mem->nodes : 0);
+int iol_guest_memory_add_discardable(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size,
+				     int fd, uint64_t offset, uint64_t granule)
+{
+	if (!granule)
+		return iol_fail(EINVAL, "memory of which parts come and go needs granules");
+	return add(mem, gpa, size, fd, offset, granule);
 }
 
 int iol_guest_memory_remove(struct iol_guest_memory *mem, uint64_t gpa)
@@ -114,40 +165,40 @@ int iol_guest_memory_remove(struct iol_guest_memory *mem, uint64_t gpa)
 	return 0;
 }
 
-/* What lies above the hole, in the same file. */
-static int above(struct iol_guest_memory *mem, uint64_t size, int fd, uint64_t offset)
-{
-	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-
-	if (own < 0)
-		return iol_fail(errno, "cannot keep the memory's file: %m");
-	return plug(mem, ABOVE_HOLE, size, own, offset, mem->nodes);
-}
-
 static int lay_out(struct iol_guest_memory *mem, const struct iol_guest_memory_spec *spec)
 {
 	uint64_t page = spec->hugepages ? HUGE_PAGE : (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t below = spec->below_4g ? spec->below_4g : BELOW_4G;
-	_cleanup_close_ int fd = -1;
+	struct plug low = { .granule = spec->granule, .nodes = spec->nodes, .in_use = true }, high;
 	int rc;
 
 	if (below > spec->size)
 		below = spec->size;
-	if (!spec->size || spec->size % page || below % page || below > ABOVE_HOLE)
+	if (!spec->size || spec->size % page || below % page || below > ABOVE_HOLE ||
+	    spec->size > INT64_MAX)
 		return iol_fail(EINVAL,
 				"guest memory of %" PRIu64 " bytes, %" PRIu64
 				" of them below 4 GiB, is not whole pages of %" PRIu64 " bytes",
 				spec->size, below, page);
-	fd = memory_file(spec->size, spec->hugepages, spec->unsealed);
-	if (fd < 0)
-		return fd;
 	mem->nodes = spec->nodes;
+	low.size = below;
+	low.fd = memory_file(spec->size, spec->hugepages, spec->unsealed);
+	if (low.fd < 0)
+		return low.fd;
 	if (below < spec->size) {
-		rc = above(mem, spec->size - below, fd, below);
-		if (rc < 0)
+		high = low;
+		high.gpa = ABOVE_HOLE;
+		high.size = spec->size - below;
+		high.offset = below;
+		high.fd = fcntl(low.fd, F_DUPFD_CLOEXEC, 0);
+		rc = high.fd < 0 ? iol_fail(errno, "cannot keep the memory's file: %m")
+				 : plug(mem, &high);
+		if (rc < 0) {
+			close(low.fd);
 			return rc;
+		}
 	}
-	return plug(mem, 0, below, iol_take_fd(&fd), 0, mem->nodes);
+	return plug(mem, &low);
 }
 
 int iol_guest_memory_new(const struct iol_guest_memory_spec *spec, struct iol_guest_memory **memp)
@@ -173,6 +224,7 @@ void iol_guest_memory_destroy(struct iol_guest_memory **memp)
 		return;
 	while (mem->n)
 		drop(mem, mem->n - 1);
+	page_set_clear(&mem->dirty);
 	free(mem->slots);
 	free(mem->users);
 	free(mem);
@@ -190,17 +242,24 @@ const struct iol_guest_region *iol_guest_memory_region(const struct iol_guest_me
 	return index < mem->n ? &mem->slots[index].region : NULL;
 }
 
-void *iol_guest_memory_host(const struct iol_guest_memory *mem, uint64_t gpa, uint64_t len)
+struct memory_slot *memory_find(const struct iol_guest_memory *mem, uint64_t gpa, uint64_t size)
 {
 	unsigned int i;
 
 	for (i = 0; i < mem->n; i++) {
 		const struct iol_guest_region *r = &mem->slots[i].region;
 
-		if (gpa >= r->gpa && gpa - r->gpa < r->size && len <= r->size - (gpa - r->gpa))
-			return r->host + (gpa - r->gpa);
+		if (gpa >= r->gpa && gpa - r->gpa < r->size && size <= r->size - (gpa - r->gpa))
+			return &mem->slots[i];
 	}
 	return NULL;
+}
+
+void *iol_guest_memory_host(const struct iol_guest_memory *mem, uint64_t gpa, uint64_t len)
+{
+	const struct memory_slot *slot = memory_find(mem, gpa, len);
+
+	return slot ? slot->region.host + (gpa - slot->region.gpa) : NULL;
 }
 
 int iol_guest_memory_alloc(struct iol_guest_memory *mem, uint64_t size, uint64_t align,

@@ -7,11 +7,13 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <linux/memfd.h>
 #include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int memory_file(uint64_t size, bool hugepages, bool unsealed)
@@ -33,6 +35,16 @@ int memory_file(uint64_t size, bool hugepages, bool unsealed)
 	if (!unsealed && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return iol_fail(errno, "cannot seal guest memory: %s", strerror(errno));
 	return iol_take_fd(&fd);
+}
+
+uint64_t memory_file_page(int fd)
+{
+	struct statfs fs;
+
+	/* Other file systems may tell the block that they like best, which may be larger than a page, and smaller. */
+	if (!fstatfs(fd, &fs) && fs.f_type == HUGETLBFS_MAGIC)
+		return (uint64_t)fs.f_bsize;
+	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 int memory_bind(void *host, uint64_t size, uint64_t nodes)

@@ -18,7 +18,17 @@ static int reach(struct iol_guest_memory *mem, const struct memory_user *user,
 	if (rc < 0)
 		return iol_fail_more(rc, "%s cannot reach guest memory at 0x%" PRIx64,
 				     user->ops->name, r->gpa);
-	return 0;
+	rc = memory_tell(user, slot);
+	if (rc < 0)
+		user->ops->remove(user->ctx, r);
+	return rc;
+}
+
+/* Have one user reach the first @count regions no more. */
+static void leave(struct iol_guest_memory *mem, const struct memory_user *user, unsigned int count)
+{
+	while (count--)
+		user->ops->remove(user->ctx, &mem->slots[count].region);
 }
 
 int memory_users_add(struct iol_guest_memory *mem, struct memory_slot *slot)
@@ -45,6 +55,7 @@ int iol_guest_memory_attach(struct iol_guest_memory *mem, const struct iol_memor
 			    void *ctx)
 {
 	struct memory_user user = { .ops = ops, .ctx = ctx }, *users;
+	int rc;
 
 	for (unsigned int i = 0; i < mem->num_users; i++)
 		if (mem->users[i].ctx == ctx)
@@ -54,12 +65,15 @@ int iol_guest_memory_attach(struct iol_guest_memory *mem, const struct iol_memor
 		return iol_fail(ENOMEM, "out of memory for who reaches guest memory");
 	mem->users = users;
 	for (unsigned int i = 0; i < mem->n; i++) {
-		int rc = reach(mem, &user, &mem->slots[i]);
-
-		if (!rc)
-			continue;
-		while (i--)
-			ops->remove(ctx, &mem->slots[i].region);
+		rc = reach(mem, &user, &mem->slots[i]);
+		if (rc < 0) {
+			leave(mem, &user, i);
+			return rc;
+		}
+	}
+	rc = memory_user_track(mem, &user);
+	if (rc < 0) {
+		leave(mem, &user, mem->n);
 		return rc;
 	}
 	users[mem->num_users++] = user;
@@ -74,8 +88,8 @@ void iol_guest_memory_detach(struct iol_guest_memory *mem, void *ctx)
 		at++;
 	if (at == mem->num_users)
 		return;
-	for (unsigned int i = mem->n; i--;)
-		mem->users[at].ops->remove(ctx, &mem->slots[i].region);
+	leave(mem, &mem->users[at], mem->n);
+	memory_user_untrack(mem, &mem->users[at]);
 	mem->num_users--;
 	memmove(&mem->users[at], &mem->users[at + 1],
 		(mem->num_users - at) * sizeof(mem->users[0]));

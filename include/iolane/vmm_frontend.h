@@ -118,6 +118,13 @@ int iol_frontend_fd(const struct iol_frontend *fe);
 int iol_frontend_set_memory(struct iol_frontend *fe, const struct iol_guest_memory *mem);
 
 /**
+ * Reaches guest memory for a back end, instead of iol_frontend_set_memory(): iol_guest_memory_attach(mem, &iol_frontend_memory, fe),
+ * once features are agreed on. A back end that is gone is told of what it missed when it is connected to again; one that does not
+ * let go of a region is disconnected. Detach it when no queue runs, and before the front end is destroyed.
+ */
+extern const struct iol_memory_user_ops iol_frontend_memory;
+
+/**
  * struct iol_frontend_queue - A virtqueue to start.
  * @size: descriptors.
  * @base: as SET_VRING_BASE: 0 for a new split ring, 0x80008000 for a new packed one.

@@ -25,6 +25,7 @@ struct iol_guest_memory;
  * @size: bytes, whole pages (2 MiB ones with @hugepages).
  * @below_4g: bytes that lie from address 0; the rest lies from 4 GiB up, after the hole that PCs
  *            keep for devices. 0 for all below when @size is at most 3 GiB, else 3 GiB.
+ * @granule: as struct iol_guest_region has it; all of the RAM is in use at first. 0 for none.
  * @hugepages: take 2 MiB pages from the host's pool.
  * @nodes: a bit for each of the host's NUMA nodes that pages may come from; 0 for any.
  * @unsealed: leave the file free to shrink. Back ends must live with that, and good manners
@@ -32,7 +33,7 @@ struct iol_guest_memory;
  */
 struct iol_guest_memory_spec {
 	uint64_t size;
-	uint64_t below_4g;
+	uint64_t below_4g, granule;
 	bool hugepages;
 	bool unsealed;
 	uint64_t nodes;
@@ -73,6 +74,15 @@ void iol_guest_memory_destroy(struct iol_guest_memory **mem);
  */
 int iol_guest_memory_add(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size, int fd,
 			 uint64_t offset);
+
+/**
+ * iol_guest_memory_add_discardable() - Likewise, for memory of which parts come and go (virtio-mem).
+ * @granule: the smallest of such parts, a power of two: whole pages of the file, and @gpa and @size are multiples of it.
+ *
+ * None of it is in use at first: see iol_guest_memory_populate().
+ */
+int iol_guest_memory_add_discardable(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size,
+				     int fd, uint64_t offset, uint64_t granule);
 
 /**
  * iol_guest_memory_remove() - Unplug the region that starts at @gpa: users stop reaching it first.
@@ -144,7 +154,8 @@ void iol_guest_memory_detach(struct iol_guest_memory *mem, void *ctx);
  *
  * Where a user pins, it first stops reaching the part, so a device that writes there faults instead of writing to a
  * page that is somebody else's; that needs a region with a @granule, and whole granules.
- * Return: 0; -EBUSY: a user pins the pages and can't let go of just these: the balloon must leave them; -EINVAL, -ENOENT.
+ * Return: 0; -EBUSY: a user pins the pages and can't let go of just these: the balloon must leave them; -EINVAL: no whole pages
+ * or granules; -ENOENT: not all in one region; or what the kernel or a user failed with, and then all is in use still.
  */
 int iol_guest_memory_discard(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size);
 
@@ -153,9 +164,15 @@ int iol_guest_memory_populate(struct iol_guest_memory *mem, uint64_t gpa, uint64
 
 /**
  * iol_guest_memory_dirty_start() - Keep track of written pages: by the guest, by devices and by back ends.
+ *
+ * All of a region that is added meanwhile counts as written once, as does what is discarded, and all memory when a user is
+ * attached or detached.
+ *
  * Return: 0; -EBUSY: it is kept already; what a user failed with, and then nothing is kept.
  */
 int iol_guest_memory_dirty_start(struct iol_guest_memory *mem);
+
+/** iol_guest_memory_dirty_stop() - No more, and forget what was not read. -EINVAL: it is not kept. */
 int iol_guest_memory_dirty_stop(struct iol_guest_memory *mem);
 
 /**

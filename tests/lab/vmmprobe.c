@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Runs where there is a KVM: vmmprobe PROBE...
+ * Runs where there is a KVM: vmmprobe PROBE..., or vmmprobe CONTEXT ADDRESS on an edu that is bound to vfio-pci.
  * Exits with 0 when all was as it must be, with 1 when not, and with 77 when there is no KVM.
  */
 #include "vmmprobe.h"
@@ -253,38 +253,61 @@ static const struct {
 	const char *name;
 	void (*run)(struct tiny *t);
 } probes[] = {
-	{ "memory", memory },     { "bars", bars }, { "doorbells", doorbells },
-	{ "messages", messages }, { "pins", pins }, { "many", many },
+	{ "memory", memory },     { "bars", bars },          { "doorbells", doorbells },
+	{ "messages", messages }, { "pins", pins },          { "many", many },
+	{ "dirty", glue_dirty },  { "joined", glue_joined }, { "device", glue_device },
 };
 
-static void run(const char *name)
+static void run(struct tiny *t, const char *name)
 {
 	struct iol_guest_memory_spec spec = { .size = TINY_SIZE };
 	struct iol_guest_memory *mem;
-	struct tiny t;
 
 	need(!iol_guest_memory_new(&spec, &mem), "no memory");
-	if (!tiny_start(&t, mem))
+	if (!tiny_start(t, mem))
 		exit(77);
 	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
 		if (strcmp(probes[i].name, name) != 0)
 			continue;
-		probes[i].run(&t);
+		probes[i].run(t);
 		printf("%s: as it must be\n", name);
-		tiny_end(&t);
+		tiny_end(t);
 		iol_guest_memory_destroy(&mem);
 		return;
 	}
 	need(false, "no probe is called %s", name);
 }
 
+/* The device of a context, for those probes that want one. */
+static void on_device(const char *context, const char *address)
+{
+	struct iol_context_spec spec = { .kind = strcmp(context, "type1") ? IOL_CONTEXT_IOMMUFD
+									  : IOL_CONTEXT_TYPE1 };
+	struct iol_vfio_device_spec device = { 0 };
+	struct tiny t = { .sys = -1 };
+	struct iol_host *host;
+
+	need(!iol_pci_addr_parse(address, &device.addr), "no address");
+	need(!iol_host_new(NULL, &host) && !iol_context_new(host, &spec, &t.ctx), "no context");
+	need(!iol_vfio_open(t.ctx, &device, &t.dev), "no device");
+	t.vfio_fd = iol_vfio_fd(t.dev);
+	run(&t, "device");
+	iol_vfio_close(&t.dev);
+	iol_context_destroy(&t.ctx);
+	iol_host_destroy(&host);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int fds = probe_fds();
+	struct tiny t = { 0 };
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (int i = 1; i < argc; i++)
-		run(argv[i]);
+	if (argc == 3 && strchr(argv[2], ':'))
+		on_device(argv[1], argv[2]);
+	else
+		for (int i = 1; i < argc; i++)
+			run(&t, argv[i]);
 	need(probe_fds() == fds, "%u descriptors, not %u", probe_fds(), fds);
 	return 0;
 }

@@ -23,6 +23,10 @@ struct tiny {
 	size_t run_size;
 	struct iol_guest_memory *mem;
 	struct iol_kvm *kvm;
+	/* Where the probe is of a device. @vfio_fd: its group's or its own. */
+	struct iol_context *ctx;
+	struct iol_vfio_device *dev;
+	int vfio_fd;
 };
 
 /** tiny_start() - A machine of one processor with its guest in @mem, which KVM is attached to. false: there is no KVM. */
@@ -43,5 +47,9 @@ void tiny_looks(struct tiny *t);
 
 /** tiny_count() - How many it has taken so far. */
 uint32_t tiny_count(struct tiny *t, uint32_t vector);
+
+void glue_dirty(struct tiny *t);
+void glue_joined(struct tiny *t);
+void glue_device(struct tiny *t);
 
 #endif

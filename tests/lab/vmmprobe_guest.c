@@ -108,7 +108,10 @@ static void set_up(struct tiny *t)
 
 bool tiny_start(struct tiny *t, struct iol_guest_memory *mem)
 {
-	*t = (struct tiny){ .mem = mem, .sys = open("/dev/kvm", O_RDWR | O_CLOEXEC) };
+	uint64_t code;
+
+	t->mem = mem;
+	t->sys = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (t->sys < 0)
 		return false;
 	t->vm = ioctl(t->sys, KVM_CREATE_VM, 0);
@@ -120,6 +123,7 @@ bool tiny_start(struct tiny *t, struct iol_guest_memory *mem)
 	t->run_size = (size_t)ioctl(t->sys, KVM_GET_VCPU_MMAP_SIZE, 0);
 	t->run = mmap(NULL, t->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, t->cpu, 0);
 	need(t->run != MAP_FAILED, "no processor");
+	need(!iol_guest_memory_alloc(mem, TINY_FREE, PAGE, &code) && !code, "no room for code");
 	signal(SIGALRM, too_long);
 	load(t);
 	set_up(t);
