@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Guest memory: memfds, mapped here, laid out as a PC's. */
-#include <iolane/vmm_memory.h>
+#include "vmm-glue/memory.h"
 
 #include "base/error.h"
 #include "base/own.h"
@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,38 +16,6 @@
 #define HUGE_PAGE  (2ull << 20)
 #define BELOW_4G   (3ull << 30)
 #define ABOVE_HOLE (4ull << 30)
-
-struct slot {
-	struct iol_guest_region region;
-	/* Allocated from the start up to here. */
-	uint64_t taken;
-};
-
-struct iol_guest_memory {
-	unsigned int n;
-	struct slot *slots;
-};
-
-static int make_memfd(uint64_t size, bool hugepages, bool unsealed)
-{
-	unsigned int flags = MFD_CLOEXEC;
-	_cleanup_close_ int fd = -1;
-
-	if (hugepages)
-		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-	if (!unsealed)
-		flags |= MFD_ALLOW_SEALING;
-	fd = memfd_create("iolane-guest-memory", flags);
-	if (fd < 0)
-		return iol_fail(errno, "cannot make guest memory: memfd_create: %s",
-				strerror(errno));
-	if (ftruncate(fd, (off_t)size) < 0)
-		return iol_fail(errno, "cannot make %" PRIu64 " bytes of guest memory: %s", size,
-				strerror(errno));
-	if (!unsealed && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
-		return iol_fail(errno, "cannot seal guest memory: %s", strerror(errno));
-	return iol_take_fd(&fd);
-}
 
 static int check_place(const struct iol_guest_memory *mem, uint64_t gpa, uint64_t size,
 		       uint64_t offset)
@@ -74,24 +41,26 @@ static int check_place(const struct iol_guest_memory *mem, uint64_t gpa, uint64_
 	return 0;
 }
 
-int iol_guest_memory_add(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size, int fd,
-			 uint64_t offset)
+static void drop(struct iol_guest_memory *mem, unsigned int at)
 {
-	_cleanup_close_ int own = -1;
-	struct slot *slots;
+	struct memory_slot *s = &mem->slots[at];
+
+	munmap(s->region.host, s->region.size);
+	close(s->region.fd);
+	mem->n--;
+	memmove(s, s + 1, (mem->n - at) * sizeof(*s));
+}
+
+/* @fd is the memory's from here on, and is closed on failure. */
+static int plug(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size, int fd, uint64_t offset,
+		uint64_t nodes)
+{
+	_cleanup_close_ int own = fd;
+	struct memory_slot *slots;
 	unsigned int at;
 	void *host;
 	int rc;
 
-	rc = check_place(mem, gpa, size, offset);
-	if (rc < 0)
-		return rc;
-	if (fd < 0)
-		own = make_memfd(size, false, false);
-	else
-		own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (own < 0)
-		return fd < 0 ? own : iol_fail(errno, "cannot keep the memory's file: %m");
 	slots = reallocarray(mem->slots, mem->n + 1, sizeof(*slots));
 	if (!slots)
 		return iol_fail(ENOMEM, "out of memory for the memory's table");
@@ -102,7 +71,7 @@ int iol_guest_memory_add(struct iol_guest_memory *mem, uint64_t gpa, uint64_t si
 				strerror(errno));
 	for (at = mem->n; at && slots[at - 1].region.gpa > gpa; at--)
 		slots[at] = slots[at - 1];
-	slots[at] = (struct slot){
+	slots[at] = (struct memory_slot){
 		.region = { .gpa = gpa,
 			    .size = size,
 			    .host = host,
@@ -110,13 +79,26 @@ int iol_guest_memory_add(struct iol_guest_memory *mem, uint64_t gpa, uint64_t si
 			    .offset = offset },
 	};
 	mem->n++;
-	return 0;
+	rc = memory_bind(host, size, nodes);
+	if (!rc)
+		rc = memory_users_add(mem, &slots[at]);
+	if (rc < 0)
+		drop(mem, at);
+	return rc;
 }
 
-static void drop(struct slot *s)
+int iol_guest_memory_add(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size, int fd,
+			 uint64_t offset)
 {
-	munmap(s->region.host, s->region.size);
-	close(s->region.fd);
+	int rc, own;
+
+	rc = check_place(mem, gpa, size, offset);
+	if (rc < 0)
+		return rc;
+	own = fd < 0 ? memory_file(size, false, false) : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0)
+		return fd < 0 ? own : iol_fail(errno, "cannot keep the memory's file: %m");
+	return plug(mem, gpa, size, own, offset, fd < 0 ? mem->nodes : 0);
 }
 
 int iol_guest_memory_remove(struct iol_guest_memory *mem, uint64_t gpa)
@@ -127,10 +109,19 @@ int iol_guest_memory_remove(struct iol_guest_memory *mem, uint64_t gpa)
 		;
 	if (i == mem->n)
 		return iol_fail(ENOENT, "no region of guest memory starts at 0x%" PRIx64, gpa);
-	drop(&mem->slots[i]);
-	mem->n--;
-	memmove(&mem->slots[i], &mem->slots[i + 1], (mem->n - i) * sizeof(mem->slots[0]));
+	memory_users_remove(mem, &mem->slots[i]);
+	drop(mem, i);
 	return 0;
+}
+
+/* What lies above the hole, in the same file. */
+static int above(struct iol_guest_memory *mem, uint64_t size, int fd, uint64_t offset)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (own < 0)
+		return iol_fail(errno, "cannot keep the memory's file: %m");
+	return plug(mem, ABOVE_HOLE, size, own, offset, mem->nodes);
 }
 
 static int lay_out(struct iol_guest_memory *mem, const struct iol_guest_memory_spec *spec)
@@ -147,13 +138,16 @@ static int lay_out(struct iol_guest_memory *mem, const struct iol_guest_memory_s
 				"guest memory of %" PRIu64 " bytes, %" PRIu64
 				" of them below 4 GiB, is not whole pages of %" PRIu64 " bytes",
 				spec->size, below, page);
-	fd = make_memfd(spec->size, spec->hugepages, spec->unsealed);
+	fd = memory_file(spec->size, spec->hugepages, spec->unsealed);
 	if (fd < 0)
 		return fd;
-	rc = iol_guest_memory_add(mem, 0, below, fd, 0);
-	if (rc < 0 || below == spec->size)
-		return rc;
-	return iol_guest_memory_add(mem, ABOVE_HOLE, spec->size - below, fd, below);
+	mem->nodes = spec->nodes;
+	if (below < spec->size) {
+		rc = above(mem, spec->size - below, fd, below);
+		if (rc < 0)
+			return rc;
+	}
+	return plug(mem, 0, below, iol_take_fd(&fd), 0, mem->nodes);
 }
 
 int iol_guest_memory_new(const struct iol_guest_memory_spec *spec, struct iol_guest_memory **memp)
@@ -174,13 +168,13 @@ int iol_guest_memory_new(const struct iol_guest_memory_spec *spec, struct iol_gu
 void iol_guest_memory_destroy(struct iol_guest_memory **memp)
 {
 	struct iol_guest_memory *mem = *memp;
-	unsigned int i;
 
 	if (!mem)
 		return;
-	for (i = 0; i < mem->n; i++)
-		drop(&mem->slots[i]);
+	while (mem->n)
+		drop(mem, mem->n - 1);
 	free(mem->slots);
+	free(mem->users);
 	free(mem);
 	*memp = NULL;
 }
@@ -215,7 +209,7 @@ int iol_guest_memory_alloc(struct iol_guest_memory *mem, uint64_t size, uint64_t
 	unsigned int i;
 
 	for (i = 0; i < mem->n; i++) {
-		struct slot *s = &mem->slots[i];
+		struct memory_slot *s = &mem->slots[i];
 		uint64_t at =
 			((s->region.gpa + s->taken + align - 1) & ~(align - 1)) - s->region.gpa;
 

@@ -106,16 +106,18 @@ int iol_guest_memory_alloc(struct iol_guest_memory *mem, uint64_t size, uint64_t
  * may be NULL: who has no dirty three never writes, or is asked by somebody else.
  * @name: for sentences: "KVM", "VFIO", "the back end at /run/disk.sock".
  * @pins: it holds pages in place (devices' DMA), so that a page which the guest gave up must not be taken from under it.
- * @add: reach one more region. On failure all others forget it, too.
+ * @add: reach one more region, of @mem; of one with a @granule, who @pins reaches only what @discard then says is there. On failure all
+ *       others forget it, too.
  * @remove: reach it no more; it can't fail. When it returns, nothing of this user touches the region.
- * @discard: stop reaching (@there false), or reach again, a part of a region; in whole pieces of the region's @granule.
+ * @discard: stop reaching (@there false), or reach again, a part of a region; in whole pieces of the region's @granule. Only who @pins is told.
  * @dirty_start, @dirty_stop: keep track of what is written by it.
  * @dirty_read: set the bits of 4 KiB pages in [@gpa, @gpa + @size) written since last asked, from bit 0 of @bitmap on; all within a region.
  */
 struct iol_memory_user_ops {
 	const char *name;
 	bool pins;
-	int (*add)(void *ctx, const struct iol_guest_region *region);
+	int (*add)(void *ctx, const struct iol_guest_memory *mem,
+		   const struct iol_guest_region *region);
 	void (*remove)(void *ctx, const struct iol_guest_region *region);
 	int (*discard)(void *ctx, const struct iol_guest_region *region, uint64_t gpa,
 		       uint64_t size, bool there);

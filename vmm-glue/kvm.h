@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The inside of a virtual machine of KVM's. What is not a public function is called with its lock held. */
+#ifndef IOL_VMM_GLUE_KVM_H
+#define IOL_VMM_GLUE_KVM_H
+
+#include <iolane/vmm.h>
+
+#include <pthread.h>
+
+/* A memory slot; its number is its place in the table. @size: 0 while it is free. @ram: of guest memory, not of a BAR. */
+struct kvm_slot {
+	uint64_t gpa, size;
+	void *host;
+	bool ram, readonly;
+};
+
+/*
+ * A message's route; its GSI follows from its place in the table. @fd: -1 while it is free. @known: the kernel has it, with
+ * @msg.
+ */
+struct kvm_route {
+	int fd;
+	bool known;
+	struct iol_msi_message msg;
+};
+
+struct iol_kvm {
+	pthread_mutex_t lock;
+	int vm_fd;
+	int vfio_fd; /* the KVM-VFIO device, made when it is first needed; else -1 */
+	struct kvm_slot *slots;
+	unsigned int num_slots, slots_max;
+	struct kvm_route *routes;
+	unsigned int num_routes, routes_max;
+	struct kvm_irq_routing *table; /* room for all routes */
+};
+
+/* ---- kvm_irq.c ---- */
+
+/** kvm_irq_start() - Give the machine the routes of its pins. */
+int kvm_irq_start(struct iol_kvm *kvm);
+
+int kvm_msi_add(void *vm, int fd, const struct iol_msi_message *msg, uint32_t *id);
+int kvm_msi_set(void *vm, uint32_t id, const struct iol_msi_message *msg);
+void kvm_msi_remove(void *vm, uint32_t id);
+int kvm_intx_add(void *vm, unsigned int slot, unsigned int pin, int fd, int resample);
+void kvm_intx_remove(void *vm, unsigned int slot, unsigned int pin, int fd);
+
+/* ---- kvm_slots.c ---- */
+
+int kvm_map(void *vm, uint64_t gpa, uint64_t size, void *host, bool readonly);
+void kvm_unmap(void *vm, uint64_t gpa, uint64_t size);
+
+#endif
