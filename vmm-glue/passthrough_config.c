@@ -53,14 +53,14 @@ void passthrough_config_read(struct iol_pci_function *fn, unsigned int off, unsi
 			     uint32_t *value)
 {
 	struct passthrough *p = passthrough_of(fn);
-	uint32_t theirs = UINT32_MAX, given = 0;
+	uint32_t theirs = UINT32_MAX, all = UINT32_MAX >> (32 - 8 * len), given = 0;
 
 	passthrough_msi_pending(p, off, len, value);
 	memcpy(&given, p->given + off, len);
-	if (given == UINT32_MAX >> (32 - 8 * len))
+	if (given == all)
 		return;
 	iol_vfio_region_read(p->dev, IOL_REGION_CONFIG, off, &theirs, len);
-	*value = (*value & given) | (theirs & ~given);
+	*value = (*value & given) | (theirs & all & ~given);
 }
 
 void passthrough_forward(struct passthrough *p, unsigned int off, unsigned int len)
