@@ -75,6 +75,9 @@ struct rig {
 	uint8_t *buf;
 	uint64_t buf_gpa;  /* for the dirty log */
 	uint64_t buf_addr; /* for the device */
+	/* Called while something is waited for, where there is no front end here. */
+	void (*turn)(void *ctx);
+	void *turn_ctx;
 	/* What the back end told. */
 	unsigned int config_changes, failures;
 };
@@ -88,6 +91,9 @@ void rig_start_backend(struct rig *r);
 void rig_stop_backend(struct rig *r, int signal);
 void rig_connect(struct rig *r);
 void rig_make_guest(struct rig *r);
+/** rig_make_memory(), rig_make_queue() - Parts of that, for those whose front end is another. */
+void rig_make_memory(struct rig *r);
+void rig_make_queue(struct rig *r, unsigned int q, uint64_t features);
 void rig_disconnect(struct rig *r);
 struct iol_frontend *rig_frontend(struct rig *r, unsigned int timeout_ms);
 
