@@ -142,7 +142,7 @@ static int come_back(struct virtio *v)
 	if (rc < 0)
 		return rc;
 	if (iol_frontend_queues_max(v->fe) < v->ndata)
-		return iol_fail(ENOTSUP, "it has %u queues now, and the guest was told of %u",
+		return iol_fail(ENOTSUP, "it has %u queues, and the guest was told of %u",
 				iol_frontend_queues_max(v->fe), v->ndata);
 	rc = read_config(v, false);
 	return rc < 0 ? rc : watch_connection(v);

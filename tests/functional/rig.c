@@ -477,3 +477,45 @@ void rig_until(struct rig *r, const unsigned int *count, unsigned int n)
 		assert_true(iol_frontend_poll(r->fe, 50) >= 0);
 	assert_int_equal(*count, n);
 }
+
+/* ---- a load whose outcome is known ---- */
+
+static uint64_t place(unsigned int q, unsigned int slot)
+{
+	return ((uint64_t)q * RIG_RING + slot) * RIG_BLOCK;
+}
+
+void rig_write_all(struct rig *r, struct rig_story *s, uint32_t round)
+{
+	unsigned int q, i;
+
+	for (q = 0; q < r->spec.queues; q++) {
+		for (i = 0; i < RIG_RING / 4; i++) {
+			uint64_t at = (q * RIG_RING / 4 + i) * RIG_BLOCK;
+			struct iol_driver_seg seg = { .addr = r->buf_addr + at, .len = RIG_BLOCK };
+
+			assert_true(at + RIG_BLOCK <= RIG_BUF);
+			rig_fill(r->buf + at, RIG_BLOCK, round * 1000 + q * 100 + i);
+			s->last[q][i] = round;
+			s->flying[q][i] = true;
+			rig_send(r, q, i, VIRTIO_BLK_T_OUT, place(q, i) >> 9, &seg, 1);
+		}
+	}
+}
+
+void rig_take_all(struct rig *r, struct rig_story *s)
+{
+	unsigned int q, slot;
+	uint8_t status;
+
+	for (q = 0; q < r->spec.queues; q++) {
+		while (iol_driver_inflight(r->queue[q]->driver)) {
+			slot = rig_take(r, q, &status, NULL);
+			assert_int_equal(status, VIRTIO_BLK_S_OK);
+			assert_true(s->flying[q][slot]);
+			s->flying[q][slot] = false;
+			assert_true(rig_disk_is(r, place(q, slot), RIG_BLOCK,
+						s->last[q][slot] * 1000 + q * 100 + slot));
+		}
+	}
+}

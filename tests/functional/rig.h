@@ -124,6 +124,22 @@ bool rig_disk_is(struct rig *r, uint64_t off, size_t len, uint32_t seed);
 /** rig_works() - One write and read on each queue, as proof of life. */
 void rig_works(struct rig *r);
 
+/* ---- a load whose outcome is known ---- */
+
+#define RIG_BLOCK 16384u
+
+/** struct rig_story - What each block of each queue must hold: the round that wrote it last. */
+struct rig_story {
+	uint32_t last[RIG_QUEUES][RIG_RING];
+	bool flying[RIG_QUEUES][RIG_RING];
+};
+
+/** rig_write_all() - Have a quarter of each ring write blocks of round @round. */
+void rig_write_all(struct rig *r, struct rig_story *s, uint32_t round);
+
+/** rig_take_all() - Each comes back once, and is on the disk. */
+void rig_take_all(struct rig *r, struct rig_story *s);
+
 /** rig_until() - Serve the back end until *@count is @n, bounded. */
 void rig_until(struct rig *r, const unsigned int *count, unsigned int n);
 
