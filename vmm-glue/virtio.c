@@ -243,7 +243,6 @@ static const struct virtio_type *find_type(uint16_t id)
 
 static int make(struct virtio *v, const struct iol_virtio_spec *spec)
 {
-	unsigned int i;
 	int rc;
 
 	rc = make_descriptors(v);
@@ -251,8 +250,6 @@ static int make(struct virtio *v, const struct iol_virtio_spec *spec)
 		rc = virtio_connect(v, spec);
 	if (!rc)
 		rc = make_config(v);
-	for (i = v->ndata; i < v->nqueues && !rc; i++)
-		rc = virtio_watch(v, v->queues[i].kick);
 	return rc;
 }
 

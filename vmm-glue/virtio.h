@@ -37,9 +37,11 @@ struct iol_ring;
  * @want: features that are taken from the back end; those of all devices are added.
  * @config_size: of the back end's config space that is asked for. @config_need: those bytes it must not be without.
  * @track: chains are not used in order, so that an inflight log has to say which a dead back end had.
- * @offer: look at what the back end has, and was asked for, once: set v->offered, make the queues.
- * @config: make v->config from what the back end says: @told, of @config_size bytes, NULL when it has nothing to say. Unless it
- *          is the @first time, only what may change may be otherwise; else -ENOTSUP.
+ * @offer: look at what the back end has, and was asked for, once: mend v->offered, make the queues.
+ * @config: make v->config from what the back end says. Unless it is the @first time, only what may change may be otherwise; else
+ *          -ENOTSUP.
+ *
+ * Both are given its config space, of @config_size bytes; NULL when it does not tell it.
  * @config_write: the driver wrote [@off, @off + @len), which is in the config space. May be NULL.
  */
 struct virtio_type {
@@ -49,7 +51,7 @@ struct virtio_type {
 	bool pairs, track;
 	uint64_t want;
 	uint32_t config_size;
-	int (*offer)(struct virtio *v, const struct iol_virtio_spec *spec);
+	int (*offer)(struct virtio *v, const struct iol_virtio_spec *spec, const uint8_t *told);
 	int (*config)(struct virtio *v, const uint8_t *told, bool first);
 	void (*config_write)(struct virtio *v, uint32_t off, const uint8_t *data, uint32_t len);
 };
@@ -197,5 +199,6 @@ void virtio_settle(struct virtio *v);
 
 /** virtio_watch() - Have @fd make the function's descriptor readable. */
 int virtio_watch(struct virtio *v, int fd);
+void virtio_unwatch(struct virtio *v, int fd);
 
 #endif

@@ -30,6 +30,11 @@ int virtio_watch(struct virtio *v, int fd)
 	return 0;
 }
 
+void virtio_unwatch(struct virtio *v, int fd)
+{
+	epoll_ctl(v->fn.fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
 /* They leave by themselves when they are closed. */
 static int watch_connection(struct virtio *v)
 {
@@ -40,15 +45,22 @@ static int watch_connection(struct virtio *v)
 
 /* ---- the config space ---- */
 
-static int read_config(struct virtio *v, bool first)
+/* @told has room for VIRTIO_CONFIG_MAX bytes. Return: 1; 0 when the back end tells none. */
+static int read_config(struct virtio *v, uint8_t *told)
 {
-	uint8_t told[VIRTIO_CONFIG_MAX] = { 0 };
-	int rc;
+	int rc = iol_frontend_get_config(v->fe, 0, told, v->type->config_size);
 
-	rc = iol_frontend_get_config(v->fe, 0, told, v->type->config_size);
-	if (rc < 0 && rc != -ENOTSUP && rc != -EREMOTEIO)
-		return rc;
-	return v->type->config(v, rc < 0 ? NULL : told, first);
+	if (rc == -ENOTSUP || rc == -EREMOTEIO)
+		return 0;
+	return rc < 0 ? rc : 1;
+}
+
+static int renew_config(struct virtio *v)
+{
+	uint8_t told[VIRTIO_CONFIG_MAX];
+	int rc = read_config(v, told);
+
+	return rc < 0 ? rc : v->type->config(v, rc ? told : NULL, false);
 }
 
 static void tell_if_other(struct virtio *v, const uint8_t *before)
@@ -65,7 +77,7 @@ static void refresh_config(struct virtio *v)
 
 	v->config_stale = false;
 	memcpy(before, v->config, sizeof(before));
-	if (read_config(v, false) < 0) {
+	if (renew_config(v) < 0) {
 		iol_log(IOL_LOG_WARNING, "%s: the configuration stays as it was: %s", v->path,
 			iol_error());
 		return;
@@ -92,6 +104,7 @@ int virtio_connect(struct virtio *v, const struct iol_virtio_spec *spec)
 	struct iol_frontend_spec fe = {
 		.path = spec->path, .fd = -1, .pairs = v->type->pairs, .ops = &ops, .ctx = v
 	};
+	uint8_t bytes[VIRTIO_CONFIG_MAX], *told;
 	int rc;
 
 	rc = iol_frontend_new(&fe, &v->fe);
@@ -104,9 +117,13 @@ int virtio_connect(struct virtio *v, const struct iol_virtio_spec *spec)
 	if (rc < 0)
 		return rc;
 	v->offered = v->fe->offered & ~VIRTIO_BIT(VHOST_USER_F_PROTOCOL_FEATURES);
-	rc = v->type->offer(v, spec);
+	rc = read_config(v, bytes);
+	if (rc < 0)
+		return rc;
+	told = rc ? bytes : NULL;
+	rc = v->type->offer(v, spec, told);
 	if (!rc)
-		rc = read_config(v, true);
+		rc = v->type->config(v, told, true);
 	if (!rc)
 		rc = iol_frontend_set_memory(v->fe, v->mem);
 	if (!rc)
@@ -144,7 +161,7 @@ static int come_back(struct virtio *v)
 	if (iol_frontend_queues_max(v->fe) < v->ndata)
 		return iol_fail(ENOTSUP, "it has %u queues, and the guest was told of %u",
 				iol_frontend_queues_max(v->fe), v->ndata);
-	rc = read_config(v, false);
+	rc = renew_config(v);
 	return rc < 0 ? rc : watch_connection(v);
 }
 

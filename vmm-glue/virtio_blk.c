@@ -15,12 +15,18 @@
 
 _Static_assert(CONFIG_SIZE == 60, "config");
 
-static int offer(struct virtio *v, const struct iol_virtio_spec *spec)
+static int offer(struct virtio *v, const struct iol_virtio_spec *spec, const uint8_t *told)
 {
 	unsigned int max = iol_frontend_queues_max(v->fe), n = spec->queues;
+	struct virtio_blk_config c = { 0 };
 
-	if (!(v->offered & VIRTIO_BIT(VIRTIO_BLK_F_MQ)))
+	if (!told)
+		return iol_fail(ENOTSUP, "the disk at %s does not tell its size", v->path);
+	memcpy(&c, told, CONFIG_SIZE);
+	if (!(v->offered & VIRTIO_BIT(VIRTIO_BLK_F_MQ)) || !c.num_queues)
 		max = 1;
+	else if (le16toh(c.num_queues) < max)
+		max = le16toh(c.num_queues);
 	if (n > max || n > VIRTIO_QUEUES_MAX)
 		return iol_fail(EINVAL, "the disk at %s has no %u queues, only %u", v->path, n,
 				max);
@@ -49,7 +55,7 @@ static int config(struct virtio *v, const uint8_t *told, bool first)
 	int rc = 0;
 
 	if (!told)
-		return iol_fail(ENOTSUP, "the disk at %s does not tell its size", v->path);
+		return iol_fail(ENOTSUP, "the disk does not tell its size any more");
 	memcpy(&new, told, CONFIG_SIZE);
 	new.num_queues = htole16((uint16_t)v->ndata);
 	memcpy(&old, v->config, CONFIG_SIZE);

@@ -77,7 +77,7 @@ void virtio_ctrl_start(struct virtio *v, unsigned int index)
 	if (v->ctrl)
 		return;
 	v->ctrl_index = index;
-	if (start(v, &v->queues[index]) < 0) {
+	if (start(v, &v->queues[index]) < 0 || virtio_watch(v, v->queues[index].kick) < 0) {
 		fail(v);
 		return;
 	}
@@ -87,8 +87,10 @@ void virtio_ctrl_start(struct virtio *v, unsigned int index)
 
 void virtio_ctrl_stop(struct virtio *v)
 {
-	if (v->ctrl)
-		iol_ring_stop(v->ctrl);
+	if (!v->ctrl)
+		return;
+	virtio_unwatch(v, v->queues[v->ctrl_index].kick);
+	iol_ring_stop(v->ctrl);
 	iol_ring_destroy(&v->ctrl);
 }
 
