@@ -91,7 +91,10 @@ static int qemu_devices(const struct vmm_options *o, FILE *line)
 	return rc;
 }
 
-/* What of microvm's legacy devices a guest with kvmclock does without is off; PCI is there only if it must be. */
+/*
+ * What of microvm's legacy devices a guest with kvmclock does without is off; PCI is there only if it must be. Option ROMs
+ * stay: without them its firmware reads the kernel byte by byte.
+ */
 static int qemu_line(const struct vmm_options *o, bool microvm, FILE *line)
 {
 	bool pci = o->vfio.n || o->blk.n || o->net.n;
@@ -99,7 +102,7 @@ static int qemu_line(const struct vmm_options *o, bool microvm, FILE *line)
 
 	fprintf(line, QEMU " -M ");
 	if (microvm)
-		fprintf(line, "microvm,x-option-roms=off,pit=off,pic=off,rtc=off,isa-serial=on%s,",
+		fprintf(line, "microvm,pit=off,pic=off,rtc=off,isa-serial=on%s,",
 			pci ? ",pcie=on" : "");
 	else
 		fprintf(line, "q35,");
