@@ -3,6 +3,7 @@
 
 static const struct verb_row rows[] = {
 	{ "args", &vm_args },
+	{ "doctor", &vm_doctor },
 	{ "attach", &vm_attach },
 	{ "detach", &vm_detach },
 };

@@ -10,7 +10,7 @@
 /* QEMU answers what does not wait for the guest within this. */
 #define VM_QMP_MS 10000
 
-extern const struct verb vm_args, vm_attach, vm_detach;
+extern const struct verb vm_args, vm_attach, vm_detach, vm_doctor;
 
 /* The options of all verbs, and their help. */
 #define VM_OPTS                                                                                    \

@@ -121,7 +121,7 @@ const struct verb vm_detach = {
 		"Ask the guest to let a device go, wait for that, and take away what came with\n"
 		"it. A guest that does not let go in time keeps the device.\n"
 		"\n" VM_QMP_HELP "  --give-back     a function goes back to its driver, as by "
-				 "iolane unbind\n" VM_OPTS_HELP,
+		"iolane unbind\n" VM_OPTS_HELP,
 	.opts = opts,
 	.words = { "the id of a device" },
 	.min_words = 1,
