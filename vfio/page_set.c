@@ -135,7 +135,8 @@ void page_set_take(struct page_set *set, uint64_t first, uint64_t last, uint64_t
 				continue;
 			word = words[i] & word_mask(skip, end - page < 63 ? end - page : 63);
 			words[i] &= ~word;
-			put(word >> skip, page + skip - base, order, bits);
+			if (bits)
+				put(word >> skip, page + skip - base, order, bits);
 		}
 	}
 }

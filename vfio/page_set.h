@@ -30,7 +30,7 @@ void page_set_mark(struct page_set *set, uint64_t first, uint64_t last);
 void page_set_add(struct page_set *set, uint64_t first, uint64_t page_size, const uint64_t *bits,
 		  uint64_t num);
 
-/** page_set_take() - Move what lies from @first to @last into @bits, in pages of @page_size; bits that are set stay so. */
+/** page_set_take() - Move what lies from @first to @last into @bits, in pages of @page_size; bits that are set stay so. NULL: forget it. */
 void page_set_take(struct page_set *set, uint64_t first, uint64_t last, uint64_t page_size,
 		   uint64_t *bits);
 

@@ -3,7 +3,7 @@
 #ifndef IOL_VMM_GLUE_FRONTEND_H
 #define IOL_VMM_GLUE_FRONTEND_H
 
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include "vhost-user/wire.h"
 
@@ -26,7 +26,8 @@ struct iol_frontend {
 	char *path;
 	bool listen, can_reconnect;
 	int listen_fd;
-	int timeout_ms;
+	int timeout_ms,
+		connect_ms; /* connect_ms: how long it may take to be there; 0: it is, or not */
 	struct iol_frontend_ops ops;
 	void *ctx;
 	/* The connection. */
@@ -38,12 +39,15 @@ struct iol_frontend {
 	uint64_t protocol_off;
 	bool pairs;
 	uint64_t features, protocol;
+	uint64_t
+		offered; /* what may be agreed on anew: all that was asked for and offered at first */
 	bool negotiated;
 	unsigned int queues_max, slots_max;
 	/* What is to be as it was after a reconnection. */
 	const struct iol_guest_memory *memory;
 	struct iol_mem_desc *regions; /* what the back end has */
 	unsigned int nregions;
+	unsigned int reached; /* regions that guest memory has us reach */
 	bool table_sent;
 	struct frontend_queue *queues;
 	unsigned int nqueues;
@@ -101,9 +105,34 @@ int iol_fe_send_addr(struct iol_frontend *fe, unsigned int index);
 /** iol_fe_restart_queues() - After a reconnection. */
 int iol_fe_restart_queues(struct iol_frontend *fe);
 
+/** iol_fe_started() - Whether a queue was started, and is to be again after a reconnection. */
+bool iol_fe_started(const struct iol_frontend *fe, unsigned int index);
+
+/** iol_fe_start_queue() - iol_frontend_queue_start(), which may leave the queue disabled. */
+int iol_fe_start_queue(struct iol_frontend *fe, unsigned int index,
+		       const struct iol_frontend_queue *queue, bool enabled);
+
+/**
+ * iol_fe_set_call() - Have a queue, which may run, call by another eventfd. When it returns, the earlier one is called no more;
+ * what it was told last may not have been heard. Without a connection it holds from the next on.
+ */
+int iol_fe_set_call(struct iol_frontend *fe, unsigned int index, int call);
+
+/** iol_fe_forget_queue(), iol_fe_forget() - Start it, or any queue and the inflight buffer, no more after a reconnection. */
+void iol_fe_forget_queue(struct iol_frontend *fe, unsigned int index);
+void iol_fe_forget(struct iol_frontend *fe);
+
 /* ---- device.c, log.c: give the back end what an earlier one had ---- */
 int iol_fe_send_inflight(struct iol_frontend *fe);
 int iol_fe_send_log(struct iol_frontend *fe);
+
+/* ---- log.c ---- */
+
+/** iol_fe_cover_log() - Have the dirty log, if one is kept, reach over a region that is about to come. */
+int iol_fe_cover_log(struct iol_frontend *fe, const struct iol_guest_region *region);
+
+/** iol_fe_take_log() - Set the bits of pages from @gpa on that were written since last asked. -ENOENT: not all are covered. */
+int iol_fe_take_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size, uint64_t *bitmap);
 
 /* ---- iommu.c ---- */
 

@@ -6,7 +6,7 @@
 #ifndef IOL_VMM_GLUE_GUEST_QUEUE_H
 #define IOL_VMM_GLUE_GUEST_QUEUE_H
 
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include "vhost-user/driver.h"
 

@@ -14,18 +14,13 @@
 #define FEATURE_LOG (1ull << VHOST_F_LOG_ALL)
 #define PAGE_BITS   12
 
-static int make_log(struct iol_frontend *fe)
+/* A log that covers all up to @last. */
+static int make_log(struct iol_frontend *fe, uint64_t last)
 {
-	const struct iol_guest_region *last;
-	unsigned int n = fe->memory ? iol_guest_memory_regions(fe->memory) : 0;
 	_cleanup_close_ int fd = -1;
-	uint64_t size;
+	uint64_t size = (last >> PAGE_BITS) / 8 + 1;
 	void *log;
 
-	if (!n)
-		return iol_fail(EINVAL, "a dirty log needs guest memory");
-	last = iol_guest_memory_region(fe->memory, n - 1);
-	size = ((last->gpa + last->size - 1) >> PAGE_BITS) / 8 + 1;
 	fd = memfd_create("iolane-dirty-log", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
@@ -72,13 +67,19 @@ static int tell_rings(struct iol_frontend *fe, uint64_t features)
 
 int iol_frontend_log_start(struct iol_frontend *fe)
 {
+	unsigned int n = fe->memory ? iol_guest_memory_regions(fe->memory) : 0;
+	const struct iol_guest_region *last;
 	int rc;
 
 	if (fe->logging)
 		return iol_fail(EBUSY, "the dirty log is kept already");
 	rc = iol_fe_has(fe, VHOST_USER_SET_LOG_BASE);
-	if (!rc)
-		rc = make_log(fe);
+	if (rc < 0)
+		return rc;
+	if (!n)
+		return iol_fail(EINVAL, "a dirty log needs guest memory");
+	last = iol_guest_memory_region(fe->memory, n - 1);
+	rc = make_log(fe, last->gpa + last->size - 1);
 	if (rc < 0)
 		return rc;
 	rc = iol_fe_send_log(fe);
@@ -87,7 +88,12 @@ int iol_frontend_log_start(struct iol_frontend *fe)
 		return rc;
 	}
 	fe->logging = true;
-	return tell_rings(fe, fe->features | FEATURE_LOG);
+	rc = tell_rings(fe, fe->features | FEATURE_LOG);
+	if (rc < 0) {
+		fe->logging = false;
+		drop_log(fe);
+	}
+	return rc;
 }
 
 int iol_frontend_log_stop(struct iol_frontend *fe)
@@ -98,19 +104,79 @@ int iol_frontend_log_stop(struct iol_frontend *fe)
 		return iol_fail(EINVAL, "no dirty log is kept");
 	fe->logging = false;
 	rc = tell_rings(fe, fe->features & ~FEATURE_LOG);
+	drop_log(fe);
+	return rc;
+}
+
+/* Move what is set in @from to the same bits of @to, into which somebody else writes, too. */
+static void carry_over(uint8_t *from, uint64_t size, uint8_t *to)
+{
+	for (uint64_t i = 0; i < size; i++) {
+		uint8_t bits = __atomic_exchange_n(&from[i], 0, __ATOMIC_SEQ_CST);
+
+		if (bits)
+			__atomic_fetch_or(&to[i], bits, __ATOMIC_SEQ_CST);
+	}
+}
+
+int iol_fe_cover_log(struct iol_frontend *fe, const struct iol_guest_region *region)
+{
+	uint64_t last = region->gpa + region->size - 1, size = fe->log_size;
+	uint8_t *log = fe->log;
+	int fd = fe->log_fd;
+	int rc;
+
+	if (!fe->logging || (last >> PAGE_BITS) / 8 < size)
+		return 0;
+	rc = make_log(fe, last);
 	if (rc < 0)
 		return rc;
-	drop_log(fe);
+	if (iol_frontend_connected(fe))
+		rc = iol_fe_send_log(fe);
+	/* Whether it took the new one or not, it writes to one of them only; one that is gone gets the new one when it is back. */
+	if (rc < 0 && iol_frontend_connected(fe)) {
+		drop_log(fe);
+		fe->log = log;
+		fe->log_fd = fd;
+		fe->log_size = size;
+		return rc;
+	}
+	carry_over(log, size, fe->log);
+	munmap(log, size);
+	close(fd);
+	return 0;
+}
+
+int iol_fe_take_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size, uint64_t *bitmap)
+{
+	uint64_t first = gpa >> PAGE_BITS, last = (gpa + size - 1) >> PAGE_BITS;
+
+	if (!fe->log || last / 8 >= fe->log_size)
+		return iol_fail(ENOENT, "no dirty log covers address 0x%llx",
+				(unsigned long long)gpa);
+	for (uint64_t byte = first / 8; byte <= last / 8; byte++) {
+		uint8_t mask = 0xff, bits;
+
+		if (!__atomic_load_n(&fe->log[byte], __ATOMIC_RELAXED))
+			continue;
+		if (byte == first / 8)
+			mask &= (uint8_t)(0xff << first % 8);
+		if (byte == last / 8)
+			mask &= (uint8_t)(0xff >> (7 - last % 8));
+		bits = __atomic_fetch_and(&fe->log[byte], (uint8_t)~mask, __ATOMIC_SEQ_CST) & mask;
+		for (; bits; bits &= (uint8_t)(bits - 1)) {
+			uint64_t page = byte * 8 + (uint64_t)__builtin_ctz(bits) - first;
+
+			bitmap[page / 64] |= UINT64_C(1) << page % 64;
+		}
+	}
 	return 0;
 }
 
 int iol_frontend_log_take(struct iol_frontend *fe, uint64_t gpa)
 {
-	uint64_t page = gpa >> PAGE_BITS;
-	uint8_t bit = (uint8_t)(1u << page % 8);
+	uint64_t bit = 0;
+	int rc = iol_fe_take_log(fe, gpa, 1, &bit);
 
-	if (!fe->log || page / 8 >= fe->log_size)
-		return iol_fail(ENOENT, "no dirty log covers address 0x%llx",
-				(unsigned long long)gpa);
-	return !!(__atomic_fetch_and(&fe->log[page / 8], (uint8_t)~bit, __ATOMIC_SEQ_CST) & bit);
+	return rc < 0 ? rc : (int)bit;
 }

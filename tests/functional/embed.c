@@ -7,7 +7,7 @@
 #include <iolane/base.h>
 #include <iolane/blk.h>
 #include <iolane/vhost_user.h>
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include <endian.h>
 #include <stdio.h>

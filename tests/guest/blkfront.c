@@ -13,7 +13,7 @@
 #include "vmm-glue/guest_queue.h"
 
 #include <iolane/base.h>
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include <endian.h>
 #include <errno.h>

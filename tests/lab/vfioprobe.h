@@ -54,6 +54,17 @@ void probe_vectors(const struct probe *p, enum iol_irq kind, int *fds, unsigned 
 
 unsigned int probe_fds(void);
 
+/* edu's registers, which are to be unmapped (1 MiB). */
+volatile uint32_t *edu_registers(const struct probe *p);
+
+/* Have it copy a page; its own is at EDU_BUFFER, to which it comes with 0 for @cmd. */
+#define EDU_BUFFER    0x40000u
+#define EDU_TO_MEMORY 2u
+void edu_copy(volatile uint32_t *bar, uint64_t from, uint64_t to, uint64_t cmd);
+
+/* Whether a page is full of a byte. */
+bool edu_filled(const void *memory, int byte);
+
 void edu_dma(struct probe *p);
 void edu_faults(struct probe *p);
 void edu_msi(struct probe *p);

@@ -19,12 +19,10 @@
 #define EDU_DMA_TO     0x88u
 #define EDU_DMA_COUNT  0x90u
 #define EDU_DMA_CMD    0x98u
-#define EDU_BUFFER     0x40000u
 #define EDU_LIMIT      0x0fffffffu /* it has 28 address lines */
 #define CMD_START      1u
-#define CMD_TO_MEMORY  2u
 
-static volatile uint32_t *registers(const struct probe *p)
+volatile uint32_t *edu_registers(const struct probe *p)
 {
 	void *bar;
 
@@ -38,7 +36,7 @@ static void write64(volatile uint32_t *bar, uint32_t at, uint64_t value)
 	*(volatile uint64_t *)(void *)((volatile char *)bar + at) = value;
 }
 
-static void copy(volatile uint32_t *bar, uint64_t from, uint64_t to, uint64_t cmd)
+void edu_copy(volatile uint32_t *bar, uint64_t from, uint64_t to, uint64_t cmd)
 {
 	write64(bar, EDU_DMA_FROM, from);
 	write64(bar, EDU_DMA_TO, to);
@@ -47,7 +45,7 @@ static void copy(volatile uint32_t *bar, uint64_t from, uint64_t to, uint64_t cm
 	need(probe_becomes(&bar[EDU_DMA_CMD / 4], CMD_START, 0), "edu's DMA does not end");
 }
 
-static bool filled(const void *memory, int byte)
+bool edu_filled(const void *memory, int byte)
 {
 	const unsigned char *m = memory;
 
@@ -59,7 +57,7 @@ static bool filled(const void *memory, int byte)
 
 void edu_dma(struct probe *p)
 {
-	volatile uint32_t *bar = registers(p);
+	volatile uint32_t *bar = edu_registers(p);
 	struct iol_dma_region from = probe_memory(p, PAGE, EDU_LIMIT, IOL_DMA_READ);
 	struct iol_dma_region to =
 		probe_memory(p, 4u << 20, EDU_LIMIT, IOL_DMA_READ | IOL_DMA_WRITE);
@@ -71,10 +69,10 @@ void edu_dma(struct probe *p)
 	need(!mprotect(from.addr, PAGE, PROT_READ | PROT_WRITE), "no memory");
 	for (uint32_t i = 0; i < PAGE; i++)
 		((unsigned char *)from.addr)[i] = (unsigned char)(i * 7 + i / 256);
-	copy(bar, from.iova, EDU_BUFFER, 0);
-	copy(bar, EDU_BUFFER, to.iova + (3u << 20), CMD_TO_MEMORY);
+	edu_copy(bar, from.iova, EDU_BUFFER, 0);
+	edu_copy(bar, EDU_BUFFER, to.iova + (3u << 20), EDU_TO_MEMORY);
 	need(!memcmp(from.addr, target, PAGE), "DMA brought other bytes");
-	need(filled(to.addr, 0), "DMA came where it should not");
+	need(edu_filled(to.addr, 0), "DMA came where it should not");
 	need(iol_dma_unmap(p->ctx, from.iova, from.len) == 1, "no unmapping");
 	need(iol_dma_unmap(p->ctx, to.iova, to.len) == 1, "no unmapping");
 	munmap((void *)bar, 1u << 20);
@@ -82,7 +80,7 @@ void edu_dma(struct probe *p)
 
 void edu_faults(struct probe *p)
 {
-	volatile uint32_t *bar = registers(p);
+	volatile uint32_t *bar = edu_registers(p);
 	void *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct iol_dma_region region = {
 		.addr = memory,
@@ -94,8 +92,8 @@ void edu_faults(struct probe *p)
 	need(memory != MAP_FAILED, "no memory");
 	memset(memory, 0x5a, PAGE);
 	need(iol_dma_map(p->ctx, &region, 1) == 1, "no mapping");
-	copy(bar, EDU_BUFFER, region.iova, CMD_TO_MEMORY);
-	need(filled(memory, 0x5a), "a device wrote into memory that it may only read");
+	edu_copy(bar, EDU_BUFFER, region.iova, EDU_TO_MEMORY);
+	need(edu_filled(memory, 0x5a), "a device wrote into memory that it may only read");
 	need(iol_dma_unmap(p->ctx, region.iova, PAGE) == 1, "no unmapping");
 
 	/* It was writable, and is not mapped any more. */
@@ -103,15 +101,15 @@ void edu_faults(struct probe *p)
 	region.access = IOL_DMA_READ | IOL_DMA_WRITE;
 	need(iol_dma_map(p->ctx, &region, 1) == 1, "no mapping");
 	need(iol_dma_unmap(p->ctx, region.iova, PAGE) == 1, "no unmapping");
-	copy(bar, EDU_BUFFER, region.iova, CMD_TO_MEMORY);
-	need(filled(memory, 0x5a), "a device wrote into memory that was unmapped");
+	edu_copy(bar, EDU_BUFFER, region.iova, EDU_TO_MEMORY);
+	need(edu_filled(memory, 0x5a), "a device wrote into memory that was unmapped");
 	munmap(memory, PAGE);
 	munmap((void *)bar, 1u << 20);
 }
 
 void edu_msi(struct probe *p)
 {
-	volatile uint32_t *bar = registers(p);
+	volatile uint32_t *bar = edu_registers(p);
 	struct iol_irq_info info;
 	int fd;
 
@@ -143,7 +141,7 @@ void edu_msi(struct probe *p)
 
 void edu_intx(struct probe *p)
 {
-	volatile uint32_t *bar = registers(p);
+	volatile uint32_t *bar = edu_registers(p);
 	int fd, resample = probe_eventfd();
 	struct iol_irq_info info;
 
@@ -246,7 +244,7 @@ void edu_peer(struct probe *p)
 	struct iol_dma_region region = { .len = 1u << 20,
 					 .iova = 0x6000000,
 					 .access = IOL_DMA_READ | IOL_DMA_WRITE };
-	volatile uint32_t *bar = registers(p);
+	volatile uint32_t *bar = edu_registers(p);
 	struct iol_context_info info;
 
 	need(!iol_context_info(p->ctx, &info), "no facts");
@@ -263,7 +261,7 @@ void edu_peer(struct probe *p)
 /* Two of them share a bus and a group: whoever has one has both, and they are reset together. */
 void edu_bus(struct probe *p)
 {
-	volatile uint32_t *bar = registers(p);
+	volatile uint32_t *bar = edu_registers(p);
 	struct iol_reset_peer *peers;
 
 	need(iol_vfio_reset(p->dev, NULL) == -ENOTTY, "a reset of its own");
@@ -322,7 +320,7 @@ static void woken(struct probe *p)
 /* Asleep, and awake again with its registers. */
 void edu_sleep(struct probe *p)
 {
-	volatile uint32_t *bar = registers(p);
+	volatile uint32_t *bar = edu_registers(p);
 
 	if (!iol_vfio_has(p->dev, 3)) {
 		printf("sleep: the kernel has no such feature\n");
@@ -356,7 +354,7 @@ static bool told(struct probe *p, const struct iol_dma_region *memory, uint64_t 
 /* What edu wrote is told. Its IOMMU has no dirty bits, nor it a log: there may be more than that. */
 void edu_dirty(struct probe *p)
 {
-	volatile uint32_t *bar = registers(p);
+	volatile uint32_t *bar = edu_registers(p);
 	/* Between the memory that is looked at and other memory there is a page. */
 	struct iol_dma_region memory = { .len = 4u << 20, .iova = 0x4000000, .access = 3 };
 	struct iol_dma_region from = { .len = PAGE, .iova = 0x3fff000, .access = IOL_DMA_READ };
@@ -374,18 +372,18 @@ void edu_dirty(struct probe *p)
 	need(iol_dirty_source(p->ctx) == (type1 ? IOL_DIRTY_PINNED : IOL_DIRTY_MAPPED),
 	     "another source: %d", iol_dirty_source(p->ctx));
 	told(p, &memory, 0);
-	copy(bar, from.iova, EDU_BUFFER, 0);
-	copy(bar, EDU_BUFFER, memory.iova + (3u << 20), CMD_TO_MEMORY);
+	edu_copy(bar, from.iova, EDU_BUFFER, 0);
+	edu_copy(bar, EDU_BUFFER, memory.iova + (3u << 20), EDU_TO_MEMORY);
 	need(told(p, &memory, 3u << 20), "a page that was written is not told");
 
 	/* Memory goes, and what was written of it stays, once. */
-	copy(bar, EDU_BUFFER, memory.iova + (2u << 20), CMD_TO_MEMORY);
+	edu_copy(bar, EDU_BUFFER, memory.iova + (2u << 20), EDU_TO_MEMORY);
 	need(iol_dma_unmap(p->ctx, memory.iova, memory.len) == 1, "no unmapping");
 	need(told(p, &memory, 2u << 20), "a page that was written went with its memory");
 	need(!told(p, &memory, 2u << 20), "a page was told twice");
 	memory.addr = NULL;
 	need(iol_dma_map(p->ctx, &memory, 1) == 1, "no mapping while tracking");
-	copy(bar, EDU_BUFFER, memory.iova + PAGE, CMD_TO_MEMORY);
+	edu_copy(bar, EDU_BUFFER, memory.iova + PAGE, EDU_TO_MEMORY);
 	need(told(p, &memory, PAGE), "memory that came later is not kept track of");
 	need(!iol_dirty_stop(p->ctx), "tracking does not end");
 	need(iol_dma_unmap(p->ctx, from.iova, from.len + memory.len) == 2, "no unmapping");
@@ -429,7 +427,7 @@ void edu_locked(struct probe *p)
 	/* Nearly all is locked, but a BAR is no memory. */
 	if (info.kind == IOL_CONTEXT_TYPE1) {
 		need(!mlock(mine + len, (3u << 20) - PAGE), "nothing can be locked");
-		bar.addr = (void *)registers(p);
+		bar.addr = (void *)edu_registers(p);
 		need(iol_dma_map(p->ctx, &bar, 1) == 1, "a BAR counts as memory");
 		need(iol_dma_unmap(p->ctx, bar.iova, bar.len) == 1, "no unmapping");
 		munmap(bar.addr, bar.len);

@@ -47,10 +47,11 @@ def room_of(path):
 
 
 def room_of_public(header):
-    name = header.removeprefix("iolane/").removesuffix(".h").replace("_", "-")
-    if name.startswith("vmm-"):
-        return "vmm-glue"
-    return next((room for room in SEES if name in (room.split("/")[-1], room + "-device")), None)
+    """A library has several headers where one would be too long: their first words are its name's."""
+    def first_word(name):
+        return re.split("[_-]", name.split("/")[-1])[0]
+    name = header.removeprefix("iolane/").removesuffix(".h")
+    return next((room for room in SEES if first_word(room) == first_word(name)), None)
 
 
 def without_comments_and_strings(text):

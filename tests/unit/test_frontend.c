@@ -7,7 +7,7 @@
 #include "vhost-user/wire.h"
 
 #include <iolane/base.h>
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include <errno.h>
 #include <pthread.h>

@@ -24,7 +24,7 @@ _iolane_value() {
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -d -- "$2")
     ;;
-  --socket-path | --blk-file | --control | --socket | --tx | --rx | --qmp | --blk | --net | --qemu)
+  --socket-path | --blk-file | --control | --socket | --tx | --rx | --kernel | --initrd | --qmp | --blk | --net | --qemu)
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -f -- "$2")
     ;;
@@ -144,7 +144,7 @@ _iolane() {
     ;;
   esac
   case $previous in
-  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --class | --root | --context | --for | --qmp | --blk | --net | --qemu)
+  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --kernel | --initrd | --class | --root | --context | --for | --qmp | --blk | --net | --qemu)
     _iolane_value "$previous" "$word"
     return
     ;;
@@ -152,7 +152,7 @@ _iolane() {
 
   local choices=''
   if [ "$program" = iolane-bench ] && [ ${#words[@]} -eq 2 ]; then
-    choices='blk net vfio --help --version'
+    choices='blk net vfio vmm --help --version'
   elif [ "$program" = iolane-bench ]; then
     choices=$(_iolane_options "$program" "${words[1]}")
     [[ ${words[1]} = vfio && $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices)"
@@ -181,7 +181,7 @@ _iolane() {
     choices=$(_iolane_options iolane vf "${words[2]}")
     [[ $word != -* ]] && choices+=" $(_iolane_vf_words "$word" "${words[@]}")"
   elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
-    choices='blk net vfio --help --version'
+    choices='blk net vfio vmm --help --version'
   elif [ "${words[1]}" = bench ]; then
     choices=$(_iolane_options iolane-bench "${words[2]}")
   elif [ -n "$(_iolane_verbs "${words[1]}")" ] && [ ${#words[@]} -eq 3 ]; then

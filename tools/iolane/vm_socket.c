@@ -11,7 +11,7 @@
 #include "tools/common/ctl.h"
 #include "tools/common/prog.h"
 
-#include <iolane/vmm_glue.h>
+#include <iolane/vmm_frontend.h>
 
 #include <linux/virtio_config.h>
 #include <stdio.h>

@@ -13,95 +13,14 @@
  *
  * Specification: "Vhost-user Protocol" (QEMU, docs/interop/vhost-user.rst).
  */
-#ifndef IOLANE_VMM_GLUE_H
-#define IOLANE_VMM_GLUE_H
+#ifndef IOLANE_VMM_FRONTEND_H
+#define IOLANE_VMM_FRONTEND_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <iolane/vmm_memory.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* ---- guest memory ---- */
-
-struct iol_guest_memory;
-
-/**
- * struct iol_guest_memory_spec - The RAM that a guest starts with.
- * @size: bytes, whole pages (2 MiB ones with @hugepages).
- * @below_4g: bytes that lie from address 0; the rest lies from 4 GiB up, after the hole that PCs
- *            keep for devices. 0 for all below when @size is at most 3 GiB, else 3 GiB.
- * @hugepages: take 2 MiB pages from the host's pool.
- * @unsealed: leave the file free to shrink. Back ends must live with that, and good manners
- *            forbid it.
- */
-struct iol_guest_memory_spec {
-	uint64_t size;
-	uint64_t below_4g;
-	bool hugepages;
-	bool unsealed;
-};
-
-/**
- * struct iol_guest_region - A piece of guest memory that is contiguous here and for the guest.
- * @gpa: guest physical address. @host: the same byte here. @size: bytes.
- * @fd: the file that holds it, @offset bytes in; belongs to the memory.
- */
-struct iol_guest_region {
-	uint64_t gpa, size;
-	uint8_t *host;
-	int fd;
-	uint64_t offset;
-};
-
-/**
- * iol_guest_memory_new() - Make guest memory in a memfd: zeroed, and sealed against growing and
- * shrinking.
- * Return: 0 and *@mem; -EINVAL for sizes that can't be; -ENOMEM, also when the host's pool of huge
- * pages does not do; or memfd_create's and mmap's errors.
- */
-int iol_guest_memory_new(const struct iol_guest_memory_spec *spec, struct iol_guest_memory **mem);
-
-/** iol_guest_memory_destroy() - Unmap and close; front ends that use it must be gone. NULL is fine. */
-void iol_guest_memory_destroy(struct iol_guest_memory **mem);
-
-/**
- * iol_guest_memory_add() - Plug a region of its own file.
- * @fd: -1 for a new sealed memfd, else a shared file that holds the region from @offset on; a
- *      duplicate is kept.
- *
- * A back end learns of it at the next iol_frontend_set_memory().
- * Return: 0; -EEXIST when it would overlap another; -EINVAL, -ENOMEM.
- */
-int iol_guest_memory_add(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size, int fd,
-			 uint64_t offset);
-
-/**
- * iol_guest_memory_remove() - Unplug the region that starts at @gpa; nothing may use it any more.
- * Return: 0, or -ENOENT.
- */
-int iol_guest_memory_remove(struct iol_guest_memory *mem, uint64_t gpa);
-
-/** iol_guest_memory_regions() - The number of regions. */
-unsigned int iol_guest_memory_regions(const struct iol_guest_memory *mem);
-
-/** iol_guest_memory_region() - Region @index, ordered by gpa; NULL past the last. */
-const struct iol_guest_region *iol_guest_memory_region(const struct iol_guest_memory *mem,
-						       unsigned int index);
-
-/** iol_guest_memory_host() - Where [@gpa, @gpa + @len) is here; NULL when not all in one region. */
-void *iol_guest_memory_host(const struct iol_guest_memory *mem, uint64_t gpa, uint64_t len);
-
-/**
- * iol_guest_memory_alloc() - Set room aside, never inside two regions; for programs that are guest
- * and VMM in one. There is no giving back.
- * @align: a power of two.
- * Return: 0 and *@gpa, or -ENOSPC.
- */
-int iol_guest_memory_alloc(struct iol_guest_memory *mem, uint64_t size, uint64_t align,
-			   uint64_t *gpa);
 
 /* ---- connection ---- */
 
@@ -160,6 +79,12 @@ bool iol_frontend_connected(const struct iol_frontend *fe);
  */
 int iol_frontend_negotiate(struct iol_frontend *fe, uint64_t want, uint64_t need);
 
+/**
+ * iol_frontend_set_features() - Agree on others, while no queue runs: those of @features that iol_frontend_negotiate() agreed on.
+ * Without a connection they hold from the next on. A back end that is connected to later must offer all of the first ones.
+ */
+int iol_frontend_set_features(struct iol_frontend *fe, uint64_t features);
+
 /** iol_frontend_features() - The virtio features agreed on. */
 uint64_t iol_frontend_features(const struct iol_frontend *fe);
 
@@ -197,6 +122,13 @@ int iol_frontend_fd(const struct iol_frontend *fe);
  * @mem: kept by reference for reconnection; must outlive the front end.
  */
 int iol_frontend_set_memory(struct iol_frontend *fe, const struct iol_guest_memory *mem);
+
+/**
+ * Reaches guest memory for a back end, instead of iol_frontend_set_memory(): iol_guest_memory_attach(mem, &iol_frontend_memory, fe),
+ * once features are agreed on. A back end that is gone is told of what it missed when it is connected to again; one that does not
+ * let go of a region is disconnected. Detach it when no queue runs, and before the front end is destroyed.
+ */
+extern const struct iol_memory_user_ops iol_frontend_memory;
 
 /**
  * struct iol_frontend_queue - A virtqueue to start.
