@@ -33,7 +33,7 @@ static int address(const char *path, struct sockaddr_un *sa)
 
 static int wait_connect(struct iol_frontend *fe)
 {
-	uint64_t end = iol_now() + (uint64_t)fe->timeout_ms * IOL_NS_PER_MS;
+	uint64_t end = iol_now() + (uint64_t)fe->connect_ms * IOL_NS_PER_MS;
 	struct sockaddr_un sa;
 	int rc, ms = 1;
 
@@ -51,11 +51,13 @@ static int wait_connect(struct iol_frontend *fe)
 		rc = errno;
 		if (rc != ENOENT && rc != ECONNREFUSED && rc != EAGAIN && rc != EINTR)
 			return iol_fail(rc, "cannot connect to %s: %s", fe->path, strerror(rc));
+		if (!fe->connect_ms)
+			return iol_fail(rc, "no back end is at %s: %s", fe->path, strerror(rc));
 		if (iol_now() >= end)
 			return iol_fail(
 				ETIMEDOUT,
 				"no back end answers on %s within %d ms (%s); is it running?",
-				fe->path, fe->timeout_ms, strerror(rc));
+				fe->path, fe->connect_ms, strerror(rc));
 		poll(NULL, 0, ms);
 		ms = ms < LOOK_MS_MAX ? ms + 1 : ms;
 	}
@@ -86,7 +88,7 @@ static int start_listening(struct iol_frontend *fe)
 
 static int wait_accept(struct iol_frontend *fe)
 {
-	uint64_t end = iol_now() + (uint64_t)fe->timeout_ms * IOL_NS_PER_MS;
+	uint64_t end = iol_now() + (uint64_t)fe->connect_ms * IOL_NS_PER_MS;
 	int rc, fd;
 
 	if (fe->listen_fd < 0) {
@@ -106,7 +108,7 @@ static int wait_accept(struct iol_frontend *fe)
 					strerror(errno));
 		if (now >= end)
 			return iol_fail(ETIMEDOUT, "no back end connected to %s within %d ms",
-					fe->path, fe->timeout_ms);
+					fe->path, fe->connect_ms);
 		poll(&pfd, 1, (int)((end - now) / IOL_NS_PER_MS) + 1);
 	}
 }
@@ -160,6 +162,7 @@ int iol_frontend_new(const struct iol_frontend_spec *spec, struct iol_frontend *
 	fe->listen_fd = fe->channel = fe->inflight_fd = fe->log_fd = -1;
 	fe->listen = spec->listen;
 	fe->timeout_ms = spec->timeout_ms ? (int)spec->timeout_ms : TIMEOUT_MS;
+	fe->connect_ms = fe->timeout_ms;
 	fe->protocol_off = spec->protocol_features_off;
 	fe->pairs = spec->pairs;
 	fe->ctx = spec->ctx;
@@ -218,7 +221,13 @@ int iol_frontend_reconnect(struct iol_frontend *fe)
 	rc = open_socket(fe);
 	if (rc < 0 || !fe->negotiated)
 		return rc;
-	rc = iol_frontend_negotiate(fe, features, features);
+	/* It must offer all that the first one did, as the guest may choose anew. */
+	rc = iol_frontend_negotiate(fe, fe->offered | features, fe->offered | features);
+	if (!rc && fe->nqueues > fe->queues_max)
+		rc = iol_fail(ENOTSUP, "it has %u queues, and %u are in use", fe->queues_max,
+			      fe->nqueues);
+	if (!rc && features != fe->features)
+		rc = iol_frontend_set_features(fe, features);
 	if (!rc && fe->memory)
 		rc = iol_frontend_set_memory(fe, fe->memory);
 	if (!rc && fe->inflight_fd >= 0)

@@ -26,7 +26,8 @@ struct iol_frontend {
 	char *path;
 	bool listen, can_reconnect;
 	int listen_fd;
-	int timeout_ms;
+	int timeout_ms,
+		connect_ms; /* connect_ms: how long it may take to be there; 0: it is, or not */
 	struct iol_frontend_ops ops;
 	void *ctx;
 	/* The connection. */
@@ -38,6 +39,8 @@ struct iol_frontend {
 	uint64_t protocol_off;
 	bool pairs;
 	uint64_t features, protocol;
+	uint64_t
+		offered; /* what may be agreed on anew: all that was asked for and offered at first */
 	bool negotiated;
 	unsigned int queues_max, slots_max;
 	/* What is to be as it was after a reconnection. */
@@ -101,6 +104,23 @@ int iol_fe_send_addr(struct iol_frontend *fe, unsigned int index);
 
 /** iol_fe_restart_queues() - After a reconnection. */
 int iol_fe_restart_queues(struct iol_frontend *fe);
+
+/** iol_fe_started() - Whether a queue was started, and is to be again after a reconnection. */
+bool iol_fe_started(const struct iol_frontend *fe, unsigned int index);
+
+/** iol_fe_start_queue() - iol_frontend_queue_start(), which may leave the queue disabled. */
+int iol_fe_start_queue(struct iol_frontend *fe, unsigned int index,
+		       const struct iol_frontend_queue *queue, bool enabled);
+
+/**
+ * iol_fe_set_call() - Have a queue, which may run, call by another eventfd. When it returns, the earlier one is called no more;
+ * what it was told last may not have been heard. Without a connection it holds from the next on.
+ */
+int iol_fe_set_call(struct iol_frontend *fe, unsigned int index, int call);
+
+/** iol_fe_forget_queue(), iol_fe_forget() - Start it, or any queue and the inflight buffer, no more after a reconnection. */
+void iol_fe_forget_queue(struct iol_frontend *fe, unsigned int index);
+void iol_fe_forget(struct iol_frontend *fe);
 
 /* ---- device.c, log.c: give the back end what an earlier one had ---- */
 int iol_fe_send_inflight(struct iol_frontend *fe);

@@ -11,6 +11,7 @@
 
 #define PROTOCOL_BIT(name) (1ull << VHOST_USER_PROTOCOL_F_##name)
 #define FEATURE_PROTOCOL   (1ull << VHOST_USER_F_PROTOCOL_FEATURES)
+#define FEATURE_LOG        (1ull << VHOST_F_LOG_ALL)
 
 /* What this front end has code for. */
 #define PROTOCOL_KNOWN                                                                             \
@@ -114,8 +115,19 @@ int iol_frontend_negotiate(struct iol_frontend *fe, uint64_t want, uint64_t need
 	if (rc < 0)
 		return rc;
 	fe->features = agreed;
+	fe->offered = agreed & ~FEATURE_LOG;
 	fe->negotiated = true;
 	return 0;
+}
+
+int iol_frontend_set_features(struct iol_frontend *fe, uint64_t features)
+{
+	if (!fe->negotiated)
+		return iol_fail(EINVAL,
+				"a front end agrees on features before it agrees on others");
+	fe->features = ((features | FEATURE_PROTOCOL) & fe->offered) |
+		       (fe->logging ? FEATURE_LOG : 0);
+	return iol_fe_set_u64(fe, VHOST_USER_SET_FEATURES, fe->features);
 }
 
 uint64_t iol_frontend_features(const struct iol_frontend *fe)

@@ -13,6 +13,7 @@
 #define FEATURE_PROTOCOL (1ull << VHOST_USER_F_PROTOCOL_FEATURES)
 #define FEATURE_PACKED   (1ull << VIRTIO_F_RING_PACKED)
 #define FEATURE_IOMMU    (1ull << VIRTIO_F_ACCESS_PLATFORM)
+#define REPLY_ACK        (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK)
 
 static int set_state(struct iol_frontend *fe, uint32_t request, unsigned int index, uint32_t num)
 {
@@ -113,8 +114,8 @@ static int grow(struct iol_frontend *fe, unsigned int index)
 	return 0;
 }
 
-int iol_frontend_queue_start(struct iol_frontend *fe, unsigned int index,
-			     const struct iol_frontend_queue *queue)
+int iol_fe_start_queue(struct iol_frontend *fe, unsigned int index,
+		       const struct iol_frontend_queue *queue, bool enabled)
 {
 	int rc;
 
@@ -124,16 +125,27 @@ int iol_frontend_queue_start(struct iol_frontend *fe, unsigned int index,
 	if (fe->queues[index].started)
 		return iol_fail(EBUSY, "queue %u runs already", index);
 	fe->queues[index].setup = *queue;
-	fe->queues[index].enabled = true;
+	fe->queues[index].enabled = enabled;
 	rc = start(fe, index);
 	if (!rc)
 		rc = enable(fe, index);
 	return rc < 0 ? iol_fail_more(rc, "starting queue %u", index) : 0;
 }
 
+int iol_frontend_queue_start(struct iol_frontend *fe, unsigned int index,
+			     const struct iol_frontend_queue *queue)
+{
+	return iol_fe_start_queue(fe, index, queue, true);
+}
+
+bool iol_fe_started(const struct iol_frontend *fe, unsigned int index)
+{
+	return index < fe->nqueues && fe->queues[index].started;
+}
+
 static int check_index(const struct iol_frontend *fe, unsigned int index)
 {
-	if (index >= fe->nqueues || !fe->queues[index].started)
+	if (!iol_fe_started(fe, index))
 		return iol_fail(EINVAL, "queue %u does not run", index);
 	return 0;
 }
@@ -149,9 +161,41 @@ int iol_frontend_queue_enable(struct iol_frontend *fe, unsigned int index, bool 
 		return iol_fail(ENOTSUP,
 				"a back end without protocol features cannot enable queues");
 	rc = set_state(fe, VHOST_USER_SET_VRING_ENABLE, index, enable);
-	if (!rc)
+	/* What a back end did not live to hear, the next one is told. */
+	if (!rc || fe->fd < 0)
 		fe->queues[index].enabled = enable;
 	return rc;
+}
+
+int iol_fe_set_call(struct iol_frontend *fe, unsigned int index, int call)
+{
+	uint64_t features;
+	int rc;
+
+	rc = check_index(fe, index);
+	if (rc < 0)
+		return rc;
+	fe->queues[index].setup.call = call;
+	rc = set_fd(fe, VHOST_USER_SET_VRING_CALL, index, call);
+	if (rc < 0 || fe->protocol & REPLY_ACK)
+		return rc;
+	/* Messages are taken one after the other, so any answer says that this one was. */
+	return iol_fe_get_u64(fe, VHOST_USER_GET_FEATURES, &features);
+}
+
+void iol_fe_forget_queue(struct iol_frontend *fe, unsigned int index)
+{
+	if (index < fe->nqueues)
+		fe->queues[index].started = fe->queues[index].resume = false;
+}
+
+void iol_fe_forget(struct iol_frontend *fe)
+{
+	unsigned int i;
+
+	for (i = 0; i < fe->nqueues; i++)
+		iol_fe_forget_queue(fe, i);
+	iol_close(&fe->inflight_fd);
 }
 
 int iol_frontend_queue_stop(struct iol_frontend *fe, unsigned int index, uint32_t *base)

@@ -79,6 +79,12 @@ bool iol_frontend_connected(const struct iol_frontend *fe);
  */
 int iol_frontend_negotiate(struct iol_frontend *fe, uint64_t want, uint64_t need);
 
+/**
+ * iol_frontend_set_features() - Agree on others, while no queue runs: those of @features that iol_frontend_negotiate() agreed on.
+ * Without a connection they hold from the next on. A back end that is connected to later must offer all of the first ones.
+ */
+int iol_frontend_set_features(struct iol_frontend *fe, uint64_t features);
+
 /** iol_frontend_features() - The virtio features agreed on. */
 uint64_t iol_frontend_features(const struct iol_frontend *fe);
 

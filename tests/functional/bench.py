@@ -6,8 +6,11 @@ input, interrupted, and with a back end that dies."""
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
+import sys
 
 import programs
 from programs import BENCH, BLK, Outcomes, Sandbox, run, until
@@ -180,6 +183,114 @@ class Compare(Bench):
             self.assertEqual(os.listdir(box.path), [])
 
 
+# Programs that call KVM_RUN, on nothing, and say a word; the filter can't tell them from a VMM.
+KVM_RUN = 0xAE80
+STAND_IN = f"""import fcntl, sys, time
+try:
+    fcntl.ioctl(0, {KVM_RUN})
+except OSError:
+    print("the guest is up", flush=True)
+time.sleep(int(sys.argv[1]))
+"""
+
+
+class Vmm(Outcomes):
+    def setUp(self):
+        self.box = Sandbox()
+        self.addCleanup(self.box.__exit__)
+        with open(f"{self.box.path}/vmm", "w", encoding="ascii") as file:
+            file.write(STAND_IN)
+
+    def vmm(self, *arguments):
+        return run([BENCH, "vmm", *arguments])
+
+    def stand_in(self, seconds=1000):
+        return f"--compare={sys.executable} -S {self.box.path}/vmm {seconds}"
+
+    def test_rounds(self):
+        report = json.loads(self.good(self.vmm(self.stand_in(), self.stand_in(), "--rounds=2",
+                                               "--until=guest is up", "--json")))
+        names = [os.path.basename(sys.executable)]
+        names.append(f"{names[0]} #2")
+        self.assertEqual([r["name"] for r in report["runs"]], 2 * names)
+        self.assertEqual([r["round"] for r in report["runs"]], [1, 1, 2, 2])
+        for measured in report["runs"]:
+            self.assertGreater(measured["first_ms"], 0)
+            self.assertGreater(measured["up_ms"], 0)
+            self.assertGreater(measured["rss_kib"], 1000)
+            self.assertEqual(measured["threads"], 1)
+            self.assertNotIn("exits_s", measured)
+        self.assertEqual(report["ratio"]["of"], names)
+        self.assertEqual(len(report["ratio"]["rounds"]), 2)
+        self.assertEqual(sorted(report["manifest"]["commands"]), names)
+        # All of them have been killed.
+        self.assertEqual(self.left(), [])
+
+    def left(self):
+        processes = [name for name in os.listdir("/proc") if name.isdigit()]
+        return [pid for pid in processes if f"{self.box.path}/vmm" in self.command_line(pid).split("\0")]
+
+    @staticmethod
+    def command_line(pid):
+        try:
+            return programs.read_file(f"/proc/{pid}/cmdline")
+        except OSError:
+            return ""
+
+    def test_text(self):
+        out = self.good(self.vmm(self.stand_in(), self.stand_in(), "--rounds=1"))
+        self.assertIn("first instruction, ms", out)
+        self.assertRegex(out, r"A/B: median [0-9.]+, from [0-9.]+ to [0-9.]+")
+        # Nobody asked until when.
+        self.assertNotIn("threads", out)
+
+    def test_what_does_not_come(self):
+        self.bad(self.vmm("--compare=true"), FAILED, "the VMM ended before its guest's first instruction")
+        self.bad(self.vmm(self.stand_in(), "--until=other", "--timeout=2"), FAILED,
+                 "2 s went by without its guest's \"other\"")
+        self.bad(self.vmm(self.stand_in(0), "--until=other"), FAILED, "it said: the guest is up")
+        self.bad(self.vmm("--compare=/nonexistent/x"), FAILED, "cannot run /nonexistent/x")
+        # It has no VM, and there may be no debugfs.
+        self.bad(self.vmm(self.stand_in(), "--until=up", "--exits=1"), FAILED, "/sys/kernel/debug/kvm")
+
+    def test_interrupted(self):
+        with programs.started([BENCH, "vmm", self.stand_in(), "--until=other", "--timeout=3600"]) as bench_run:
+            until("a VMM to run", self.left)
+            bench_run.send_signal(signal.SIGINT)
+            bench_run.communicate(timeout=programs.SOON)
+            self.assertEqual(bench_run.returncode, FAILED)
+        self.assertEqual(self.left(), [])
+
+    def test_qemu_takes_the_command_lines(self):
+        program = shutil.which("qemu-system-x86_64")
+        if not program:
+            self.skipTest("qemu-system-x86_64 is not installed")
+        kernel = f"{self.box.path}/kernel"
+        with open(kernel, "wb") as file:
+            file.write(KERNEL)
+        commands = json.loads(self.good(self.vmm("--against=qemu,microvm", f"--kernel={kernel}", "--memory=64M",
+                                                 "--show-commands", "--json")))
+        self.assertEqual(list(commands), ["iolane-vmm", "QEMU q35", "QEMU microvm"])
+        for name in ("QEMU q35", "QEMU microvm"):
+            # There may be no KVM here. The processor stands still.
+            line = shlex.split(commands[name].replace("accel=kvm", "accel=tcg").replace("-cpu host", "-cpu max"))
+            line += ["-S", "-qmp", f"unix:{self.box.path}/qmp,server=on,wait=off"]
+            with self.box.backend(program, *line[1:]) as qemu, qemu.connect(f"{self.box.path}/qmp") as qmp:
+                # Answered only by a machine that is complete.
+                qmp.sendall(b'{"execute": "qmp_capabilities"} {"execute": "query-status"} {"execute": "quit"}')
+                self.assertIn(b'"prelaunch"', programs.receive_all(qmp), qemu.log())
+                self.assertEqual(qemu.wait(), 0)
+
+
+# The least that QEMU takes for a Linux kernel: a header with its version, and a sector.
+KERNEL = bytearray(4096)
+KERNEL[0x1F1] = 1
+KERNEL[0x1FE:0x200] = b"\x55\xaa"
+KERNEL[0x202:0x206] = b"HdrS"
+KERNEL[0x206:0x208] = (0x20C).to_bytes(2, "little")
+KERNEL[0x211] = 1
+
+
 class Usage(Bench):
     def test_bad_options(self):
         self.bad(bench(), USAGE, "--socket=PATH")
@@ -200,12 +311,14 @@ class Usage(Bench):
         # Devices of this machine, or of none.
         for name in ("0000:00:99.0", "a/b"):
             self.bad(run([BENCH, "vfio", name]), FAILED, name)
+        self.bad(run([BENCH, "vmm"]), USAGE, "--against=qemu,microvm")
+        self.bad(run([BENCH, "vmm", "--against=qemu", "--krnel=x"]), USAGE, "did you mean --kernel?")
         self.bad(run([BENCH, "blc"]), USAGE, "did you mean blk?")
         self.assertEqual(run([BENCH]).returncode, USAGE)
 
     def test_help_fits_a_screen(self):
         for arguments in ([BENCH, "--help"], [BENCH, "blk", "--help"], [BENCH, "net", "--help"],
-                          [BENCH, "vfio", "--help"]):
+                          [BENCH, "vfio", "--help"], [BENCH, "vmm", "--help"]):
             out = self.good(run(arguments)).splitlines()
             self.assertLessEqual(len(out), 40)
             self.assertLessEqual(max(map(len, out)), 90)
@@ -215,7 +328,7 @@ class Usage(Bench):
 class Words(Bench):
     def test_the_manual_page_names_every_option(self):
         documented = programs.documented_options("iolane-bench")
-        for verb, least in (("blk", 20), ("net", 13), ("vfio", 7)):
+        for verb, least in (("blk", 20), ("net", 13), ("vfio", 7), ("vmm", 15)):
             told = self.good(run([BENCH, verb, "--help"])).split("Exit status")[0]
             options = set(re.findall(r"--[a-z][a-z-]+", told))
             self.assertGreater(len(options), least)
@@ -230,8 +343,11 @@ class Words(Bench):
             "iolane bench blk --js": "--json",
             "iolane bench n": "net",
             "iolane-bench net --bur": "--burst=",
-            "iolane-bench v": "vfio",
-            "iolane bench v": "vfio",
+            "iolane-bench vf": "vfio",
+            "iolane bench vf": "vfio",
+            "iolane-bench vm": "vmm",
+            "iolane bench vm": "vmm",
+            "iolane-bench vmm --unt": "--until=",
             "iolane-bench vfio --mem": "--memory=",
             "iolane-bench vfio --context=t": "type1",
         }

@@ -17,6 +17,8 @@ from programs import BENCH, SOON, Outcomes, Sandbox, run, until
 TESTPMD = "dpdk-testpmd"
 FAILED, USAGE = 1, 2
 SHORT = ["--runtime=0.3", "--ramp=0.1"]
+# For what never comes, however long is waited.
+NEVER = ["--wait=0.3"]
 
 
 def bench(*arguments):
@@ -79,8 +81,9 @@ class Through(Outcomes):
             for word in ("packets/s", "Gbit/s", "lost", "latency", "back end", "cycles a packet", "busy",
                          "resident", "|#"):
                 self.assertIn(word, text)
+            times = 0
             for load in loads:
-                # Long enough for a time to come by on a busy machine.
+                # Long enough for a time to come by, if the machine is not too busy.
                 report = json.loads(self.good(bench(*forwarder.through(), "--json", *load, "--runtime=1",
                                                     "--ramp=0.2")))
                 measured, = report["runs"]
@@ -94,7 +97,10 @@ class Through(Outcomes):
                 self.assertGreater(measured["load_busy"], 0)
                 self.assertLessEqual(measured["load_busy"], 1)
                 self.assertLess(measured["loss"], 0.9)
-                self.assertLessEqual(measured["lat_us"]["p50"], measured["lat_us"]["max"])
+                if "lat_us" in measured:
+                    self.assertLessEqual(measured["lat_us"]["p50"], measured["lat_us"]["max"])
+                    times += 1
+            self.assertGreater(times, 0)
 
     def test_a_rate_is_kept(self):
         with Sandbox() as box, Forwarder(box, "io") as forwarder:
@@ -108,6 +114,12 @@ class Through(Outcomes):
                 self.assertGreater(measured["pps"], rate / 4)
                 self.assertEqual(measured["loss"], 0)
                 self.assertGreater(measured["lat_us"]["mean"], 0)
+            # Counted until a packet moves, which at this rate is after half a second.
+            report = json.loads(self.good(bench(*forwarder.through(), "--json", "--rate=2", "--runtime=0.1",
+                                                "--ramp=0")))
+            measured, = report["runs"]
+            self.assertGreaterEqual(measured["seconds"], 0.5)
+            self.assertGreater(measured["pps"], 0)
 
     def test_pairs(self):
         with Sandbox() as box, Forwarder(box, "io", queues=3) as forwarder:
@@ -123,7 +135,7 @@ class Through(Outcomes):
             for ring in ([], ["--packed"]):
                 report = json.loads(self.good(bench(f"--tx={sink.ports[0]}", "--json", *ring, *SHORT)))
                 self.one_end(report, True)
-            self.bad(bench(f"--rx={sink.ports[0]}", *SHORT), FAILED, "not one packet came")
+            self.bad(bench(f"--rx={sink.ports[0]}", *SHORT, *NEVER), FAILED, "not one packet came")
         with Sandbox() as box, Forwarder(box, "txonly") as source:
             for ring in ([], ["--packed"]):
                 report = json.loads(self.good(bench(f"--rx={source.ports[1]}", "--json", *ring, *SHORT)))
@@ -228,7 +240,8 @@ class LoadOnly(Outcomes):
 class Bad(Outcomes):
     def test_nothing_arrives(self):
         with Sandbox() as box, Forwarder(box, "rxonly") as forwarder:
-            self.bad(bench(*forwarder.through(), *SHORT), FAILED, "not one of")
+            # In so long it takes one, on a busy machine, too.
+            self.bad(bench(*forwarder.through(), *SHORT, "--wait=3"), FAILED, "not one of")
 
     def test_a_back_end_that_dies(self):
         with Sandbox() as box, Forwarder(box, "io") as forwarder:
@@ -270,6 +283,7 @@ class Bad(Outcomes):
             (["--tx=/x", "--rx=/y", "--rate=0"], "--rate"),
             (["--tx=/x", "--rx=/y", "--rate=5G"], "--rate"),
             (["--tx=/x", "--rx=/y", "--runtime=0"], "--runtime=0"),
+            (["--tx=/x", "--rx=/y", "--wait=x"], "--wait"),
             (["--tx=/x", "--rx=/y", "--zero-loss", "--rate=1k"], "--zero-loss"),
             (["--tx=/x", "--rx=/y", "--max-loss=101"], "--max-loss"),
             (["--tx=/x", "--rx=/y", "--pakced"], "did you mean --packed?"),
@@ -284,7 +298,7 @@ class Bad(Outcomes):
                            for word in ("--disk", f"socket={path},file=null:1G"))) as backend:
                 for path in paths:
                     backend.wait_connect(path)
-                self.bad(bench(f"--tx={paths[0]}", f"--rx={paths[1]}", *SHORT), FAILED,
+                self.bad(bench(f"--tx={paths[0]}", f"--rx={paths[1]}", *SHORT, *NEVER), FAILED,
                          "took not one packet")
 
 

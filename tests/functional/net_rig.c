@@ -225,15 +225,18 @@ static void make_pair(struct nrig_port *p, unsigned int i)
 	iol_driver_publish(rx->q->driver);
 }
 
-void nrig_connect(struct nrig_port *p)
+void nrig_serve_at(struct nrig_port *p, const char *path)
+{
+	const struct iol_server_spec spec = { .path = path, .fd = -1 };
+
+	good(iol_server_new(iol_net_port_device(p->port), &spec, &p->server), "a server");
+}
+
+static void make_front_end(struct nrig_port *p)
 {
 	static const struct iol_frontend_ops ops = { .failed = failed };
 	struct iol_server_spec server = { .fd = -1 };
 	struct iol_frontend_spec fe = { .fd = -1, .timeout_ms = NRIG_WAIT, .ops = &ops, .ctx = p };
-	struct iol_guest_memory_spec memory = { .size = p->spec.memory,
-						.below_4g = p->spec.memory,
-						.unsealed = p->spec.unsealed };
-	unsigned int i;
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -243,9 +246,24 @@ void nrig_connect(struct nrig_port *p)
 	good(iol_frontend_new(&fe, &p->fe), "a front end");
 	good(iol_frontend_negotiate(p->fe, p->spec.features, p->spec.features), "negotiating");
 	assert_int_equal(iol_frontend_features(p->fe) & p->spec.features, p->spec.features);
+}
+
+void nrig_connect(struct nrig_port *p)
+{
+	struct iol_guest_memory_spec memory = { .size = p->spec.memory,
+						.below_4g = p->spec.memory,
+						.unsealed = p->spec.unsealed };
+	unsigned int i;
+
+	if (p->spec.path)
+		nrig_serve_at(p, p->spec.path);
+	else
+		make_front_end(p);
 	good(iol_guest_memory_new(&memory, &p->mem), "memory");
 	for (i = 0; i < p->spec.port.pairs; i++)
 		make_pair(p, i);
+	if (!p->fe)
+		return;
 	good(iol_frontend_set_memory(p->fe, p->mem), "sharing memory");
 	map_all(p);
 	for (i = 0; i < 2 * p->spec.port.pairs && !p->spec.no_start; i++)

@@ -52,6 +52,7 @@ unsigned int nrig_threads(void);
  * @rx_buffers, @rx_len: of each receive queue. @rx_pieces: lengths of a buffer's pieces, ended by a 0; what they
  *                       leave is one more.
  * @no_rx: leave the receive queues empty; @no_start: start no queue.
+ * @path: serve there a front end that is the test's own; it finds memory and queues made.
  * @memory: bytes of guest memory, 64 MiB if 0. @unsealed: they can be truncated.
  *
  * With VIRTIO_F_ACCESS_PLATFORM the device is told addresses that are NRIG_IOVA beyond the guest's, each page of 8 MiB
@@ -65,6 +66,7 @@ struct nrig_spec {
 	uint32_t rx_len;
 	const uint32_t *rx_pieces;
 	bool no_rx, no_start, unsealed;
+	const char *path;
 	uint64_t memory;
 };
 
@@ -102,6 +104,9 @@ void nrig_port_down(struct nrig_port **p);
 /** nrig_connect(), nrig_disconnect() - The front end's part of that, for those that come and go. */
 void nrig_connect(struct nrig_port *p);
 void nrig_disconnect(struct nrig_port *p);
+
+/** nrig_serve_at() - Serve the port again, as after a restart; iol_server_destroy(&p->server) ends it. */
+void nrig_serve_at(struct nrig_port *p, const char *path);
 
 /** nrig_start(), nrig_stop() - A queue by its number in the device. */
 void nrig_start(struct nrig_port *p, unsigned int index);

@@ -248,11 +248,14 @@ class Sandbox:
             file.truncate(size)
         return path
 
-    def blk(self, *arguments, fds=(), **more):
-        return Backend(self, BLK, arguments, list(fds), more)
+    def backend(self, program, *arguments, fds=(), **more):
+        return Backend(self, program, arguments, list(fds), more)
 
-    def net(self, *arguments, fds=(), **more):
-        return Backend(self, NET, arguments, list(fds), more)
+    def blk(self, *arguments, **more):
+        return self.backend(BLK, *arguments, **more)
+
+    def net(self, *arguments, **more):
+        return self.backend(NET, *arguments, **more)
 
 
 def receive_all(connection):

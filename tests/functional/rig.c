@@ -225,35 +225,50 @@ void rig_connect(struct rig *r)
 	good(iol_frontend_negotiate(r->fe, want, want), "negotiating");
 }
 
-/* Memory, requests and queues; the queues are started. */
-void rig_make_guest(struct rig *r)
+static uint64_t iova_offset(const struct rig *r)
+{
+	return r->spec.iommu ? RIG_IOVA : 0;
+}
+
+void rig_make_memory(struct rig *r)
 {
 	struct iol_guest_memory_spec memory = { .size = 2 * RIG_HALF,
 						.below_4g = RIG_HALF,
 						.unsealed = r->spec.unsealed,
 						.hugepages = r->spec.hugepages };
-	struct iol_guest_queue_spec spec = { .size = RIG_RING,
-					     .features = iol_frontend_features(r->fe),
-					     .segs_max = RIG_SEGS + 2,
-					     .iova_offset = r->spec.iommu ? RIG_IOVA : 0 };
-	uint64_t gpa;
-	unsigned int q;
 
 	good(iol_guest_memory_new(&memory, &r->mem), "memory");
-	good(iol_frontend_set_memory(r->fe, r->mem), "sharing memory");
 	good(iol_guest_memory_alloc(r->mem, RIG_BUF, 4096, &r->buf_gpa), "a buffer");
 	r->buf = iol_guest_memory_host(r->mem, r->buf_gpa, RIG_BUF);
-	r->buf_addr = r->buf_gpa + spec.iova_offset;
+	r->buf_addr = r->buf_gpa + iova_offset(r);
+}
+
+void rig_make_queue(struct rig *r, unsigned int q, uint64_t features)
+{
+	struct iol_guest_queue_spec spec = { .size = RIG_RING,
+					     .features = features,
+					     .segs_max = RIG_SEGS + 2,
+					     .iova_offset = iova_offset(r) };
+	size_t bytes = RIG_RING * sizeof(struct rig_request);
+	uint64_t gpa;
+
+	good(iol_guest_memory_alloc(r->mem, bytes, 4096, &gpa), "requests");
+	r->request[q] = iol_guest_memory_host(r->mem, gpa, bytes);
+	r->request_addr[q] = gpa + spec.iova_offset;
+	good(iol_guest_queue_new(r->mem, &spec, &r->queue[q]), "a queue");
+}
+
+/* Memory, requests and queues; the queues are started. */
+void rig_make_guest(struct rig *r)
+{
+	unsigned int q;
+
+	rig_make_memory(r);
+	good(iol_frontend_set_memory(r->fe, r->mem), "sharing memory");
 	if (r->spec.track)
 		good(iol_frontend_track_inflight(r->fe, queues(r), RIG_RING), "tracking");
-	for (q = 0; q < queues(r); q++) {
-		size_t bytes = RIG_RING * sizeof(struct rig_request);
-
-		good(iol_guest_memory_alloc(r->mem, bytes, 4096, &gpa), "requests");
-		r->request[q] = iol_guest_memory_host(r->mem, gpa, bytes);
-		r->request_addr[q] = gpa + spec.iova_offset;
-		good(iol_guest_queue_new(r->mem, &spec, &r->queue[q]), "a queue");
-	}
+	for (q = 0; q < queues(r); q++)
+		rig_make_queue(r, q, iol_frontend_features(r->fe));
 	if (r->spec.iommu) {
 		good(iol_frontend_iommu_map(r->fe, RIG_IOVA, RIG_HALF, 0,
 					    IOL_IOMMU_READ | IOL_IOMMU_WRITE),
@@ -362,6 +377,8 @@ unsigned int rig_take(struct rig *r, unsigned int q, uint8_t *status, uint32_t *
 								    : "");
 			if (r->fe && iol_frontend_connected(r->fe))
 				iol_frontend_poll(r->fe, 0);
+			if (r->turn)
+				r->turn(r->turn_ctx);
 		}
 	}
 	assert_int_equal(rc, 1);
@@ -459,4 +476,46 @@ void rig_until(struct rig *r, const unsigned int *count, unsigned int n)
 	while (*count < n && iol_now() < end)
 		assert_true(iol_frontend_poll(r->fe, 50) >= 0);
 	assert_int_equal(*count, n);
+}
+
+/* ---- a load whose outcome is known ---- */
+
+static uint64_t place(unsigned int q, unsigned int slot)
+{
+	return ((uint64_t)q * RIG_RING + slot) * RIG_BLOCK;
+}
+
+void rig_write_all(struct rig *r, struct rig_story *s, uint32_t round)
+{
+	unsigned int q, i;
+
+	for (q = 0; q < r->spec.queues; q++) {
+		for (i = 0; i < RIG_RING / 4; i++) {
+			uint64_t at = (q * RIG_RING / 4 + i) * RIG_BLOCK;
+			struct iol_driver_seg seg = { .addr = r->buf_addr + at, .len = RIG_BLOCK };
+
+			assert_true(at + RIG_BLOCK <= RIG_BUF);
+			rig_fill(r->buf + at, RIG_BLOCK, round * 1000 + q * 100 + i);
+			s->last[q][i] = round;
+			s->flying[q][i] = true;
+			rig_send(r, q, i, VIRTIO_BLK_T_OUT, place(q, i) >> 9, &seg, 1);
+		}
+	}
+}
+
+void rig_take_all(struct rig *r, struct rig_story *s)
+{
+	unsigned int q, slot;
+	uint8_t status;
+
+	for (q = 0; q < r->spec.queues; q++) {
+		while (iol_driver_inflight(r->queue[q]->driver)) {
+			slot = rig_take(r, q, &status, NULL);
+			assert_int_equal(status, VIRTIO_BLK_S_OK);
+			assert_true(s->flying[q][slot]);
+			s->flying[q][slot] = false;
+			assert_true(rig_disk_is(r, place(q, slot), RIG_BLOCK,
+						s->last[q][slot] * 1000 + q * 100 + slot));
+		}
+	}
 }

@@ -75,6 +75,9 @@ struct rig {
 	uint8_t *buf;
 	uint64_t buf_gpa;  /* for the dirty log */
 	uint64_t buf_addr; /* for the device */
+	/* Called while something is waited for, where there is no front end here. */
+	void (*turn)(void *ctx);
+	void *turn_ctx;
 	/* What the back end told. */
 	unsigned int config_changes, failures;
 };
@@ -88,6 +91,9 @@ void rig_start_backend(struct rig *r);
 void rig_stop_backend(struct rig *r, int signal);
 void rig_connect(struct rig *r);
 void rig_make_guest(struct rig *r);
+/** rig_make_memory(), rig_make_queue() - Parts of that, for those whose front end is another. */
+void rig_make_memory(struct rig *r);
+void rig_make_queue(struct rig *r, unsigned int q, uint64_t features);
 void rig_disconnect(struct rig *r);
 struct iol_frontend *rig_frontend(struct rig *r, unsigned int timeout_ms);
 
@@ -117,6 +123,22 @@ bool rig_disk_is(struct rig *r, uint64_t off, size_t len, uint32_t seed);
 
 /** rig_works() - One write and read on each queue, as proof of life. */
 void rig_works(struct rig *r);
+
+/* ---- a load whose outcome is known ---- */
+
+#define RIG_BLOCK 16384u
+
+/** struct rig_story - What each block of each queue must hold: the round that wrote it last. */
+struct rig_story {
+	uint32_t last[RIG_QUEUES][RIG_RING];
+	bool flying[RIG_QUEUES][RIG_RING];
+};
+
+/** rig_write_all() - Have a quarter of each ring write blocks of round @round. */
+void rig_write_all(struct rig *r, struct rig_story *s, uint32_t round);
+
+/** rig_take_all() - Each comes back once, and is on the disk. */
+void rig_take_all(struct rig *r, struct rig_story *s);
 
 /** rig_until() - Serve the back end until *@count is @n, bounded. */
 void rig_until(struct rig *r, const unsigned int *count, unsigned int n);

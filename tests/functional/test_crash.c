@@ -15,54 +15,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define BLOCK  16384u
+#define BLOCK  RIG_BLOCK
 #define ROUNDS 12
-
-/* What each block of each queue must hold: the round that wrote it last. */
-struct story {
-	uint32_t last[RIG_QUEUES][RIG_RING];
-	bool flying[RIG_QUEUES][RIG_RING];
-};
-
-static uint64_t place(unsigned int q, unsigned int slot)
-{
-	return ((uint64_t)q * RIG_RING + slot) * BLOCK;
-}
-
-static void write_all(struct rig *r, struct story *s, uint32_t round)
-{
-	unsigned int q, i;
-
-	for (q = 0; q < r->spec.queues; q++) {
-		for (i = 0; i < RIG_RING / 4; i++) {
-			uint64_t at = (q * RIG_RING / 4 + i) * BLOCK;
-			struct iol_driver_seg seg = { .addr = r->buf_addr + at, .len = BLOCK };
-
-			assert_true(at + BLOCK <= RIG_BUF);
-			rig_fill(r->buf + at, BLOCK, round * 1000 + q * 100 + i);
-			s->last[q][i] = round;
-			s->flying[q][i] = true;
-			rig_send(r, q, i, VIRTIO_BLK_T_OUT, place(q, i) >> 9, &seg, 1);
-		}
-	}
-}
-
-static void take_all(struct rig *r, struct story *s)
-{
-	unsigned int q, slot;
-	uint8_t status;
-
-	for (q = 0; q < r->spec.queues; q++) {
-		while (iol_driver_inflight(r->queue[q]->driver)) {
-			slot = rig_take(r, q, &status, NULL);
-			assert_int_equal(status, VIRTIO_BLK_S_OK);
-			assert_true(s->flying[q][slot]);
-			s->flying[q][slot] = false;
-			assert_true(rig_disk_is(r, place(q, slot), BLOCK,
-						s->last[q][slot] * 1000 + q * 100 + slot));
-		}
-	}
-}
 
 static void killed_and_started_again(void **state)
 {
@@ -77,11 +31,11 @@ static void killed_and_started_again(void **state)
 					 .event_idx = i & 1,
 					 .indirect = i & 2 };
 		struct rig *r = rig_up(&spec);
-		struct story story = { 0 };
+		struct rig_story story = { 0 };
 
 		rig_works(r);
 		for (round = 1; round <= ROUNDS; round++) {
-			write_all(r, &story, round);
+			rig_write_all(r, &story, round);
 			/* At once, or after some were done: each round catches it elsewhere. */
 			if (round % 3)
 				usleep(round * 50);
@@ -89,7 +43,7 @@ static void killed_and_started_again(void **state)
 			assert_int_equal(iol_frontend_poll(r->fe, RIG_WAIT), -ENOTCONN);
 			rig_start_backend(r);
 			assert_int_equal(iol_frontend_reconnect(r->fe), 0);
-			take_all(r, &story);
+			rig_take_all(r, &story);
 		}
 		assert_int_equal(r->failures, 0);
 		rig_works(r);
@@ -157,16 +111,16 @@ static void killed_again_while_it_recovers(void **state)
 			.program = true, .track = true, .queues = 4, .packed = packed
 		};
 		struct rig *r = rig_up(&spec);
-		struct story story = { 0 };
+		struct rig_story story = { 0 };
 
-		write_all(r, &story, 1);
+		rig_write_all(r, &story, 1);
 		for (round = 0; round < 8; round++) {
 			rig_stop_backend(r, SIGKILL);
 			assert_int_equal(iol_frontend_poll(r->fe, RIG_WAIT), -ENOTCONN);
 			rig_start_backend(r);
 			assert_int_equal(iol_frontend_reconnect(r->fe), 0);
 		}
-		take_all(r, &story);
+		rig_take_all(r, &story);
 		rig_works(r);
 		rig_down(&r);
 	}
@@ -184,15 +138,15 @@ static void ended_and_started_again(void **state)
 					 .packed = packed,
 					 .event_idx = true };
 		struct rig *r = rig_up(&spec);
-		struct story story = { 0 };
+		struct rig_story story = { 0 };
 
 		for (round = 1; round <= 4; round++) {
-			write_all(r, &story, round);
+			rig_write_all(r, &story, round);
 			rig_stop_backend(r, SIGTERM);
 			assert_int_equal(iol_frontend_poll(r->fe, RIG_WAIT), -ENOTCONN);
 			rig_start_backend(r);
 			assert_int_equal(iol_frontend_reconnect(r->fe), 0);
-			take_all(r, &story);
+			rig_take_all(r, &story);
 		}
 		rig_down(&r);
 	}

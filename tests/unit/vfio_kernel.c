@@ -10,16 +10,15 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 /* cmocka wants the headers above first. */
 #include <cmocka.h>
 
-/* Regions in the device's descriptor. */
-#define BAR_OFFSET    0x100000u
-#define BAR_SIZE      0x4000u
-#define CONFIG_OFFSET 0x0u
-#define CONFIG_BYTES  0x1000u
+#define BAR_SIZE     0x4000u
+#define CONFIG_BYTES 0x1000u
 
 /* Of newer headers than Debian 12's. */
 #define FEATURE_MIG_DATA_SIZE 9u
@@ -44,6 +43,13 @@ void fake_begin(struct host_tree *tree)
 		.fail_errno = EIO,
 		.bitmap_max = 1u << 28,
 		.log_ranges = 256,
+		.config_size = CONFIG_BYTES,
+		.sizes = { BAR_SIZE },
+		.irqs = { 1, FAKE_MSI, FAKE_MSIX, 1, 1 },
+		.intx = -1,
+		.intx_unmask = -1,
+		.error = -1,
+		.request = -1,
 	};
 	tree_make(tree);
 	tree_function(tree, FAKE_DEVICE, "1B36:0010", "10802", "vfio-pci", 7);
@@ -123,37 +129,59 @@ static void answer(void *arg, size_t head, const struct fake_chain *chain, uint3
 	memcpy((char *)arg + head, chain->bytes, chain->len);
 }
 
+uint64_t fake_region(unsigned int index)
+{
+	/* BARs may be of gigabytes; the file has holes. */
+	return index == VFIO_PCI_CONFIG_REGION_INDEX ? 0 : (index + UINT64_C(1)) << 36;
+}
+
+/* A device has its registers. */
+static int opened(int fd)
+{
+	struct stat now, other;
+
+	assert_return_code(fstat(fd, &now), errno);
+	for (unsigned int i = 0; i < fake.num_devices; i++)
+		if (fake.devices[i].fd != fd && !fstat(fake.devices[i].fd, &other) &&
+		    other.st_ino == now.st_ino)
+			return fake_fails(EINVAL);
+	fake_opened(fd);
+	if (!fake.config)
+		return 0;
+	assert_return_code(ftruncate(fd, (off_t)fake_region(VFIO_PCI_NUM_REGIONS)), errno);
+	assert_int_equal(pwrite(fd, fake.config, fake.config_size, 0), fake.config_size);
+	return 0;
+}
+
 static int region_info(struct vfio_region_info *info)
 {
+	info->offset = fake_region(info->index);
+	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
 	switch (info->index) {
-	case VFIO_PCI_BAR0_REGION_INDEX:
-		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
-			      VFIO_REGION_INFO_FLAG_MMAP;
-		info->size = BAR_SIZE;
-		info->offset = BAR_OFFSET;
-		answer(info, sizeof(*info), &fake.region, &info->flags, VFIO_REGION_INFO_FLAG_CAPS,
-		       &info->cap_offset);
-		return 0;
 	case VFIO_PCI_CONFIG_REGION_INDEX:
-		info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-		info->size = CONFIG_BYTES;
-		info->offset = CONFIG_OFFSET;
+		info->size = fake.config_size;
 		return 0;
 	case VFIO_PCI_VGA_REGION_INDEX:
 		return fake_fails(EINVAL);
+	case VFIO_PCI_ROM_REGION_INDEX:
+		info->flags = VFIO_REGION_INFO_FLAG_READ;
+		break;
 	default:
-		info->size = 0;
-		return 0;
+		if (!(fake.ports >> info->index & 1))
+			info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
 	}
+	info->size = fake.sizes[info->index];
+	if (!info->index)
+		answer(info, sizeof(*info), &fake.region, &info->flags, VFIO_REGION_INFO_FLAG_CAPS,
+		       &info->cap_offset);
+	return 0;
 }
 
 static int irq_info(struct vfio_irq_info *info)
 {
-	static const uint32_t counts[] = { 1, FAKE_MSI, FAKE_MSIX, 1, 1 };
-
-	if (info->index >= sizeof(counts) / sizeof(counts[0]))
+	if (info->index >= sizeof(fake.irqs) / sizeof(fake.irqs[0]))
 		return fake_fails(EINVAL);
-	info->count = counts[info->index];
+	info->count = fake.irqs[info->index];
 	info->flags = VFIO_IRQ_INFO_EVENTFD;
 	if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
 		info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
@@ -162,18 +190,68 @@ static int irq_info(struct vfio_irq_info *info)
 	return 0;
 }
 
+void fake_interrupt(unsigned int vector)
+{
+	if (vector < fake.enabled && fake.vectors[vector] >= 0)
+		assert_return_code(eventfd_write(fake.vectors[vector], 1), errno);
+	else
+		fake.waits[vector] = true;
+}
+
+/* It is masked as it comes, until who hears it says so. */
+static void raise_intx(void)
+{
+	if (!fake.line || fake.intx_masked || fake.intx < 0)
+		return;
+	fake.intx_masked = true;
+	assert_return_code(eventfd_write(fake.intx, 1), errno);
+}
+
+void fake_line(bool up)
+{
+	eventfd_t came;
+
+	fake.line = up;
+	if (fake.intx_unmask >= 0 && !eventfd_read(fake.intx_unmask, &came))
+		fake.intx_masked = false;
+	raise_intx();
+}
+
+static int set_intx(const struct vfio_irq_set *set)
+{
+	int fd;
+
+	if (set->flags & VFIO_IRQ_SET_DATA_NONE) {
+		if (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER)
+			fake.intx = fake.intx_unmask = -1;
+		fake.intx_masked = set->flags & VFIO_IRQ_SET_ACTION_MASK;
+		return 0;
+	}
+	/* No two kinds at a time. */
+	assert_int_equal(fake.enabled, 0);
+	memcpy(&fd, set->data, sizeof(fd));
+	if (set->flags & VFIO_IRQ_SET_ACTION_UNMASK) {
+		fake.intx_unmask = fd;
+		return 0;
+	}
+	fake.intx = fd;
+	raise_intx();
+	return 0;
+}
+
 /* As vfio-pci does: a call that fails at a vector takes down those before it, and all if they were new. */
 static int set_vectors(const struct vfio_irq_set *set)
 {
 	bool msi = set->index == VFIO_PCI_MSI_IRQ_INDEX, fresh = !fake.enabled;
 	unsigned int end = set->start + set->count;
-	int fds[FAKE_MSIX];
+	int fds[FAKE_VECTORS];
 
 	if (set->flags & VFIO_IRQ_SET_DATA_NONE && !set->count) {
 		fake.enabled = 0;
 		return 0;
 	}
-	assert_true(set->flags & VFIO_IRQ_SET_DATA_EVENTFD && end <= FAKE_MSIX);
+	assert_true(set->flags & VFIO_IRQ_SET_DATA_EVENTFD && end <= fake.irqs[set->index]);
+	assert_int_equal(fake.intx, -1);
 	assert_int_equal(set->argsz, sizeof(*set) + set->count * sizeof(int));
 	if (fake.enabled && end > fake.enabled && (!fake.dynamic || msi))
 		return fake_fails(EINVAL);
@@ -187,6 +265,10 @@ static int set_vectors(const struct vfio_irq_set *set)
 		/* A device that can't mask would write its message to the address 0. */
 		assert_true(!msi || fds[i] >= 0);
 		fake.vectors[set->start + i] = fds[i];
+		if (fds[i] >= 0 && fake.waits[set->start + i]) {
+			fake.waits[set->start + i] = false;
+			assert_return_code(eventfd_write(fds[i], 1), errno);
+		}
 	}
 	if (fake.vectors_left && end > fake.vectors_left) {
 		for (unsigned int i = set->start; i < end; i++)
@@ -198,32 +280,47 @@ static int set_vectors(const struct vfio_irq_set *set)
 	return 0;
 }
 
-static int set_error(const struct vfio_irq_set *set)
+static int set_event(const struct vfio_irq_set *set, int *heard)
 {
-	int fd;
-
 	if (set->flags & VFIO_IRQ_SET_DATA_NONE) {
-		if (!fake.error_set)
+		if (*heard < 0)
 			return fake_fails(EINVAL);
-		fake.error_set = false;
+		*heard = -1;
 		return 0;
 	}
-	memcpy(&fd, set->data, sizeof(fd));
-	fake.error_set = fd >= 0;
+	memcpy(heard, set->data, sizeof(*heard));
 	return 0;
 }
 
 static int set_irqs(const struct vfio_irq_set *set)
 {
 	switch (set->index) {
+	case VFIO_PCI_INTX_IRQ_INDEX:
+		return set_intx(set);
 	case VFIO_PCI_MSI_IRQ_INDEX:
 	case VFIO_PCI_MSIX_IRQ_INDEX:
 		return set_vectors(set);
 	case VFIO_PCI_ERR_IRQ_INDEX:
-		return set_error(set);
+		return set_event(set, &fake.error);
 	default:
-		return 0;
+		return set_event(set, &fake.request);
 	}
+}
+
+/* The device itself, and one that is nobody's. */
+static int hot_reset_info(struct vfio_pci_hot_reset_info *info)
+{
+	uint32_t room = (info->argsz - (uint32_t)sizeof(*info)) / sizeof(info->devices[0]);
+
+	info->flags = ABI_HOT_RESET_DEV_ID;
+	info->count = fake.others ? 2 : 1;
+	if (room < info->count)
+		return fake_fails(ENOSPC);
+	for (uint32_t i = 0; i < info->count; i++)
+		info->devices[i] = (struct vfio_pci_dependent_device){
+			.group_id = i ? ABI_DEVID_NOT_OWNED : 1, .bus = 1, .devfn = (uint8_t)i
+		};
+	return 0;
 }
 
 /* A device that can migrate, without P2P and PRE_COPY, tells how much that is, and has no other feature. */
@@ -286,7 +383,10 @@ static int device_ioctl(int fd, unsigned long request, void *arg)
 	case VFIO_DEVICE_FEATURE:
 		return feature(fd, arg);
 	case VFIO_DEVICE_RESET:
-		return fake.no_reset ? fake_fails(EINVAL) : 0;
+		if (fake.no_reset)
+			return fake_fails(EINVAL);
+		fake.resets++;
+		return 0;
 	case MIG_GET_PRECOPY_INFO:
 		precopy[1] = 24;
 		precopy[2] = 1;
@@ -318,7 +418,8 @@ static int iommufd_ioctl(int fd, unsigned long request, void *arg)
 	case ABI_VFIO_BIND_IOMMUFD:
 		if (fake.refuses)
 			return fake_fails(EPERM);
-		fake_opened(fd);
+		if (opened(fd))
+			return -1;
 		((struct abi_bind_iommufd *)arg)->out_devid = fake.num_devices;
 		return 0;
 	case ABI_IOMMU_IOAS_IOVA_RANGES:
@@ -369,6 +470,15 @@ static int iommu_info(struct vfio_iommu_type1_info *info)
 	return 0;
 }
 
+/* With iommufd, where there is no container. */
+static bool is_device(int fd)
+{
+	for (unsigned int i = 0; i < fake.num_devices; i++)
+		if (fake.devices[i].fd == fd && !fake.has_iommu)
+			return true;
+	return false;
+}
+
 static int type1_ioctl(int fd, unsigned long request, void *arg)
 {
 	const struct vfio_iommu_type1_dma_map *m = arg;
@@ -410,12 +520,19 @@ static int type1_ioctl(int fd, unsigned long request, void *arg)
 		assert_true(!strcmp(arg, FAKE_DEVICE) || !strcmp(arg, FAKE_DEVICE2) ||
 			    !strcmp(arg, FAKE_MDEV));
 		device = memfd_create("device", MFD_CLOEXEC);
-		fake_opened(device);
+		opened(device);
 		return device;
+	/* Resets of buses have the same numbers. */
 	case VFIO_IOMMU_GET_INFO:
+		if (is_device(fd))
+			return hot_reset_info(arg);
 		assert_true(fake.has_iommu);
 		return iommu_info(arg);
 	case VFIO_IOMMU_MAP_DMA:
+		if (is_device(fd)) {
+			fake.hot_resets++;
+			return 0;
+		}
 		assert_true(fake.has_iommu);
 		return map(m->iova, m->vaddr, m->size, m->flags);
 	case VFIO_IOMMU_UNMAP_DMA:

@@ -17,6 +17,8 @@
 #define FAKE_MDEV    "8f4d9f2a-5a3b-4c52-9d2e-3f0c6b1e7701"
 #define FAKE_MSI     4
 #define FAKE_MSIX    8
+#define FAKE_VECTORS 2048
+#define FAKE_REGIONS 7 /* BARs, and the expansion ROM */
 #define FAKE_CHAIN   512
 
 /* A chain of capabilities behind an answer. */
@@ -66,6 +68,13 @@ struct fake_kernel {
 	uint32_t entries;          /* that its table takes */
 	uint64_t data_size;        /* of a device that migrates; 0: the kernel does not tell */
 	struct fake_chain region, iommu;
+	const uint8_t
+		*config; /* of a device that is opened; NULL: zeroes, and no registers either */
+	size_t config_size;
+	uint64_t sizes[FAKE_REGIONS];
+	unsigned int ports;   /* a bit for each BAR that is of ports */
+	unsigned int irqs[5]; /* how many there are of each kind */
+	bool others;          /* are reset with the bus */
 	bool type1_tracks,
 		exact; /* type1 tells what was written, or that all was; @exact: as of mediated devices */
 	uint64_t bitmap_max;
@@ -83,10 +92,14 @@ struct fake_kernel {
 	bool has_iommu;
 	struct fake_map *maps; /* in the order of their coming */
 	size_t num_maps;
-	/* MSI's or MSI-X's: what the kernel holds of each, -1 for nothing; and how many are enabled. */
-	int vectors[FAKE_MSIX];
+	/* MSI's or MSI-X's: what the kernel holds of each, -1 for nothing; what came of MSI-X meanwhile; how many are enabled. */
+	int vectors[FAKE_VECTORS];
+	bool waits[FAKE_VECTORS];
 	unsigned int enabled;
-	bool error_set;      /* somebody hears of errors */
+	int intx, intx_unmask; /* -1: nobody */
+	bool line, intx_masked;
+	int error, request; /* who hears of errors and requests; -1: nobody */
+	unsigned int resets, hot_resets;
 	uint32_t migration;  /* the state; the kernel's number */
 	unsigned int starts; /* how often vectors went from none to some */
 	struct fake_device devices[FAKE_DEVICES];
@@ -105,6 +118,15 @@ void fake_end(struct host_tree *tree);
 
 /** fake_write() - A device, the number of its opening, writes to an IOVA; it has to be mapped for that. */
 void fake_write(unsigned int device, uint64_t iova);
+
+/** fake_interrupt() - The device interrupts by MSI's or MSI-X's @vector. */
+void fake_interrupt(unsigned int vector);
+
+/** fake_line() - Its INTx goes up or down. */
+void fake_line(bool up);
+
+/** fake_region() - Where a region is in a device's descriptor. */
+uint64_t fake_region(unsigned int index);
 
 /* Of vfio_kernel_dirty.c; as ioctl(). */
 int fake_fails(int err);

@@ -23,7 +23,7 @@ _iolane_value() {
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -d -- "$2")
     ;;
-  --socket-path | --blk-file | --control | --socket | --tx | --rx)
+  --socket-path | --blk-file | --control | --socket | --tx | --rx | --kernel | --initrd)
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -f -- "$2")
     ;;
@@ -142,7 +142,7 @@ _iolane() {
     ;;
   esac
   case $previous in
-  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --class | --root | --context)
+  --socket-path | --blk-file | --control | --cache | --engine | --mode | --antispoof | --offloads | --block-size | --tx | --rx | --kernel | --initrd | --class | --root | --context)
     _iolane_value "$previous" "$word"
     return
     ;;
@@ -150,7 +150,7 @@ _iolane() {
 
   local choices=''
   if [ "$program" = iolane-bench ] && [ ${#words[@]} -eq 2 ]; then
-    choices='blk net vfio --help --version'
+    choices='blk net vfio vmm --help --version'
   elif [ "$program" = iolane-bench ]; then
     choices=$(_iolane_options "$program" "${words[1]}")
     [[ ${words[1]} = vfio && $word != -* && $word != *:* ]] && choices+=" $(_iolane_devices)"
@@ -177,7 +177,7 @@ _iolane() {
     choices=$(_iolane_options iolane vf "${words[2]}")
     [[ $word != -* ]] && choices+=" $(_iolane_vf_words "$word" "${words[@]}")"
   elif [ "${words[1]}" = bench ] && [ ${#words[@]} -eq 3 ]; then
-    choices='blk net vfio --help --version'
+    choices='blk net vfio vmm --help --version'
   elif [ "${words[1]}" = bench ]; then
     choices=$(_iolane_options iolane-bench "${words[2]}")
   elif [ -n "$(_iolane_verbs "${words[1]}")" ] && [ ${#words[@]} -eq 3 ]; then

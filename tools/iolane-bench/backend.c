@@ -7,20 +7,17 @@
 #include "base/own.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <wordexp.h>
 
 #define START_TIMEOUT_MS 10000
 #define STOP_TIMEOUT_MS  5000
@@ -117,48 +114,15 @@ static int name_sockets(const char *cmd, const char *const *sockets, struct benc
 	return *line ? 0 : iol_fail(ENOMEM, "out of memory for a command line");
 }
 
-/* Only async-signal-safe calls between fork and exec. */
-static _Noreturn void child(char **argv, const cpu_set_t *cpus, int log, pid_t parent)
-{
-	sigset_t none;
-	int null;
-
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(127);
-	if (cpus)
-		sched_setaffinity(0, sizeof(*cpus), cpus);
-	null = open("/dev/null", O_RDONLY);
-	if (null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
-		_exit(127);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
-	execvp(argv[0], argv);
-	dprintf(2, "cannot run %s: %s\n", argv[0], strerror(errno));
-	_exit(127);
-}
-
-/* The last line that the program said, for people. */
+/* What the program said last, for people. */
 static void last_line(int log, char *buf, size_t len)
 {
 	char text[2048];
 	off_t size = lseek(log, 0, SEEK_END);
-	off_t from = size > (off_t)sizeof(text) - 1 ? size - ((off_t)sizeof(text) - 1) : 0;
-	ssize_t n = pread(log, text, sizeof(text) - 1, from);
-	char *line;
+	off_t from = size > (off_t)sizeof(text) ? size - (off_t)sizeof(text) : 0;
+	ssize_t n = pread(log, text, sizeof(text), from);
 
-	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
-		n--;
-	if (n <= 0) {
-		snprintf(buf, len, "it said nothing");
-		return;
-	}
-	text[n] = '\0';
-	line = strrchr(text, '\n');
-	snprintf(buf, len, "it said: %s", line ? line + 1 : text);
+	bench_last_line(text, n > 0 ? (size_t)n : 0, buf, len);
 }
 
 static int try_connect(const char *path)
@@ -225,10 +189,9 @@ static int wait_all(const char *cmd, struct bench_backend *b, uint64_t start)
 int bench_backend_start(const char *cmd, const char *const *sockets, const cpu_set_t *cpus,
 			struct bench_backend *b)
 {
-	_cleanup_(wordfree) wordexp_t words = { 0 };
+	struct bench_spawn how = { .cpus = cpus, .in = -1 };
 	_cleanup_free_ char *line = NULL;
 	const char *tmp = getenv("TMPDIR");
-	pid_t self = getpid();
 	uint64_t start;
 	int rc;
 
@@ -244,26 +207,16 @@ int bench_backend_start(const char *cmd, const char *const *sockets, const cpu_s
 	rc = name_sockets(cmd, sockets, b, &line);
 	if (rc < 0)
 		goto fail;
-	if (wordexp(line, &words, WRDE_NOCMD | WRDE_UNDEF) || !words.we_wordc) {
-		rc = iol_fail(EINVAL,
-			      "cannot read the command \"%s\": quote what is special to a shell",
-			      cmd);
-		goto fail;
-	}
 	b->log = memfd_create("iolane-bench-log", MFD_CLOEXEC);
 	if (b->log < 0) {
 		rc = iol_fail(errno, "cannot make a file for the back end's messages: %m");
 		goto fail;
 	}
+	how.out = b->log;
 	start = iol_now();
-	b->pid = fork();
-	if (b->pid < 0) {
-		rc = iol_fail(errno, "cannot start a process: %s", strerror(errno));
-		goto fail;
-	}
-	if (!b->pid)
-		child(words.we_wordv, cpus, b->log, self);
-	rc = wait_all(line, b, start);
+	rc = bench_spawn(line, &how, &b->pid);
+	if (!rc)
+		rc = wait_all(line, b, start);
 	if (!rc)
 		return 0;
 fail:

@@ -67,6 +67,8 @@ int64_t bench_proc_cpu_ns(pid_t pid);
 double bench_proc_rss_kib(pid_t pid);
 /** bench_proc_peer() - The process at the other end of a Unix socket, or -1. */
 pid_t bench_proc_peer(int fd);
+/** bench_proc_threads() - How many @pid has, or -1. */
+int bench_proc_threads(pid_t pid);
 
 /** struct bench_usage - CPU time of a process at a time. */
 struct bench_usage {
@@ -77,6 +79,29 @@ struct bench_usage {
 void bench_usage_look(struct bench_usage *u, pid_t pid);
 /** bench_usage_cores() - How many cores it used from @a to @b, or -1. */
 double bench_usage_cores(const struct bench_usage *a, const struct bench_usage *b);
+
+/* ---- spawn.c: programs that the bench starts ---- */
+
+/**
+ * struct bench_spawn - How a program starts; it is the first of a process group, and ends with the bench.
+ * @cpus: NULL, or where it may run.
+ * @in: its standard input, -1 for none. @out: its standard output and error.
+ * @before: NULL, or called last before exec, where only async-signal-safe calls may be made; false ends it.
+ */
+struct bench_spawn {
+	const cpu_set_t *cpus;
+	int in, out;
+	bool (*before)(void *ctx);
+	void *ctx;
+};
+
+/**
+ * bench_spawn() - Start @cmd, which is split as a shell does it.
+ * A program that can't be run says so on its standard output, and ends.
+ */
+int bench_spawn(const char *cmd, const struct bench_spawn *how, pid_t *pid);
+/** bench_last_line() - For a sentence: the last line of @n bytes that a program said. */
+void bench_last_line(const char *text, size_t n, char *buf, size_t len);
 
 /* ---- backend.c: a back end that the bench starts ---- */
 
@@ -131,7 +156,7 @@ struct bench_ratio {
 /**
  * struct bench_entrant - One that takes part in a comparison.
  * @cmd: its command line with {NAME} for each socket; NULL for one that runs inside the bench.
- * @run: one run. @backend is NULL for one without a command.
+ * @run: one run. @backend is NULL for one without a command, or where run() starts it.
  */
 struct bench_entrant {
 	char name[64];
@@ -146,7 +171,7 @@ struct bench_comparison {
 	unsigned int rounds; /* wanted; those that were completed after bench_compare() */
 	bool by_time;        /* ratios are of the time that one takes, in place of rates */
 	const cpu_set_t *backend_cpus;
-	const char *const *sockets;                   /* as for bench_backend_start() */
+	const char *const *sockets; /* as for bench_backend_start(); NULL: run() starts commands */
 	struct bench_result *results;                 /* [round * n + entrant] */
 	struct bench_ratio ratio[BENCH_ENTRANTS_MAX]; /* entrant 0 to each other one */
 	/* Told after each run, and may be NULL. */
@@ -188,6 +213,8 @@ struct json_object *bench_number_json(double v);
 struct json_object *bench_latency_json(const struct iol_hist *h);
 struct json_object *bench_ratio_json(const struct bench_comparison *c,
 				     const struct bench_ratio *ratio);
+/** bench_add_ratios() - "ratio" and "ratios", where there are any. */
+void bench_add_ratios(struct json_object *o, const struct bench_comparison *c);
 
 /** bench_single_json() - The report of a run without rounds; takes over @manifest, as the next does. */
 struct json_object *bench_single_json(const struct bench_words *w, const char *name,
@@ -198,6 +225,10 @@ struct json_object *bench_comparison_json(const struct bench_words *w,
 void bench_print_run(const struct bench_words *w, const struct bench_result *r);
 void bench_print_histogram(const struct iol_hist *lat);
 void bench_print_comparison(const struct bench_words *w, const struct bench_comparison *c);
+/** bench_print_entrants() - A line for each: letter, name, command. */
+void bench_print_entrants(const struct bench_comparison *c);
+/** bench_print_ratios() - The median and spread of each. */
+void bench_print_ratios(const struct bench_comparison *c);
 /** bench_print_json() - Print and drop. */
 void bench_print_json(struct json_object *o);
 
@@ -206,5 +237,6 @@ void bench_print_json(struct json_object *o);
 int bench_blk(int argc, char **argv);
 int bench_net(int argc, char **argv);
 int bench_vfio(int argc, char **argv);
+int bench_vmm(int argc, char **argv);
 
 #endif

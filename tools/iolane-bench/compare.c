@@ -18,7 +18,7 @@ static int run_one(struct bench_comparison *c, struct bench_entrant *e, struct b
 	int rc;
 
 	bench_result_init(r);
-	if (!e->cmd)
+	if (!e->cmd || !c->sockets)
 		return e->run(e->ctx, NULL, r);
 	rc = bench_backend_start(e->cmd, c->sockets, c->backend_cpus, &backend);
 	if (rc < 0)

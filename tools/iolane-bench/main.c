@@ -16,12 +16,12 @@ volatile int bench_interrupted;
 static const char help[] =
 	"Usage: iolane-bench VERB [OPTION]...\n"
 	"\n"
-	"Measures virtio back ends from the guest's side, the machine they run on, and its "
-	"devices.\n"
+	"Measures virtio back ends from the guest's side, PCI devices, and VMMs.\n"
 	"\n"
 	"  blk        a vhost-user-blk back end, alone or beside others\n"
 	"  net        packets through a vhost-user-net back end\n"
 	"  vfio       a PCI device through VFIO, beside bare calls of the kernel's\n"
+	"  vmm        VMMs beside each other: start, memory, exits\n"
 	"\n"
 	"  --help     this text; iolane-bench VERB --help says more\n"
 	"  --version  the version\n";
@@ -33,6 +33,7 @@ static const struct {
 	{ "blk", bench_blk },
 	{ "net", bench_net },
 	{ "vfio", bench_vfio },
+	{ "vmm", bench_vmm },
 };
 
 static void interrupt(int sig)

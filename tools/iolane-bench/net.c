@@ -49,6 +49,7 @@ static const char help[] =
 	"  --mrg                a frame may lie in several receive buffers\n"
 	"  --no-event-idx       do without this feature of the ring\n"
 	"  --runtime=S --ramp=S seconds counted (5), and before that not counted (0.5)\n"
+	"  --wait=S             seconds in which a first packet moves, or none does (15)\n"
 	"  --cpu=N              CPU of the load (where back ends are started: the last one)\n"
 	"  --backend-cpus=LIST  CPUs of started back ends (the first one)\n"
 	"  --backend-pid=PID    whose CPU time to count (who listens on the socket)\n"

@@ -33,6 +33,7 @@ struct json_object;
  * @ring: descriptors of a ring, a power of two.
  * @size: bytes of a frame, without the checksum that virtio doesn't carry; 0 for a mix.
  * @rate: packets a second, 0 for as many as go.
+ * @wait: seconds in which a first packet moves, or none does.
  * @search: find the highest rate at which no more than @max_loss, a part of 1, is lost.
  */
 struct net_options {
@@ -41,7 +42,7 @@ struct net_options {
 	unsigned int n_compare, rounds, queues, ring;
 	uint32_t size;
 	unsigned int burst;
-	double rate, runtime, ramp, max_loss;
+	double rate, runtime, ramp, wait, max_loss;
 	bool to_null, from_null, load_only;
 	bool search, packed, mrg, no_event_idx, json, histogram, help, have_cpu, have_backend_cpus;
 	int cpu;

@@ -33,6 +33,7 @@ enum {
 	O_NO_EVENT_IDX,
 	O_RUNTIME,
 	O_RAMP,
+	O_WAIT,
 	O_CPU,
 	O_BACKEND_CPUS,
 	O_PID,
@@ -62,6 +63,7 @@ static const struct opt options[] = {
 	{ .name = "no-event-idx", .id = O_NO_EVENT_IDX },
 	{ .name = "runtime", .arg = "S", .id = O_RUNTIME },
 	{ .name = "ramp", .arg = "S", .id = O_RAMP },
+	{ .name = "wait", .arg = "S", .id = O_WAIT },
 	{ .name = "cpu", .arg = "N", .id = O_CPU },
 	{ .name = "backend-cpus", .arg = "LIST", .id = O_BACKEND_CPUS },
 	{ .name = "backend-pid", .arg = "PID", .id = O_PID },
@@ -186,6 +188,8 @@ static int take_value(int option, const char *text, struct net_options *o)
 		return opt_seconds("--runtime", text, &o->runtime);
 	case O_RAMP:
 		return opt_seconds("--ramp", text, &o->ramp);
+	case O_WAIT:
+		return opt_seconds("--wait", text, &o->wait);
 	case O_CPU:
 		rc = opt_uint("--cpu", text, 0, CPU_SETSIZE - 1, &n);
 		o->cpu = (int)n;
@@ -288,7 +292,8 @@ int net_options_parse(int argc, char **argv, struct net_options *o)
 				   .queues = 1,
 				   .rounds = 9,
 				   .runtime = 5,
-				   .ramp = 0.5 };
+				   .ramp = 0.5,
+				   .wait = 15 };
 	while ((id = opt_next(&parser, &value)) > 0) {
 		if (id == OPT_WORD)
 			return iol_fail(EINVAL, "\"%s\" is no option", value);

@@ -62,22 +62,27 @@ double bench_usage_cores(const struct bench_usage *a, const struct bench_usage *
 	return (double)(b->cpu - a->cpu) / (double)(b->at - a->at);
 }
 
-double bench_proc_rss_kib(pid_t pid)
+/* The number after @key in the kernel's words on @pid, or -1. */
+static double status(pid_t pid, const char *key)
 {
-	static const char *const keys[] = { "RssAnon:", "RssFile:" };
 	char path[64], text[4096];
-	double sum = 0;
-	size_t i;
+	const char *s;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	if (!read_text(path, text, sizeof(text)))
 		return -1;
-	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		const char *s = strstr(text, keys[i]);
+	s = strstr(text, key);
+	return s ? strtod(s + strlen(key), NULL) : -1;
+}
 
-		if (!s)
-			return -1;
-		sum += strtod(s + strlen(keys[i]), NULL);
-	}
-	return sum;
+double bench_proc_rss_kib(pid_t pid)
+{
+	double anon = status(pid, "\nRssAnon:"), file = status(pid, "\nRssFile:");
+
+	return anon < 0 || file < 0 ? -1 : anon + file;
+}
+
+int bench_proc_threads(pid_t pid)
+{
+	return (int)status(pid, "\nThreads:");
 }

@@ -107,6 +107,20 @@ struct json_object *bench_ratio_json(const struct bench_comparison *c,
 	return o;
 }
 
+void bench_add_ratios(struct json_object *o, const struct bench_comparison *c)
+{
+	struct json_object *all;
+
+	if (c->n > 1)
+		json_object_object_add(o, "ratio", bench_ratio_json(c, &c->ratio[0]));
+	if (c->n > 2) {
+		all = json_object_new_array();
+		for (unsigned int i = 0; i + 1 < c->n; i++)
+			json_object_array_add(all, bench_ratio_json(c, &c->ratio[i]));
+		json_object_object_add(o, "ratios", all);
+	}
+}
+
 struct json_object *bench_single_json(const struct bench_words *w, const char *name,
 				      const struct bench_result *r, struct json_object *manifest)
 {
@@ -133,15 +147,7 @@ struct json_object *bench_comparison_json(const struct bench_words *w,
 							     &c->results[round * c->n + i]));
 	json_object_object_add(o, "manifest", manifest);
 	json_object_object_add(o, "runs", runs);
-	if (c->n > 1)
-		json_object_object_add(o, "ratio", bench_ratio_json(c, &c->ratio[0]));
-	if (c->n > 2) {
-		struct json_object *all = json_object_new_array();
-
-		for (i = 0; i + 1 < c->n; i++)
-			json_object_array_add(all, bench_ratio_json(c, &c->ratio[i]));
-		json_object_object_add(o, "ratios", all);
-	}
+	bench_add_ratios(o, c);
 	return o;
 }
 
@@ -313,14 +319,29 @@ static void print_medians(const struct bench_words *w, const struct bench_compar
 	}
 }
 
+void bench_print_entrants(const struct bench_comparison *c)
+{
+	for (unsigned int i = 0; i < c->n; i++)
+		printf("%c  %-22s %s\n", 'A' + (int)i, c->entrant[i].name,
+		       c->entrant[i].cmd ? c->entrant[i].cmd : "in this process");
+}
+
+void bench_print_ratios(const struct bench_comparison *c)
+{
+	for (unsigned int i = 0; i + 1 < c->n; i++)
+		printf("\nA/%c: median %.3f, from %.3f to %.3f  (%s to %s)", 'B' + (int)i,
+		       c->ratio[i].median, c->ratio[i].min, c->ratio[i].max, c->entrant[0].name,
+		       c->entrant[i + 1].name);
+	if (c->n > 1)
+		printf("\n");
+}
+
 void bench_print_comparison(const struct bench_words *w, const struct bench_comparison *c)
 {
 	unsigned int round, i;
 	char rate[32];
 
-	for (i = 0; i < c->n; i++)
-		printf("%c  %-22s %s\n", 'A' + (int)i, c->entrant[i].name,
-		       c->entrant[i].cmd ? c->entrant[i].cmd : "in this process");
+	bench_print_entrants(c);
 	printf("\nround");
 	for (i = 0; i < c->n; i++)
 		printf("  %c %10s", 'A' + (int)i, w->rate_name);
@@ -337,10 +358,5 @@ void bench_print_comparison(const struct bench_words *w, const struct bench_comp
 		printf("\n");
 	}
 	print_medians(w, c);
-	for (i = 0; i + 1 < c->n; i++)
-		printf("\nA/%c: median %.3f, from %.3f to %.3f  (%s to %s)", 'B' + (int)i,
-		       c->ratio[i].median, c->ratio[i].min, c->ratio[i].max, c->entrant[0].name,
-		       c->entrant[i + 1].name);
-	if (c->n > 1)
-		printf("\n");
+	bench_print_ratios(c);
 }

@@ -2,11 +2,8 @@
 /* "iolane check": the host doctor. */
 #include "check.h"
 
-#include "text.h"
-#include "tools/common/ctl.h"
 #include "tools/common/prog.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,72 +32,9 @@ static const struct check {
 
 #define CHECKS (sizeof(checks) / sizeof(checks[0]))
 
-static const struct {
-	const char *word;
-	enum text_colour colour;
-} states[] = {
-	[CHECK_SILENT] = { "", TEXT_PLAIN },
-	[CHECK_GOOD] = { "good", TEXT_GREEN },
-	[CHECK_WARNING] = { "warning", TEXT_YELLOW },
-	[CHECK_BAD] = { "bad", TEXT_RED },
-};
-
-/* Columns of the states, with the gap behind them. */
-#define STATE_WIDTH 9
-
-void finding(struct finding *f, enum check_state state, const char *where, const char *fmt, ...)
-{
-	va_list ap;
-
-	f->state = state;
-	snprintf(f->where, sizeof(f->where), "%s", where);
-	va_start(ap, fmt);
-	vsnprintf(f->found, sizeof(f->found), fmt, ap);
-	va_end(ap);
-}
-
-void finding_mend(struct finding *f, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(f->mend, sizeof(f->mend), fmt, ap);
-	va_end(ap);
-}
-
 void finding_boot(struct finding *f, const struct machine *m, const char *word, bool remove)
 {
 	machine_boot_line(m, word, remove, f->mend, sizeof(f->mend));
-}
-
-static void print_finding(const struct check *check, const struct finding *f)
-{
-	const char *word = states[f->state].word;
-
-	text_paint(states[f->state].colour, word);
-	text_print(strlen(word), STATE_WIDTH, "%*s%s: %s (%s)", STATE_WIDTH - (int)strlen(word), "",
-		   check->name, f->found, f->where);
-	/* Not broken into lines: it is there to be copied. */
-	if (f->mend[0])
-		printf("%*s%s\n", STATE_WIDTH, "", f->mend);
-}
-
-static struct json_object *finding_json(const struct check *check, const struct finding *f)
-{
-	struct json_object *o = json_object_new_object();
-
-	ctl_add_string(o, "check", check->key);
-	ctl_add_string(o, "name", check->name);
-	ctl_add_string(o, "state", states[f->state].word);
-	ctl_add_string(o, "found", f->found);
-	ctl_add_string(o, "where", f->where);
-	add_text(o, "mend", f->mend);
-	return o;
-}
-
-static const char *plural(unsigned int n)
-{
-	return n == 1 ? "" : "s";
 }
 
 static void print_sum(const unsigned int *counts)
@@ -110,16 +44,16 @@ static void print_sum(const unsigned int *counts)
 	putchar('\n');
 	if (bad)
 		printf("Passthrough would not work here: %u thing%s to mend, %u warning%s.\n", bad,
-		       plural(bad), warnings, plural(warnings));
+		       findings_plural(bad), warnings, findings_plural(warnings));
 	else
 		printf("Passthrough would work here, with %u warning%s.\n", warnings,
-		       plural(warnings));
+		       findings_plural(warnings));
 }
 
 static int run_checks(const struct verb_args *a, const struct machine *m)
 {
-	struct json_object *list = json_object_new_array(), *o;
-	unsigned int counts[CHECK_BAD + 1] = { 0 };
+	struct findings all = { .json = a->json, .list = json_object_new_array() };
+	bool bad;
 	size_t i;
 	int status;
 
@@ -127,25 +61,21 @@ static int run_checks(const struct verb_args *a, const struct machine *m)
 		struct finding f = { .state = CHECK_SILENT };
 
 		checks[i].run(m, &f);
-		counts[f.state]++;
-		if (f.state == CHECK_SILENT)
-			continue;
-		if (a->json)
-			json_object_array_add(list, finding_json(&checks[i], &f));
-		else
-			print_finding(&checks[i], &f);
+		findings_add(&all, checks[i].key, checks[i].name, &f);
 	}
+	bad = all.counts[CHECK_BAD];
 	if (a->json) {
-		o = json_object_new_object();
-		add_bool(o, "passthrough", !counts[CHECK_BAD]);
-		json_object_object_add(o, "checks", list);
+		struct json_object *o = json_object_new_object();
+
+		add_bool(o, "passthrough", !bad);
+		json_object_object_add(o, "checks", all.list);
 		status = verb_print_json(o);
 	} else {
-		json_object_put(list);
-		print_sum(counts);
+		json_object_put(all.list);
+		print_sum(all.counts);
 		status = prog_flush();
 	}
-	return status ? status : counts[CHECK_BAD] ? PROG_FAILED : PROG_OK;
+	return status ? status : bad ? PROG_FAILED : PROG_OK;
 }
 
 static int run_check(const struct verb_args *a)

@@ -3,32 +3,10 @@
 #ifndef TOOLS_IOLANE_CHECK_H
 #define TOOLS_IOLANE_CHECK_H
 
+#include "findings.h"
 #include "machine.h"
 
-enum check_state {
-	CHECK_SILENT, /* there is nothing to say: not printed */
-	CHECK_GOOD,
-	CHECK_WARNING, /* works, but worse than it could */
-	CHECK_BAD,     /* passthrough does not work, or is not safe */
-};
-
-/**
- * struct finding - What a check found.
- * @found: a sentence. @where: the file it was read in. @mend: the line that mends it, or empty.
- */
-struct finding {
-	enum check_state state;
-	char found[512], where[256], mend[512];
-};
-
-/** finding() - Fill in all but what mends it. */
-void finding(struct finding *f, enum check_state state, const char *where, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-/** finding_mend() - Fill in what mends it. */
-void finding_mend(struct finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/** finding_boot() - The same, where it is a word on the kernel's command line. */
+/** finding_boot() - finding_mend(), where it is a word on the kernel's command line. */
 void finding_boot(struct finding *f, const struct machine *m, const char *word, bool remove);
 
 typedef void check_function(const struct machine *m, struct finding *f);

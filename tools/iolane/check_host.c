@@ -1,53 +1,36 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Checks of limits and memory, and of what the back ends stand on. */
 #include "check.h"
+#include "memlock.h"
 
 #include "vfio/host.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/capability.h>
 #include <linux/io_uring.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 
-/* What follows @label and blanks in a file of "LABEL VALUE" lines; NULL when there is none. */
-static const char *value_after(const char *text, const char *label)
-{
-	const char *s = text ? strstr(text, label) : NULL;
-
-	if (!s)
-		return NULL;
-	s += strlen(label);
-	return s + strspn(s, " \t");
-}
-
 /* The host's files tell of this process, or in a copy of the one that copied them. */
 void check_memlock(const struct machine *m, struct finding *f)
 {
-	_cleanup_free_ char *limits = iol_host_text(m->host, "proc/self/limits");
-	_cleanup_free_ char *status = iol_host_text(m->host, "proc/self/status");
-	const char *limit = value_after(limits, "Max locked memory");
-	const char *caps = value_after(status, "CapEff:");
+	struct memlock limit;
 
-	if (!limit)
+	if (!memlock_of(m->host, "self", &limit))
 		return;
-	if (!strncmp(limit, "unlimited", 9)) {
+	if (limit.bytes == UINT64_MAX) {
 		finding(f, CHECK_GOOD, "/proc/self/limits", "no limit");
-	} else if (caps && strtoull(caps, NULL, 16) & 1ull << CAP_IPC_LOCK) {
+	} else if (limit.exempt) {
 		finding(f, CHECK_GOOD, "/proc/self/status",
-			"no limit holds for you (CAP_IPC_LOCK), though for others %llu MiB",
-			strtoull(limit, NULL, 10) >> 20);
+			"no limit holds for you (CAP_IPC_LOCK), though for others %" PRIu64 " MiB",
+			limit.bytes >> 20);
 	} else {
 		finding(f, CHECK_WARNING, "/proc/self/limits",
-			"you may lock %llu MiB; a guest with a device has all of its memory "
+			"you may lock %" PRIu64 " MiB; a guest with a device has all of its memory "
 			"locked",
-			strtoull(limit, NULL, 10) >> 20);
-		finding_mend(f,
-			     "echo '@kvm - memlock unlimited' > "
-			     "/etc/security/limits.d/90-iolane.conf, and log in again as a member "
-			     "of kvm (a systemd service: LimitMEMLOCK=infinity)");
+			limit.bytes >> 20);
+		finding_mend(f, MEMLOCK_MEND);
 	}
 }
 

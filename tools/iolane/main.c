@@ -32,6 +32,7 @@ static const struct command {
 	{ "export", "print the file that declares the host as it is", &host_export, NULL, NULL },
 	{ "lease", "hand out a virtual function", &host_lease, NULL, NULL },
 	{ "release", "take it back", &host_release, NULL, NULL },
+	{ "vm", "hand devices to QEMU, libvirt or Cloud Hypervisor", NULL, &vm_group, NULL },
 	{ "undo", "take back the last change", &host_undo, NULL, NULL },
 	{ "blk", "serve disks to virtual machines, and steer a server that runs", NULL, &blk_group,
 	  NULL },

@@ -72,7 +72,7 @@ struct verb_group {
 	unsigned int num;
 };
 
-extern const struct verb_group blk_group, net_group, vf_group;
+extern const struct verb_group blk_group, net_group, vf_group, vm_group;
 extern const struct verb host_list, host_show, host_check, host_bind, host_unbind, host_undo,
 	host_plan, host_apply, host_drift, host_export, host_lease, host_release;
 

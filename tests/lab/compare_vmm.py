@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Times iolane-vmm beside QEMU (q35 and microvm) on KVM in the emulated machine, in turns.
+
+Not a test. What iolane-bench vmm tells of guests without devices: the time to the first instruction, until
+the guest is up, memory, threads, exits. The same with a VF of a NIC passed through, through which the
+guest pings all the while. And what the VF costs before the guest runs: each VMM is started with and
+without it, up to the first instruction, and the time that it spent in ioctls (which is the kernel's and
+the device's) is taken off (ioctltime.c); what is left with the VF less what is left without it is the
+VMM's own share.
+
+The kernel is that of IOLANE_LAB_KERNEL, for the machine and for the guests; QEMU is this machine's, in the
+emulated machine's memory.
+"""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+
+from compare_bind import compare, text
+from machine import IGB, Machine, check, harness, initramfs, lab_kernel, parser
+
+QEMU = "qemu-system-x86_64"
+DATA = ("/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu")
+SECONDS = 6000
+MEMORY = "256M"
+UP = "guest is up"
+PEER, OURS = "10.9.0.1", "10.9.0.2"
+# With a NIC the guest pings all the time, one packet after the other.
+INIT = f"""#!/bin/sh
+export PATH=/bin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+if [ -e /sys/class/net/eth0 ]; then
+	ip addr add {OURS}/24 dev eth0
+	ip link set eth0 up
+	until ping -q -c 1 -W 1 {PEER} > /dev/null; do :; done
+	ping -q -A {PEER} > /dev/null &
+fi
+echo {UP}
+exec sleep 1000000
+"""
+
+
+def write_guest(out):
+    busybox = initramfs.find_program("busybox")
+    cpio = initramfs.Cpio(out)
+    for name in ("dev", "proc", "sys"):
+        cpio.folder(name)
+    cpio.entry("dev/console", 0o20600, device=(5, 1))
+    cpio.file("bin/busybox", busybox)
+    for name in ("sh", "mount", "ip", "ping", "sleep"):
+        cpio.link(f"bin/{name}", "busybox")
+    cpio.data("init", INIT.encode(), 0o755)
+    cpio.close()
+
+
+def fill(share, build):
+    """What the emulated machine gets: the guest, ioctltime, and QEMU where it is on this machine."""
+    shutil.copy(lab_kernel(), f"{share}/kernel")
+    with open(f"{share}/initrd", "wb") as out:
+        write_guest(out)
+    shutil.copy(harness.find_built(build, "ioctltime.so"), share)
+    program = initramfs.find_program(QEMU)
+    files = [(f"/usr/bin/{QEMU}", program), *initramfs.libraries(program)]
+    for folder in filter(os.path.isdir, DATA):
+        files += [(f"{folder}/{name}", os.path.join(folder, name)) for name in os.listdir(folder)
+                  if name.endswith((".bin", ".rom"))]
+    for place, source in files:
+        target = f"{share}/root{place}"
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy(source, target)
+
+
+def bench(machine, options):
+    """One report of iolane-bench vmm."""
+    status, output = machine.run(
+        f"PATH=/usr/bin:/bin iolane-bench vmm --kernel=/run/kernel --initrd=/run/initrd --memory={MEMORY} "
+        f"--cmdline='console=ttyS0 quiet' --timeout=600 --json {options} 2> /run/trouble", SECONDS)
+    check(status == 0, machine.run("cat /run/trouble")[1])
+    return json.loads(output)
+
+
+def user_time(machine, command):
+    """(ms to the first instruction, ms of them in ioctls), from when the libraries are loaded."""
+    _, output = machine.run(f"PATH=/usr/bin:/bin LD_PRELOAD=/run/ioctltime.so {command} 2>&1", 120)
+    told = re.search(r"^ioctltime (\d+) (\d+)$", output, re.MULTILINE)
+    check(told, f"{command}: {output}")
+    return [int(ns) / 1e6 for ns in told.groups()]
+
+
+def attach(machine, vf, rounds):
+    """The VMM's own ms with the VF less those without it, and the ms of ioctls likewise, in each round."""
+    options = "--against=qemu --show-commands"
+    plain, given = bench(machine, options), bench(machine, f"{options} --vfio={vf}")
+    figures = {name: {"own": [], "ioctls": []} for name in plain}
+    for number in range(rounds + 1):
+        for name, into in figures.items():
+            without, calls_without = user_time(machine, plain[name])
+            total, calls = user_time(machine, given[name])
+            # The first brings all that is needed into memory.
+            if number:
+                into["own"].append(total - calls - (without - calls_without))
+                into["ioctls"].append(calls - calls_without)
+    return figures
+
+
+def measure(args):
+    with tempfile.TemporaryDirectory(prefix="iolane-vmm-") as share:
+        fill(share, args.build)
+        programs = ["iolane", "iolane-bench", "iolane-vmm"]
+        with Machine(args, kernel="lab", programs=programs, share=share, devices=("igb",),
+                     memory="2G") as machine:
+            machine.sh("cp -r /host/root/* / && cp /host/kernel /host/initrd /host/ioctltime.so /run", 600)
+            machine.sh("mount -t debugfs debugfs /sys/kernel/debug")
+            figures = {"plain": bench(machine, "--against=qemu,microvm --exits=2 "
+                                      f"--until='{UP}' --rounds={args.rounds}")}
+            vf, = machine.make_vfs(IGB, 1)
+            machine.sh(f"ip addr add {PEER}/24 dev {machine.netdev(IGB)}")
+            machine.sh(f"iolane bind {vf}")
+            figures["vf"] = bench(machine, f"--against=qemu --vfio={vf} --exits=5 "
+                                  f"--until='{UP}' --rounds={args.vf_rounds}")
+            figures["attach"] = attach(machine, vf, args.attach_rounds)
+            machine.sh(f"iolane unbind {vf}")
+    return figures
+
+
+def column(report, name, key):
+    runs = [run for run in report["runs"] if run["name"] == name]
+    return [run["exits_s"][key] if key in run.get("exits_s", {}) else run[key] for run in runs]
+
+
+def show_report(what, report):
+    names = list(report["manifest"]["commands"])
+    print(f"{what}: median (min to max)")
+    for key in ("first_ms", "up_ms", "rss_kib", "threads", "exits", "io_exits", "mmio_exits", "signal_exits",
+                "request_irq_exits", "to_user"):
+        print(f"  {key:20} " + "".join(f"{name} {text(column(report, name, key)):34}" for name in names))
+    for ratio in report.get("ratios", [report["ratio"]]):
+        print(f"  first_ms, {' / '.join(ratio['of'])}: {text(ratio['rounds'], 2)}")
+    for key in ("up_ms",):
+        ours = column(report, names[0], key)
+        for name in names[1:]:
+            ratios = [a / b for a, b in zip(ours, column(report, name, key), strict=True)]
+            print(f"  {key}, {names[0]} / {name}: {text(ratios, 2)}")
+
+
+def show(figures):
+    show_report("guests without devices", figures["plain"])
+    show_report("guests that ping through a VF", figures["vf"])
+    print("what a VF adds before the first instruction, ms: median (min to max)")
+    for name, times in figures["attach"].items():
+        print(f"  {name:12} own {text(times['own'], 2)}   in ioctls {text(times['ioctls'])}")
+    ours, theirs = (times["own"] for times in figures["attach"].values())
+    print(f"  own, in times of QEMU's by medians: {statistics.median(ours) / statistics.median(theirs):.2f}; "
+          f"in rounds: {text([a / b for a, b in zip(ours, theirs, strict=True)], 2)}")
+
+
+def main():
+    made = parser(__doc__.split("\n", maxsplit=1)[0])
+    made.add_argument("--rounds", type=int, default=9, help="of guests without devices")
+    made.add_argument("--vf-rounds", type=int, default=3, help="of guests with a VF")
+    made.add_argument("--attach-rounds", type=int, default=9, help="of the VF's cost")
+    return compare(made, measure, show)
+
+
+sys.exit(main())
