@@ -190,8 +190,10 @@ static void destroy(struct iol_pci_function *fn)
 	struct virtio *v = virtio_of(fn);
 
 	/* When it is gone nobody writes to guest memory. */
-	if (v->fe)
+	if (v->fe) {
 		virtio_reset(v);
+		iol_guest_memory_detach(v->mem, v->fe);
+	}
 	virtio_remove_intx(v);
 	iol_frontend_destroy(&v->fe);
 	virtio_free_queues(v);

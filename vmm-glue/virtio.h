@@ -98,7 +98,7 @@ struct virtio {
 	/* Of a NIC: pairs that the driver uses, and the control queue while it runs. */
 	unsigned int pairs, ctrl_index;
 	struct iol_ring *ctrl;
-	bool mem_broken;
+	bool mem_broken, mem_changed; /* of the memory that it has */
 };
 
 static inline struct virtio *virtio_of(struct iol_pci_function *fn)

@@ -125,7 +125,7 @@ int virtio_connect(struct virtio *v, const struct iol_virtio_spec *spec)
 	if (!rc)
 		rc = v->type->config(v, told, true);
 	if (!rc)
-		rc = iol_frontend_set_memory(v->fe, v->mem);
+		rc = iol_guest_memory_attach(v->mem, &iol_frontend_memory, v->fe);
 	if (!rc)
 		rc = watch_connection(v);
 	v->config_stale = false;

@@ -40,6 +40,41 @@ static int take_memory(struct virtio *v, struct iol_mem **mem)
 	return iol_mem_new(desc, fds, n, v->err, &v->mem_broken, mem);
 }
 
+static int plugged(void *ctx, const struct iol_guest_memory *mem,
+		   const struct iol_guest_region *region)
+{
+	((struct virtio *)ctx)->mem_changed = true;
+	return 0;
+}
+
+/* Its file is held till the next turn, so nothing is lost by going on without it only then. */
+static void unplugged(void *ctx, const struct iol_guest_region *region)
+{
+	((struct virtio *)ctx)->mem_changed = true;
+}
+
+static const struct iol_memory_user_ops memory_user = {
+	.name = "a NIC's control queue",
+	.add = plugged,
+	.remove = unplugged,
+};
+
+static int renew_memory(struct virtio *v)
+{
+	struct iol_mem *mem;
+	int rc;
+
+	if (!v->mem_changed)
+		return 0;
+	v->mem_changed = false;
+	rc = take_memory(v, &mem);
+	if (rc < 0)
+		return rc;
+	rc = iol_ring_set_mem(v->ctrl, mem);
+	iol_mem_unref(&mem);
+	return rc;
+}
+
 static int start(struct virtio *v, const struct virtio_queue *q)
 {
 	struct iol_ring_spec spec = {
@@ -62,7 +97,10 @@ static int start(struct virtio *v, const struct virtio_queue *q)
 	if (!rc)
 		rc = iol_ring_start(v->ctrl, &spec);
 	iol_mem_unref(&spec.mem);
-	return rc;
+	if (!rc)
+		rc = iol_guest_memory_attach(v->mem, &memory_user, v);
+	v->mem_changed = false;
+	return rc < 0 ? rc : virtio_watch(v, q->kick);
 }
 
 static void fail(struct virtio *v)
@@ -77,7 +115,7 @@ void virtio_ctrl_start(struct virtio *v, unsigned int index)
 	if (v->ctrl)
 		return;
 	v->ctrl_index = index;
-	if (start(v, &v->queues[index]) < 0 || virtio_watch(v, v->queues[index].kick) < 0) {
+	if (start(v, &v->queues[index]) < 0) {
 		fail(v);
 		return;
 	}
@@ -90,6 +128,7 @@ void virtio_ctrl_stop(struct virtio *v)
 	if (!v->ctrl)
 		return;
 	virtio_unwatch(v, v->queues[v->ctrl_index].kick);
+	iol_guest_memory_detach(v->mem, v);
 	iol_ring_stop(v->ctrl);
 	iol_ring_destroy(&v->ctrl);
 }
@@ -150,7 +189,9 @@ void virtio_ctrl_poll(struct virtio *v)
 
 	if (!v->ctrl || eventfd_read(v->queues[v->ctrl_index].kick, &kicks) < 0)
 		return;
-	n = iol_ring_pop(v->ctrl, chains, BURST);
+	n = renew_memory(v);
+	if (!n)
+		n = iol_ring_pop(v->ctrl, chains, BURST);
 	if (n < 0) {
 		fail(v);
 		return;
