@@ -108,7 +108,6 @@ static void remove_slot(struct iol_kvm *kvm, uint64_t gpa, uint64_t size)
 	kvm->slots[at].size = 0;
 	/* It can't fail for a slot that is there. */
 	set_slot(kvm, &kvm->slots[at]);
-	kvm->slots[at] = (struct kvm_slot){ 0 };
 }
 
 int kvm_map(void *vm, uint64_t gpa, uint64_t size, void *host, bool readonly)

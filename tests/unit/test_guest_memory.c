@@ -405,6 +405,7 @@ static void what_is_not_known_is_told(void **state)
 	assert_int_equal(told(r, ALL, 0), 0);
 	assert_int_equal(iol_guest_memory_discard(r->mem, PLUG, GRANULE), 0);
 	assert_int_equal(told(r, ALL, PLUG), GRANULE / PAGE);
+	assert_int_equal(iol_guest_memory_discard(r->mem, PLUG + GRANULE, GRANULE), 0);
 	r->a.written[PLUG / PAGE] = 1;
 	assert_int_equal(iol_guest_memory_remove(r->mem, PLUG), 0);
 	assert_int_equal(told(r, ALL, 0), 0);
@@ -462,6 +463,7 @@ static void a_back_end_follows(uint64_t off)
 
 	/* It dies; memory changes meanwhile, also where its log does not reach. */
 	iol_server_destroy(&s);
+	assert_int_equal(iol_guest_memory_add(mem, PLUG - MIB, MIB, -1, 0), 0);
 	assert_int_equal(iol_guest_memory_remove(mem, PLUG), 0);
 	assert_int_equal(iol_guest_memory_add(mem, 2 * PLUG - MIB, MIB, -1, 0), 0);
 	assert_false(iol_frontend_connected(fe));

@@ -330,6 +330,15 @@ static void messages_change_in_place(void **state)
 	assert_int_equal(ops->msi_add(r->kvm, 101, &msg, &again), 0);
 	assert_int_equal(model.tables, 3);
 	assert_int_equal(delivers(101), 3);
+	/* And while others change. */
+	ops->msi_remove(r->kvm, again);
+	msg.data = 5;
+	assert_int_equal(ops->msi_set(r->kvm, a, &msg), 0);
+	assert_int_equal(model.tables, 4);
+	msg.data = 3;
+	assert_int_equal(ops->msi_add(r->kvm, 101, &msg, &again), 0);
+	assert_int_equal(model.tables, 4);
+	assert_int_equal(delivers(101), 3);
 	ops->msi_remove(r->kvm, a);
 	ops->msi_remove(r->kvm, again);
 	msg.data = 4;
@@ -442,6 +451,12 @@ static void nothing_written_is_lost(void **state)
 		starts_or_not(mem, 2u + (unsigned int)by_hand);
 		assert_int_equal(iol_guest_memory_dirty_start(mem), 0);
 		assert_int_equal(model.manual, by_hand);
+		/* BARs are not memory. */
+		ops->unmap(r->kvm, 0xd0000000, PAGE);
+		assert_int_equal(ops->map(r->kvm, 0xd0000000, PAGE, bar, false), 0);
+		for (unsigned int i = 0; i < SLOTS; i++)
+			assert_int_equal(model.slots[i].is.flags & KVM_MEM_LOG_DIRTY_PAGES,
+					 model.slots[i].is.memory_size > PAGE);
 		for (uint64_t page = 0; page < PAGES; page += 7)
 			writes(page * PAGE);
 		for (uint64_t page = 0; page < PAGES; page++) {
