@@ -23,7 +23,7 @@ struct passthrough_bar {
 
 /*
  * @given: bits that come from fn.config; all others are the device's.
- * @pm, @pcie, @af, @msi: where the capabilities are; 0: there is none.
+ * @pm, @pcie, @af, @msi, @msix: where the capabilities are; 0: there is none.
  */
 struct passthrough {
 	struct iol_pci_function fn;
@@ -33,7 +33,7 @@ struct passthrough {
 
 	uint8_t given[IOL_PCI_CONFIG];
 	uint64_t config_size;
-	unsigned int pm, pcie, af, msi;
+	unsigned int pm, pcie, af, msi, msix;
 	bool can_flr, can_af, soft_reset;
 	unsigned int power; /* the state that the device is in: D0 to D3 */
 

@@ -24,17 +24,15 @@ struct range {
 static unsigned int msix_pages(const struct passthrough *p, unsigned int bar, struct range *ranges)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first, len;
-	size_t cap = iol_config_cap(p->fn.config, PCI_CFG_SPACE_SIZE, PCI_CAP_ID_MSIX);
 	unsigned int n = 0, vectors;
 	uint32_t place;
 
-	if (!cap)
+	if (!p->msix)
 		return 0;
-	vectors = (pci_function_get(&p->fn, (unsigned int)cap + PCI_MSIX_FLAGS, 2) &
-		   PCI_MSIX_FLAGS_QSIZE) +
-		  1;
+	vectors =
+		(pci_function_get(&p->fn, p->msix + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
 	for (unsigned int i = 0; i < 2; i++) {
-		place = pci_function_get(&p->fn, (unsigned int)cap + PCI_MSIX_TABLE + 4 * i, 4);
+		place = pci_function_get(&p->fn, p->msix + PCI_MSIX_TABLE + 4 * i, 4);
 		first = place & PCI_MSIX_TABLE_OFFSET;
 		len = i ? (vectors + 63) / 64 * 8 : vectors * MSIX_ENTRY_SIZE;
 		if ((place & PCI_MSIX_TABLE_BIR) == bar)
@@ -127,6 +125,7 @@ int passthrough_bars(struct passthrough *p, bool no_rom)
 	uint32_t regs[PASSTHROUGH_BARS];
 	int rc;
 
+	p->msix = (unsigned int)iol_config_cap(p->fn.config, PCI_CFG_SPACE_SIZE, PCI_CAP_ID_MSIX);
 	for (unsigned int i = 0; i < PASSTHROUGH_BARS; i++)
 		regs[i] = pci_function_get(&p->fn, PCI_BASE_ADDRESS_0 + 4 * i, 4);
 	memset(p->fn.config + PCI_BASE_ADDRESS_0, 0, sizeof(regs));

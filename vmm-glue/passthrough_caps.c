@@ -101,7 +101,8 @@ static bool keep_msix(struct passthrough *p, unsigned int at)
 
 	iol_irq_info(p->dev, IOL_IRQ_MSIX, &info);
 	vectors = (vectors & PCI_MSIX_FLAGS_QSIZE) + 1;
-	return info.count >= vectors && !p->fn.msix &&
+	/* Of several it is the first one whose table is kept from the guest. */
+	return info.count >= vectors && at == p->msix &&
 	       !msix_new(vectors, p->fn.vm_ops, p->fn.vm, &passthrough_msix_ops, p, &msix) &&
 	       !pci_function_set_msix(&p->fn, at, pci_function_get(&p->fn, at + PCI_MSIX_TABLE, 4),
 				      pci_function_get(&p->fn, at + PCI_MSIX_PBA, 4), msix);

@@ -127,7 +127,8 @@ static bool find_place(const struct iol_pci_function *fn, unsigned int index, ui
 	unsigned int at = bar_register(index);
 	uint64_t limit = bar->io ? PORTS - 1 : bar->is_64 ? UINT64_MAX : UINT32_MAX;
 
-	if (fn->asleep || !bar->size || !(command & (bar->io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
+	if (fn->asleep || !bar->size ||
+	    !(command & (bar->io ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY)))
 		return false;
 	*gpa = pci_function_get(fn, at, 4);
 	if (index == ROM && !(*gpa & PCI_ROM_ADDRESS_ENABLE))
@@ -256,11 +257,12 @@ void iol_pci_config_write(struct iol_pci_function *fn, unsigned int off, unsigne
 		fn->ops->config_written(fn, off, len);
 }
 
-/* Whether BAR @bar's byte @off is one of @len from @place on; *@at is which. */
-static bool is_at(uint32_t place, uint64_t len, unsigned int bar, uint64_t off, uint64_t *at)
+/* Whether an access to @len bytes of BAR @bar touches the @size at @place; *@at is where. */
+static bool is_at(uint32_t place, uint64_t size, unsigned int bar, uint64_t off, unsigned int len,
+		  uint64_t *at)
 {
 	*at = off - (place & PCI_MSIX_TABLE_OFFSET);
-	return (place & PCI_MSIX_TABLE_BIR) == bar && *at < len;
+	return (place & PCI_MSIX_TABLE_BIR) == bar && (*at < size || *at + len - 1 < size);
 }
 
 static void access_bar(struct iol_pci_function *fn, unsigned int bar, uint64_t off, void *data,
@@ -271,9 +273,9 @@ static void access_bar(struct iol_pci_function *fn, unsigned int bar, uint64_t o
 
 	if (len > fn->bars[bar].bar.size - off)
 		return;
-	if (fn->msix && is_at(fn->msix_table, vectors * MSIX_ENTRY_SIZE, bar, off, &at))
+	if (fn->msix && is_at(fn->msix_table, vectors * MSIX_ENTRY_SIZE, bar, off, len, &at))
 		msix_table(fn->msix, at, data, len, write);
-	else if (fn->msix && is_at(fn->msix_pba, PBA_SIZE(vectors), bar, off, &at))
+	else if (fn->msix && is_at(fn->msix_pba, PBA_SIZE(vectors), bar, off, len, &at))
 		msix_pba(fn->msix, at, data, len, write);
 	else if (fn->ops->bar_access)
 		fn->ops->bar_access(fn, bar, off, data, len, write);

@@ -353,6 +353,16 @@ static void test_broken(void **state)
 		assert_string_equal(text, broken[i].caps);
 		end(&r);
 	}
+	/* Two tables: the first alone would do. */
+	begin(&r, pci_sample("igb-vf"), IOL_CONTEXT_IOMMUFD);
+	memcpy(r.config + 0x40, (uint8_t[]){ 0x11, 0xa0, 0xff, 7, 0, 0, 0, 0, 0, 0x20, 0, 0 }, 12);
+	r.config[PCI_CAPABILITY_LIST] = 0x40;
+	spec = spec_of(&r);
+	assert_int_equal(iol_passthrough_new(&spec, &r.fn), 0);
+	list_caps(&r, text, sizeof(text));
+	assert_string_equal(text, "10@a0");
+	end(&r);
+
 	begin(&r, pci_sample("igb-vf"), IOL_CONTEXT_IOMMUFD);
 	/* An extended list that goes in circles. */
 	memcpy(r.config + 0x100, (uint8_t[]){ 1, 0, 1, 0x10 }, 4);

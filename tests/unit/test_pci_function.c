@@ -274,6 +274,10 @@ static void test_msix(void **state)
 	assert_int_equal(nic->seen.len, 0);
 	assert_int_equal(iol_pci_mmio(fn, 0xe00020a0, &value, 4, true), 1);
 	assert_int_equal(nic->seen.off, 0x20a0);
+	/* Nor does one that only reaches into it get there. */
+	nic->seen.len = 0;
+	assert_int_equal(iol_pci_mmio(fn, 0xe0001ffe, &value, 4, true), 1);
+	assert_int_equal(nic->seen.len, 0);
 	msix_signal(fn->msix, 9);
 	assert_int_equal(iol_pci_mmio(fn, 0xe0003000, &qword, 8, false), 1);
 	assert_int_equal(qword, 1 << 9);

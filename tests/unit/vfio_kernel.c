@@ -35,7 +35,7 @@ void fake_put(struct fake_chain *chain, uint64_t value, size_t len)
 	chain->len += len;
 }
 
-void fake_begin(struct host_tree *tree)
+void fake_new(void)
 {
 	free(fake.maps);
 	fake = (struct fake_kernel){
@@ -51,6 +51,11 @@ void fake_begin(struct host_tree *tree)
 		.error = -1,
 		.request = -1,
 	};
+}
+
+void fake_begin(struct host_tree *tree)
+{
+	fake_new();
 	tree_make(tree);
 	tree_function(tree, FAKE_DEVICE, "1B36:0010", "10802", "vfio-pci", 7);
 	tree_function(tree, FAKE_DEVICE2, "1B36:0010", "10802", "vfio-pci", 8);
@@ -135,19 +140,33 @@ uint64_t fake_region(unsigned int index)
 	return index == VFIO_PCI_CONFIG_REGION_INDEX ? 0 : (index + UINT64_C(1)) << 36;
 }
 
-/* A device has its registers. */
-static int opened(int fd)
+static struct fake_device *device_of(int fd)
 {
 	struct stat now, other;
 
 	assert_return_code(fstat(fd, &now), errno);
 	for (unsigned int i = 0; i < fake.num_devices; i++)
-		if (fake.devices[i].fd != fd && !fstat(fake.devices[i].fd, &other) &&
-		    other.st_ino == now.st_ino)
-			return fake_fails(EINVAL);
+		if (!fstat(fake.devices[i].fd, &other) && other.st_ino == now.st_ino &&
+		    fake.devices[i].inode == now.st_ino)
+			return &fake.devices[i];
+	return NULL;
+}
+
+/* A device has its registers. */
+static int opened(int fd)
+{
+	const struct fake_device *before = device_of(fd);
+	struct stat now;
+
+	/* As its node it can be opened once. */
+	if (before && before->fd != fd)
+		return fake_fails(EINVAL);
 	fake_opened(fd);
+	assert_return_code(fstat(fd, &now), errno);
+	fake.devices[fake.num_devices - 1].inode = now.st_ino;
 	if (!fake.config)
 		return 0;
+	assert_return_code(ftruncate(fd, 0), errno);
 	assert_return_code(ftruncate(fd, (off_t)fake_region(VFIO_PCI_NUM_REGIONS)), errno);
 	assert_int_equal(pwrite(fd, fake.config, fake.config_size, 0), fake.config_size);
 	return 0;
@@ -470,15 +489,6 @@ static int iommu_info(struct vfio_iommu_type1_info *info)
 	return 0;
 }
 
-/* With iommufd, where there is no container. */
-static bool is_device(int fd)
-{
-	for (unsigned int i = 0; i < fake.num_devices; i++)
-		if (fake.devices[i].fd == fd && !fake.has_iommu)
-			return true;
-	return false;
-}
-
 static int type1_ioctl(int fd, unsigned long request, void *arg)
 {
 	const struct vfio_iommu_type1_dma_map *m = arg;
@@ -524,12 +534,12 @@ static int type1_ioctl(int fd, unsigned long request, void *arg)
 		return device;
 	/* Resets of buses have the same numbers. */
 	case VFIO_IOMMU_GET_INFO:
-		if (is_device(fd))
+		if (device_of(fd))
 			return hot_reset_info(arg);
 		assert_true(fake.has_iommu);
 		return iommu_info(arg);
 	case VFIO_IOMMU_MAP_DMA:
-		if (is_device(fd)) {
+		if (device_of(fd)) {
 			fake.hot_resets++;
 			return 0;
 		}

@@ -43,7 +43,8 @@ struct fake_written {
 /* An open device, its own log, and the page tables it is behind. */
 struct fake_device {
 	int fd;
-	uint32_t hwpt; /* 0: those of the IOAS */
+	uint64_t inode; /* descriptors come again */
+	uint32_t hwpt;  /* 0: those of the IOAS */
 	struct fake_written log;
 	struct iol_iova_range ranges[256];
 	size_t num_ranges;
@@ -109,6 +110,9 @@ struct fake_kernel {
 };
 
 extern struct fake_kernel fake;
+
+/** fake_new() - A kernel as good as new. */
+void fake_new(void);
 
 /** fake_begin() - A machine with two devices for VFIO (FAKE_DEVICE, FAKE_MDEV), and a kernel as good as new. */
 void fake_begin(struct host_tree *tree);
