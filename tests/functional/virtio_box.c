@@ -16,7 +16,7 @@ static void turn(void *ctx)
 int box_function(struct box *b)
 {
 	struct iol_virtio_spec spec = { .type = VIRTIO_ID_BLOCK,
-					.path = b->r->socket,
+					.path = b->path ? b->path : b->r->socket,
 					.queues = b->r->spec.queues,
 					.cpus = 2,
 					.memory = b->r->mem,
@@ -26,7 +26,7 @@ int box_function(struct box *b)
 	return iol_virtio_new(&spec, &b->g.fn);
 }
 
-struct box *box_up(const struct rig_spec *spec)
+struct box *box_new(const struct rig_spec *spec)
 {
 	struct box *b = calloc(1, sizeof(*b));
 
@@ -37,23 +37,35 @@ struct box *box_up(const struct rig_spec *spec)
 	b->r->turn_ctx = b;
 	rig_start_backend(b->r);
 	rig_make_memory(b->r);
+	return b;
+}
+
+struct box *box_up(const struct rig_spec *spec)
+{
+	struct box *b = box_new(spec);
+
 	if (box_function(b) < 0)
 		fail_msg("%s", iol_error());
 	vguest_probe(&b->g);
 	return b;
 }
 
-void box_down(struct box **bp)
+void box_drop(struct box *b)
 {
-	struct box *b = *bp;
 	unsigned int i;
 
 	iol_pci_function_destroy(&b->g.fn);
-	/* It left nothing with the machine. */
 	assert_int_equal(b->g.nbells, 0);
 	assert_int_equal(b->g.intx, -1);
 	for (i = 0; i < VGUEST_ROUTES; i++)
 		assert_int_equal(b->g.route[i].fd, -1);
+}
+
+void box_down(struct box **bp)
+{
+	struct box *b = *bp;
+
+	box_drop(b);
 	rig_down(&b->r);
 	free(b);
 	*bp = NULL;

@@ -19,14 +19,21 @@
 struct box {
 	struct rig *r;
 	struct vguest g;
+	const char *path; /* of another socket than the back end's, or NULL */
 };
 
 /** box_up() - A back end as @spec says, and the function, probed: nothing is negotiated yet. */
 struct box *box_up(const struct rig_spec *spec);
 void box_down(struct box **b);
 
+/** box_new() - The same without a function. */
+struct box *box_new(const struct rig_spec *spec);
+
 /** box_function() - Make the function: iol_virtio_new()'s answer. */
 int box_function(struct box *b);
+
+/** box_drop() - Destroy it; it must leave nothing with the machine. */
+void box_drop(struct box *b);
 
 /** box_go() - Reset, negotiate those of @features that are there, and start all queues. */
 void box_go(struct box *b, uint64_t features);
