@@ -9,13 +9,14 @@ without it, up to the first instruction, and the time that it spent in ioctls (w
 the device's) is taken off (ioctltime.c); what is left with the VF less what is left without it is the
 VMM's own share.
 
-The kernel is that of IOLANE_LAB_KERNEL, for the machine and for the guests; QEMU is this machine's, in the
-emulated machine's memory.
+The kernel is that of IOLANE_LAB_KERNEL, for the machine and for the guests; QEMU is this machine's, from a
+disk in the emulated machine's memory.
 """
 
 import json
 import os
 import re
+import shlex
 import shutil
 import statistics
 import sys
@@ -60,35 +61,53 @@ def write_guest(out):
     cpio.close()
 
 
-def fill(share, build):
-    """What the emulated machine gets: the guest, ioctltime, and QEMU where it is on this machine."""
-    shutil.copy(lab_kernel(), f"{share}/kernel")
-    with open(f"{share}/initrd", "wb") as out:
-        write_guest(out)
-    shutil.copy(harness.find_built(build, "ioctltime.so"), share)
-    program = initramfs.find_program(QEMU)
-    files = [(f"/usr/bin/{QEMU}", program), *initramfs.libraries(program)]
+def fill(root, build):
+    """A folder that all is run from: the VMMs with what they need where it is on this machine, the guest, ioctltime."""
+    for name in ("dev", "proc", "sys", "run", "tmp"):
+        os.makedirs(f"{root}/{name}")
+    files = [("/bin/busybox", initramfs.find_program("busybox")), ("/kernel", lab_kernel()),
+             ("/ioctltime.so", harness.find_built(build, "ioctltime.so"))]
+    programs = {name: harness.find_built(build, name) for name in ("iolane-bench", "iolane-vmm")}
+    for name, program in {**programs, QEMU: initramfs.find_program(QEMU)}.items():
+        files += [(f"/usr/bin/{name}", program), *initramfs.libraries(program)]
     for folder in filter(os.path.isdir, DATA):
         files += [(f"{folder}/{name}", os.path.join(folder, name)) for name in os.listdir(folder)
                   if name.endswith((".bin", ".rom"))]
     for place, source in files:
-        target = f"{share}/root{place}"
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copy(source, target)
+        os.makedirs(os.path.dirname(root + place), exist_ok=True)
+        shutil.copy(source, root + place)
+    os.symlink("busybox", f"{root}/bin/sh")
+    with open(f"{root}/initrd", "wb") as out:
+        write_guest(out)
+
+
+def prepare(machine):
+    """The folder on a disk of its own: what is mapped of a file in tmpfs would pass for the guest's memory, and
+    opening a file of the share takes long."""
+    machine.sh("truncate -s 600M /run/disk && mke2fs -q -t ext4 /run/disk && mkdir /vmm "
+               "&& mount -o loop /run/disk /vmm && cp -r /host/root/. /vmm", 900)
+    for name in ("dev", "proc", "sys"):
+        machine.sh(f"mount -o bind /{name} /vmm/{name}")
+    machine.sh("mount -t debugfs debugfs /vmm/sys/kernel/debug")
+
+
+def inside(command):
+    return f"chroot /vmm /bin/sh -c {shlex.quote(f'PATH=/usr/bin:/bin; export PATH; {command}')}"
 
 
 def bench(machine, options):
     """One report of iolane-bench vmm."""
-    status, output = machine.run(
-        f"PATH=/usr/bin:/bin iolane-bench vmm --kernel=/run/kernel --initrd=/run/initrd --memory={MEMORY} "
-        f"--cmdline='console=ttyS0 quiet' --timeout=600 --json {options} 2> /run/trouble", SECONDS)
+    print(f"iolane-bench vmm {options}", file=sys.stderr)
+    command = (f"iolane-bench vmm --kernel=/kernel --initrd=/initrd --memory={MEMORY} "
+               f"--cmdline='console=ttyS0 quiet' --timeout=600 --json {options}")
+    status, output = machine.run(f"{inside(command)} 2> /run/trouble", SECONDS)
     check(status == 0, machine.run("cat /run/trouble")[1])
     return json.loads(output)
 
 
 def user_time(machine, command):
     """(ms to the first instruction, ms of them in ioctls), from when the libraries are loaded."""
-    _, output = machine.run(f"PATH=/usr/bin:/bin LD_PRELOAD=/run/ioctltime.so {command} 2>&1", 120)
+    _, output = machine.run(inside(f"LD_PRELOAD=/ioctltime.so exec {command} 2>&1"), 600)
     told = re.search(r"^ioctltime (\d+) (\d+)$", output, re.MULTILINE)
     check(told, f"{command}: {output}")
     return [int(ns) / 1e6 for ns in told.groups()]
@@ -112,12 +131,10 @@ def attach(machine, vf, rounds):
 
 def measure(args):
     with tempfile.TemporaryDirectory(prefix="iolane-vmm-") as share:
-        fill(share, args.build)
-        programs = ["iolane", "iolane-bench", "iolane-vmm"]
-        with Machine(args, kernel="lab", programs=programs, share=share, devices=("igb",),
+        fill(f"{share}/root", args.build)
+        with Machine(args, kernel="lab", programs=["iolane"], share=share, devices=("igb",),
                      memory="2G") as machine:
-            machine.sh("cp -r /host/root/* / && cp /host/kernel /host/initrd /host/ioctltime.so /run", 600)
-            machine.sh("mount -t debugfs debugfs /sys/kernel/debug")
+            prepare(machine)
             figures = {"plain": bench(machine, "--against=qemu,microvm --exits=2 "
                                       f"--until='{UP}' --rounds={args.rounds}")}
             vf, = machine.make_vfs(IGB, 1)
@@ -143,11 +160,10 @@ def show_report(what, report):
         print(f"  {key:20} " + "".join(f"{name} {text(column(report, name, key)):34}" for name in names))
     for ratio in report.get("ratios", [report["ratio"]]):
         print(f"  first_ms, {' / '.join(ratio['of'])}: {text(ratio['rounds'], 2)}")
-    for key in ("up_ms",):
-        ours = column(report, names[0], key)
-        for name in names[1:]:
-            ratios = [a / b for a, b in zip(ours, column(report, name, key), strict=True)]
-            print(f"  {key}, {names[0]} / {name}: {text(ratios, 2)}")
+    ours = column(report, names[0], "up_ms")
+    for name in names[1:]:
+        ratios = [a / b for a, b in zip(ours, column(report, name, "up_ms"), strict=True)]
+        print(f"  up_ms, {names[0]} / {name}: {text(ratios, 2)}")
 
 
 def show(figures):

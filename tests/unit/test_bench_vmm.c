@@ -181,6 +181,18 @@ static void all_start_the_same_guest(void **state)
 	bench_comparison_free(&c);
 }
 
+static void a_command_is_named_by_its_program(void **state)
+{
+	static const char *const cmds[] = { "/usr/bin/vmm --a=/b", "'/a folder/vmm' -x", "other" };
+	struct bench_comparison c = { 0 };
+
+	assert_int_equal(bench_name_entrants(cmds, 3, &c), 0);
+	assert_string_equal(c.entrant[0].name, "vmm");
+	assert_string_equal(c.entrant[1].name, "vmm #2");
+	assert_string_equal(c.entrant[2].name, "other");
+	bench_comparison_free(&c);
+}
+
 static void a_quote_is_refused(void **state)
 {
 	struct vmm_options o = { .against = { [VMM_QEMU] = true },
@@ -317,6 +329,7 @@ int main(void)
 		cmocka_unit_test(good_options),
 		cmocka_unit_test(bad_options_are_named),
 		cmocka_unit_test(all_start_the_same_guest),
+		cmocka_unit_test(a_command_is_named_by_its_program),
 		cmocka_unit_test(a_quote_is_refused),
 		cmocka_unit_test(numbers_of_a_process_are_added_up),
 		cmocka_unit_test(what_is_no_number_is_refused),

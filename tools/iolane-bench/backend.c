@@ -59,9 +59,13 @@ int bench_quote(const char *what, const char *text, char *buf, size_t len)
 
 void bench_backend_name(const char *cmd, char *buf, size_t len)
 {
+	/* A quoted one is the whole first word. */
+	const char ends[] = { *cmd, '\0' };
+	bool quoted = *cmd == '\'' || *cmd == '"';
 	size_t n, from = 0, i;
 
-	n = strcspn(cmd, " \t");
+	cmd += quoted;
+	n = strcspn(cmd, quoted ? ends : " \t");
 	for (i = 0; i < n; i++)
 		if (cmd[i] == '/')
 			from = i + 1;
