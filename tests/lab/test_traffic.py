@@ -7,18 +7,13 @@ All VFs, the PF, and a NIC on the same wire have a network namespace and an addr
 no frame can take another way than the NIC's.
 """
 
-import glob
-import os
-import shutil
-
-from machine import IGB, NIC, NVME, Machine, Missing, check, harness, initramfs, main, wait_for
+from dpdk import copy_dpdk, start_net
+from machine import IGB, NIC, NVME, Machine, check, main, wait_for
 from test_apply import Host
 
 VLANS = [100, 100, 200, 200, 0, 300, 100]
 # Driven from user space, in the VLAN of the first.
 OURS = 6
-DRIVERS = ["net_e1000", "net_tap", "net_virtio", "mempool_ring"]
-DPDK = "/host/dpdk"
 
 
 def mac(index):
@@ -131,36 +126,6 @@ def kernels(host, addresses):
     return ends
 
 
-def copy_dpdk(args, machine):
-    """iolane-net and the drivers it needs of DPDK's, with all their libraries."""
-    folder = os.path.join(machine.share, os.path.basename(DPDK))
-    os.makedirs(folder)
-    program = harness.find_built(args.build, "iolane-net")
-    drivers = [path for name in DRIVERS for path in glob.glob(f"/usr/lib/*/dpdk/pmds-*/librte_{name}.so")]
-    if len(drivers) != len(DRIVERS):
-        raise Missing(f"of DPDK's drivers {', '.join(DRIVERS)} there are {drivers}")
-    for source in (program, *drivers):
-        shutil.copy(source, folder)
-        for path, library in initramfs.libraries(source):
-            shutil.copy(library, os.path.join(folder, os.path.basename(path)))
-    # DPDK loads nothing out of folders that others may write to.
-    machine.sh("chmod go-w / && mkdir -p /var/run")
-
-
-def iolane_net(host, name, options):
-    drivers = " ".join(f"-d {DPDK}/librte_{driver}.so" for driver in DRIVERS)
-    eal = f"--no-huge -m 128 --no-shconf --file-prefix={name} {drivers}"
-    command = f"LD_LIBRARY_PATH={DPDK} {DPDK}/iolane-net --mode=patch {options} -- {eal}"
-    pid = host.sh(f"{command} > /tmp/{name}.log 2>&1 & echo $!")
-
-    def ready():
-        log = host.sh(f"cat /tmp/{name}.log")
-        check(host.machine.run(f"test -d /proc/{pid}")[0] == 0, f"{name} has ended:\n{log}")
-        return log.count("serving a guest") + log.count(": uplink ") == 2
-    wait_for(f"{name} to have both of its ports", ready)
-    return pid
-
-
 def end(host, *pids):
     for pid in pids:
         host.sh(f"kill {pid}")
@@ -171,8 +136,10 @@ def ours(host, ends, address):
     """A VF that iolane-net has, and behind it another process that is a front end, as VMMs are.
 
     The emulated NIC hands a VF its own broadcasts: a switch that learns would take the guest to be out there."""
-    backend = iolane_net(host, "backend", f"--port socket=/tmp/port --uplink={address}")
-    front = iolane_net(host, "front", "--uplink=net_virtio_user0,path=/tmp/port --uplink=net_tap0,iface=front")
+    machine = host.machine
+    backend = start_net(machine, "backend", f"--port socket=/tmp/port --uplink={address}")
+    options = "--uplink=net_virtio_user0,path=/tmp/port --uplink=net_tap0,iface=front"
+    front = start_net(machine, "front", options)
     # VFs of this NIC get what is sent to their own address only.
     host.sh(f"ip link set front address {mac(OURS)}")
     passes(host, [*ends, End(host, "front", "front", VLANS[OURS], 90)])

@@ -159,9 +159,9 @@ _iolane() {
   elif [ "$program" != iolane ]; then
     choices=$(_iolane_options "$program")
   elif [ ${#words[@]} -eq 2 ]; then
-    choices='list show check bind unbind vf plan apply drift export lease release vm undo blk net bench help --help --version'
+    choices='list show check bind unbind vf plan apply drift export lease release vm undo blk net vmm bench help --help --version'
   elif [ "${words[1]}" = help ]; then
-    [ ${#words[@]} -eq 3 ] && choices='list show check bind unbind vf plan apply drift export lease release vm undo blk net bench'
+    [ ${#words[@]} -eq 3 ] && choices='list show check bind unbind vf plan apply drift export lease release vm undo blk net vmm bench'
     [ ${#words[@]} -eq 4 ] && choices=$(_iolane_verbs "${words[2]}")
   elif [[ ${words[1]} =~ ^(list|show|check|bind|unbind|plan|apply|drift|export|lease|release|undo)$ ]]; then
     choices=$(_iolane_options iolane "${words[1]}")
@@ -204,4 +204,4 @@ _iolane() {
   fi
 }
 
-complete -F _iolane iolane iolane-blk iolane-net iolane-bench
+complete -F _iolane iolane iolane-blk iolane-net iolane-vmm iolane-bench

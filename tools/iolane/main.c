@@ -38,6 +38,7 @@ static const struct command {
 	  NULL },
 	{ "net", "give virtual machines NICs on a switch, and steer a switch that runs", NULL,
 	  &net_group, NULL },
+	{ "vmm", "boot Linux as a guest, with devices of this host", NULL, NULL, NULL },
 	{ "bench", "measure a back end and compare it with others", NULL, NULL, NULL },
 	{ "help", "explain a command: iolane help blk", NULL, NULL, help_main },
 };

@@ -19,6 +19,7 @@ build libpci-dev         pc:libpci          names of PCI devices
 build libmnl-dev         pc:libmnl          settings of NICs' virtual functions
 build libcyaml-dev       pc:libcyaml        the file that declares virtual functions
 build libyaml-dev        pc:yaml-0.1        lines of that file
+build libseccomp-dev     pc:libseccomp      confines the reference VMM
 build libcmocka-dev      pc:cmocka          runs the C tests
 guest qemu-system-x86    qemu-system-x86_64 the virtual machine of the guest tests
 guest qemu-utils         qemu-img           disk images, and the disk backend to compare with
@@ -44,6 +45,7 @@ test  llvm               llvm-symbolizer    names the functions in a sanitizer's
 test  clang-format       clang-format       checks the layout of C
 test  clang-tidy         clang-tidy         checks C for mistakes
 test  cppcheck           cppcheck           checks C for mistakes
+test  acpica-tools       iasl               checks the ACPI tables of the reference VMM
 test  shellcheck         shellcheck         checks the shell scripts
 END
 }
