@@ -79,7 +79,7 @@ static int add_msix(struct virtio *v)
 {
 	unsigned int vectors = v->nqueues + 1;
 	struct iol_pci_bar bar = { .size = MSIX_BAR_SIZE };
-	struct msix *msix;
+	struct msix *msix = NULL;
 	int rc;
 
 	/* The table in the lower half, what is pending in the upper. */

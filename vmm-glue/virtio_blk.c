@@ -46,7 +46,7 @@ static bool has_changed(const struct virtio_blk_config *old, const struct virtio
 	as.capacity = new->capacity;
 	as.geometry = new->geometry;
 	as.wce = new->wce;
-	return memcmp(&as, new, CONFIG_SIZE);
+	return memcmp(&as, new, CONFIG_SIZE) != 0;
 }
 
 static int config(struct virtio *v, const uint8_t *told, bool first)

@@ -152,7 +152,7 @@ static uint8_t set_pairs(struct virtio *v, unsigned int n)
 
 static uint8_t command(struct virtio *v, const struct iol_chain *c)
 {
-	uint8_t bytes[COMMAND_MAX];
+	uint8_t bytes[COMMAND_MAX] = { 0 };
 	uint32_t have = 0, n;
 	unsigned int i;
 
@@ -183,7 +183,7 @@ static void answer(struct virtio *v, const struct iol_chain *c)
 
 void virtio_ctrl_poll(struct virtio *v)
 {
-	struct iol_chain chains[BURST];
+	struct iol_chain chains[BURST] = { 0 };
 	eventfd_t kicks;
 	int i, n;
 

@@ -66,7 +66,7 @@ static bool has_mac(const uint8_t *mac)
 {
 	static const uint8_t none[6];
 
-	return memcmp(mac, none, sizeof(none)) && !(mac[0] & 1);
+	return memcmp(mac, none, sizeof(none)) != 0 && !(mac[0] & 1);
 }
 
 static int choose_mac(struct virtio *v, struct virtio_net_config *c, const uint8_t *told)

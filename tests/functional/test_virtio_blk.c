@@ -26,6 +26,28 @@ static uint64_t capacity(struct box *b)
 	return vguest_read(&b->g, b->g.device, 4) | vguest_read(&b->g, b->g.device + 4, 4) << 32;
 }
 
+/* For box_until(). */
+static bool wants_reset(struct box *b)
+{
+	return vguest_status(&b->g) & NEEDS_RESET;
+}
+
+static bool has_grown(struct box *b)
+{
+	return capacity(b) == RIG_DISK * 2 >> 9;
+}
+
+static bool pin_is_up(struct box *b)
+{
+	return iol_pci_config_read(b->g.fn, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT;
+}
+
+static bool pin_is_quiet(struct box *b)
+{
+	vguest_turn(&b->g);
+	return !vguest_read(&b->g, b->g.isr, 1);
+}
+
 static void is_found_by_a_driver(void **state)
 {
 	struct rig_spec spec = { .queues = 4 };
@@ -218,8 +240,7 @@ static void a_broken_ring_needs_a_reset(void **state)
 	rig_works(b->r);
 	vguest_irqs(&b->g, BOX_CONFIG);
 	rig_send(b->r, 0, 0, VIRTIO_BLK_T_OUT, 0, &seg, 1);
-	while (!(vguest_status(&b->g) & NEEDS_RESET))
-		vguest_turn(&b->g);
+	box_until(b, wants_reset);
 	assert_true(vguest_irqs(&b->g, BOX_CONFIG) > 0);
 	box_go(b, BOX_ALL & ~BOX_PACKED);
 	rig_works(b->r);
@@ -265,8 +286,7 @@ static void follows_the_disk(void **state)
 	box_go(b, BOX_ALL);
 	assert_int_equal(ftruncate(b->r->image_fd, (off_t)RIG_DISK * 2), 0);
 	assert_int_equal(iol_disk_refresh(b->r->disk, NULL), 1);
-	while (capacity(b) != RIG_DISK * 2 >> 9)
-		vguest_turn(&b->g);
+	box_until(b, has_grown);
 	assert_int_equal(reg(b, VIRTIO_PCI_COMMON_CFGGENERATION, 1), generation + 1);
 	assert_int_equal(vguest_irqs(&b->g, BOX_CONFIG), 1);
 	/* The one byte that is the driver's. */
@@ -342,12 +362,10 @@ static void interrupts_by_pin(void **state)
 		eventfd_t n;
 
 		/* Changing over may have told one for good measure. */
-		while (vguest_turn(&b->g), vguest_read(&b->g, b->g.isr, 1))
-			;
+		box_until(b, pin_is_quiet);
 		iol_driver_arm(b->r->queue[0]->driver);
 		rig_send(b->r, 0, 0, VIRTIO_BLK_T_IN, 0, &seg, 1);
-		while (!(iol_pci_config_read(b->g.fn, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT))
-			vguest_turn(&b->g);
+		box_until(b, pin_is_up);
 		assert_true(b->g.intx >= 0);
 		assert_int_equal(eventfd_read(b->g.intx, &n), 0);
 		/* The guest ends the interrupt before it looked why: it comes again. */
@@ -363,8 +381,7 @@ static void interrupts_by_pin(void **state)
 	}
 	assert_int_equal(ftruncate(b->r->image_fd, (off_t)RIG_DISK * 2), 0);
 	assert_int_equal(iol_disk_refresh(b->r->disk, NULL), 1);
-	while (!(iol_pci_config_read(b->g.fn, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT))
-		vguest_turn(&b->g);
+	box_until(b, pin_is_up);
 	assert_int_equal(vguest_read(&b->g, b->g.isr, 1), 2);
 	/* Switched off, nobody has the pin. */
 	iol_pci_config_write(b->g.fn, PCI_COMMAND, 2,

@@ -68,6 +68,14 @@ static void the_driver_goes_on_without(void **state)
 	box_go(b, BOX_ALL);
 	rig_write_all(b->r, &story, 1);
 	rig_stop_backend(b->r, SIGKILL);
+	vguest_irqs(&b->g, 0);
+	vguest_select(&b->g, 1);
+	vguest_write(&b->g, b->g.common + VIRTIO_PCI_COMMON_Q_MSIX, 2, 0);
+	/* For what was told the old way and not heard. */
+	assert_int_equal(vguest_irqs(&b->g, 0), 1);
+	rig_start_backend(b->r);
+	box_until(b, box_connected);
+	rig_stop_backend(b->r, SIGKILL);
 	/* It is the reset that finds nobody there. */
 	box_go(b, BOX_ALL & ~BOX_PACKED);
 	assert_true(box_alone(b));
