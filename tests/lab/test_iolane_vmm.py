@@ -14,7 +14,7 @@ from dpdk import copy_dpdk, start_net
 from machine import HERE, IGB, Failure, Machine, check, harness, initramfs, lab_kernel, main, wait_for
 
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "igbvf"]
-BOOT = 240
+BOOT = 400
 SIZE = 4 << 20
 
 
@@ -208,7 +208,7 @@ def up(guest):
 def test(args):
     rate = harness.subprocess.check_output([harness.find_built(args.build, "tscrate")], text=True).strip()
     with Machine(args, programs=["iolane", "iolane-vmm", "iolane-blk"], devices=("igb",), memory="1536M",
-                 append=f"tsc_early_khz={rate}") as machine:
+                 append=f"tsc_early_khz={rate} maxcpus=1") as machine:
         cache = os.path.join(args.build, "tests/lab/cache")
         inner = os.path.join(HERE, "inner")
         shutil.copy(lab_kernel(), os.path.join(machine.share, "bzImage"))
