@@ -83,7 +83,7 @@ static void doorbell_remove(void *vm, const struct iol_doorbell *bell)
 	struct vguest *g = vm;
 	unsigned int i;
 
-	for (i = 0; memcmp(&g->bell[i], bell, sizeof(*bell)) != 0; i++)
+	for (i = 0; g->bell[i].gpa != bell->gpa || g->bell[i].fd != bell->fd; i++)
 		assert_true(i + 1 < g->nbells);
 	g->bell[i] = g->bell[--g->nbells];
 }
