@@ -84,7 +84,7 @@ def fill(root, build):
 def prepare(machine):
     """The folder on a disk of its own: what is mapped of a file in tmpfs would pass for the guest's memory, and
     opening a file of the share takes long."""
-    machine.sh("truncate -s 600M /run/disk && mke2fs -q -t ext4 /run/disk && mkdir /vmm "
+    machine.sh("truncate -s 600M /run/disk && mkfs.ext4 -q /run/disk && mkdir /vmm "
                "&& mount -o loop /run/disk /vmm && cp -r /host/root/. /vmm", 900)
     for name in ("dev", "proc", "sys"):
         machine.sh(f"mount -o bind /{name} /vmm/{name}")

@@ -124,7 +124,7 @@ static int await_hello(struct vmm *vmm, int socket)
 		struct cmsghdr head;
 		char room[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct hello hello;
+	struct hello hello = { 0 };
 	struct iovec iov = { .iov_base = &hello, .iov_len = sizeof(hello) };
 	struct msghdr msg = {
 		.msg_iov = &iov,
