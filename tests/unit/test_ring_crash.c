@@ -5,6 +5,8 @@
  * A child serves a ring while its parent steps it instruction by instruction. Whenever the shared
  * memory changed, it is what a process killed right there would leave; a new ring on a copy of it
  * must bring everything to its end. Some of these new rings are stepped and killed in turn.
+ *
+ * Only what writes to that memory is stepped: the child may only read it, and a write faults.
  */
 #include "ring_env.h"
 
@@ -15,6 +17,8 @@
 #include <sys/wait.h>
 
 #define CHAINS_MAX 24
+/* Instructions from a fault until what faulted is done again: the handler's, and some more. */
+#define WRITE_STEPS 400
 /*
  * Every so many states, the recovery is killed at each instruction, too. Sanitizers add so many that it
  * would take minutes, and see the same code in verify().
@@ -337,6 +341,42 @@ static void verify(const struct script *s, const uint8_t *state)
 	tear_down(&w);
 }
 
+/* Set in the child before it is stepped. */
+static struct iovec shared[2];
+
+/* The child may write to what it shares, or not; no more than this is in the handlers, as it is stepped. */
+static void set_prot(int prot)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		if (shared[i].iov_len && mprotect(shared[i].iov_base, shared[i].iov_len, prot))
+			_exit(1);
+}
+
+static void on_fault(int sig)
+{
+	set_prot(PROT_READ | PROT_WRITE);
+}
+
+static void on_written(int sig)
+{
+	set_prot(PROT_READ);
+}
+
+static void guard(const struct world *w)
+{
+	struct sigaction fault = { .sa_handler = on_fault }, written = { .sa_handler = on_written };
+
+	if (iol_mem_iov(w->e.mem, ENV_GPA, w->e.data, shared, 1) != 1)
+		_exit(1);
+	if (w->inflight)
+		shared[1] = (struct iovec){ w->inflight->map, w->inflight->map_len };
+	if (sigaction(SIGSEGV, &fault, NULL) || sigaction(SIGUSR1, &written, NULL))
+		_exit(1);
+	set_prot(PROT_READ);
+}
+
 /* Step a child through @work; every change of the state is verified. Returns the states seen. */
 static unsigned int step_through(struct world *w, void (*work)(struct world *), bool deeper);
 
@@ -355,8 +395,8 @@ static void kill_recovery(const struct script *s, const uint8_t *state)
 static unsigned int step_through(struct world *w, void (*work)(struct world *), bool deeper)
 {
 	uint8_t *state = malloc(state_len(w));
-	unsigned int states = 0;
-	int status;
+	unsigned int states = 0, left = 0;
+	int status, sig;
 	pid_t pid;
 
 	assert_non_null(state);
@@ -366,6 +406,7 @@ static unsigned int step_through(struct world *w, void (*work)(struct world *), 
 	if (!pid) {
 		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 			_exit(77);
+		guard(w);
 		raise(SIGSTOP);
 		work(w);
 		_exit(0);
@@ -374,14 +415,23 @@ static unsigned int step_through(struct world *w, void (*work)(struct world *), 
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		if (!WIFSTOPPED(status))
 			break;
+		sig = WSTOPSIG(status) == SIGSEGV ? SIGSEGV : 0;
+		/* Once more without a write between would be for ever. */
+		assert_false(sig && left);
+		if (sig)
+			left = WRITE_STEPS;
+		else if (left && !--left)
+			sig = SIGUSR1;
 		if (!same(w, state)) {
 			save(w, state);
 			verify(w->script, state);
 			if (deeper && states % RECOVER_SOME == 0)
 				kill_recovery(w->script, state);
 			states++;
+			left = 0;
+			sig = SIGUSR1;
 		}
-		ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
+		ptrace(left ? PTRACE_SINGLESTEP : PTRACE_CONT, pid, NULL, sig);
 	}
 	free(state);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
