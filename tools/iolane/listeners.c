@@ -54,6 +54,15 @@ static int ask(void)
 	return fd;
 }
 
+/* As RTA_NEXT(), which clang warns of. */
+static const struct rtattr *next(const struct rtattr *attr, int *len)
+{
+	int step = RTA_ALIGN(attr->rta_len);
+
+	*len -= step;
+	return (const void *)((const char *)attr + step);
+}
+
 static bool is_of(const struct nlmsghdr *h, const struct stat *st)
 {
 	const struct unix_diag_msg *msg = NLMSG_DATA(h);
@@ -61,7 +70,7 @@ static bool is_of(const struct nlmsghdr *h, const struct stat *st)
 	int len = (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*msg)));
 	struct unix_diag_vfs vfs;
 
-	for (; RTA_OK(attr, len); attr = RTA_NEXT(attr, len)) {
+	for (; RTA_OK(attr, len); attr = next(attr, &len)) {
 		if (attr->rta_type != UNIX_DIAG_VFS || RTA_PAYLOAD(attr) < sizeof(vfs))
 			continue;
 		memcpy(&vfs, RTA_DATA(attr), sizeof(vfs));
