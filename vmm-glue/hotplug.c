@@ -249,7 +249,9 @@ static int add_part(struct iol_qmp *q, const struct part *part)
 	} else {
 		args = named(commands[i].type, part->type);
 		json_object_object_foreach(part->props, name, value)
+		{
 			json_object_object_add(args, name, json_object_get(value));
+		}
 	}
 	return iol_qmp_call(q, commands[i].add, args, NULL);
 }

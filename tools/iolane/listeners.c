@@ -54,55 +54,74 @@ static int ask(void)
 	return fd;
 }
 
-/* As RTA_NEXT(), which clang warns of. */
-static const struct rtattr *next(const struct rtattr *attr, int *len)
+/* Messages and attributes are read through copies: where they lie is whatever the kernel says. */
+static bool is_of(const char *attrs, size_t len, const struct stat *st)
 {
-	int step = RTA_ALIGN(attr->rta_len);
-
-	*len -= step;
-	return (const void *)((const char *)attr + step);
-}
-
-static bool is_of(const struct nlmsghdr *h, const struct stat *st)
-{
-	const struct unix_diag_msg *msg = NLMSG_DATA(h);
-	const struct rtattr *attr = (const void *)(msg + 1);
-	int len = (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*msg)));
 	struct unix_diag_vfs vfs;
+	struct rtattr attr;
 
-	for (; RTA_OK(attr, len); attr = next(attr, &len)) {
-		if (attr->rta_type != UNIX_DIAG_VFS || RTA_PAYLOAD(attr) < sizeof(vfs))
-			continue;
-		memcpy(&vfs, RTA_DATA(attr), sizeof(vfs));
-		return vfs.udiag_vfs_ino == (uint32_t)st->st_ino &&
-		       vfs.udiag_vfs_dev == kernel_dev(st->st_dev);
+	while (len >= sizeof(attr)) {
+		memcpy(&attr, attrs, sizeof(attr));
+		if (attr.rta_len < sizeof(attr) || attr.rta_len > len)
+			return false;
+		if (attr.rta_type == UNIX_DIAG_VFS && attr.rta_len >= RTA_LENGTH(sizeof(vfs))) {
+			memcpy(&vfs, attrs + RTA_LENGTH(0), sizeof(vfs));
+			return vfs.udiag_vfs_ino == (uint32_t)st->st_ino &&
+			       vfs.udiag_vfs_dev == kernel_dev(st->st_dev);
+		}
+		if (RTA_ALIGN(attr.rta_len) >= len)
+			return false;
+		len -= RTA_ALIGN(attr.rta_len);
+		attrs += RTA_ALIGN(attr.rta_len);
 	}
 	return false;
 }
 
-/* Return: 1 while more comes, 0 at the end, or a negative errno. */
-static int take(const struct nlmsghdr *h, const struct stat *st, struct listeners *l)
+/* One message. Return: 1 while more comes, 0 at the end, or a negative errno. */
+static int take(const char *at, const struct nlmsghdr *h, const struct stat *st,
+		struct listeners *l)
 {
-	const struct unix_diag_msg *msg = NLMSG_DATA(h);
+	struct unix_diag_msg msg;
 
 	if (h->nlmsg_type == NLMSG_DONE)
 		return 0;
 	/* As of a kernel without it. */
 	if (h->nlmsg_type == NLMSG_ERROR)
 		return -ENOENT;
-	if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY || h->nlmsg_len < NLMSG_LENGTH(sizeof(*msg)) ||
-	    !is_of(h, st))
+	if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY || h->nlmsg_len < NLMSG_LENGTH(sizeof(msg)))
 		return 1;
-	if (msg->udiag_state == LISTEN)
+	memcpy(&msg, at + NLMSG_HDRLEN, sizeof(msg));
+	if (!is_of(at + NLMSG_LENGTH(sizeof(msg)), h->nlmsg_len - NLMSG_LENGTH(sizeof(msg)), st))
+		return 1;
+	if (msg.udiag_state == LISTEN)
 		l->listens = IOL_YES;
 	else
 		l->connected = true;
 	return 1;
 }
 
+/* What one read brought. Return: as of take(). */
+static int take_all(const char *at, size_t len, const struct stat *st, struct listeners *l)
+{
+	struct nlmsghdr h;
+	int rc = 1;
+
+	while (rc > 0 && len >= sizeof(h)) {
+		memcpy(&h, at, sizeof(h));
+		if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > len)
+			return -EPROTO;
+		rc = take(at, &h, st, l);
+		if (NLMSG_ALIGN(h.nlmsg_len) >= len)
+			break;
+		at += NLMSG_ALIGN(h.nlmsg_len);
+		len -= NLMSG_ALIGN(h.nlmsg_len);
+	}
+	return rc;
+}
+
 void listeners_at(const char *path, struct listeners *l)
 {
-	_Alignas(struct nlmsghdr) char buf[16384];
+	char buf[16384];
 	_cleanup_close_ int fd = -1;
 	struct stat st;
 	ssize_t n;
@@ -113,13 +132,10 @@ void listeners_at(const char *path, struct listeners *l)
 		return;
 	fd = ask();
 	while (rc > 0 && fd >= 0) {
-		const struct nlmsghdr *h = (const void *)buf;
-
 		n = recv(fd, buf, sizeof(buf), 0);
 		if (n <= 0)
 			return;
-		for (; rc > 0 && NLMSG_OK(h, (size_t)n); h = NLMSG_NEXT(h, n))
-			rc = take(h, &st, l);
+		rc = take_all(buf, (size_t)n, &st, l);
 	}
 	/* That it is not among them proves little: a file system may have another number at each place. */
 }

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define MEMORY_MAX  (1ull << 46)
-#define SCHEMA      "usr/share/libvirt/schemas/domain.rng"
+#define SCHEMA      "/usr/share/libvirt/schemas/domain.rng"
 #define HUGE_USUAL  (2ull << 20)
 #define CPUS_MAX    4096
 #define PORTS_USUAL 2
@@ -232,13 +232,11 @@ static int print_qemu(const struct verb_args *a)
 /* By libvirt's own schema, where it is installed with something that reads it. */
 static int validate(const char *xml)
 {
-	static const char *const argv[] = {
-		"xmllint", "--noout", "--relaxng", "/" SCHEMA, "-", NULL
-	};
+	static const char *const argv[] = { "xmllint", "--noout", "--relaxng", SCHEMA, "-", NULL };
 	_cleanup_free_ char *text = NULL;
 	int rc;
 
-	if (access("/" SCHEMA, R_OK)) {
+	if (access(SCHEMA, R_OK)) {
 		vm_note(NULL, "libvirt's schema is not installed here (libvirt-common), so this is "
 			      "not checked against it");
 		return 0;

@@ -85,7 +85,7 @@ static int run_detach(const struct verb_args *a)
 	_cleanup_(iol_qmp_close) struct iol_qmp *qmp = NULL;
 	struct iol_vm_detach_opts opts = { .timeout_ms = a->timeout_ms, .waiting = waiting };
 	char driver[IOL_NAME_MAX] = "", id[64];
-	struct iol_vm_detached detached;
+	struct iol_vm_detached detached = { 0 };
 	int rc;
 
 	if (!qmp_path) {
