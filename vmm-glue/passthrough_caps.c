@@ -142,7 +142,6 @@ static unsigned int cap_len(const struct passthrough *p, unsigned int at)
 
 	switch (p->fn.config[at]) {
 	case PCI_CAP_ID_PM:
-		return PCI_PM_SIZEOF;
 	case PCI_CAP_ID_VPD:
 	case PCI_CAP_ID_PCIX:
 	case PCI_CAP_ID_SATA:
