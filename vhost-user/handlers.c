@@ -203,3 +203,14 @@ int iol_on_get_status(struct iol_device *dev, struct iol_msg *msg)
 {
 	return answer_u64(msg, dev->status);
 }
+
+/* No device here has state of its own, so that DEVICE_STATE is not offered, and neither of them gets as far as this. */
+int iol_on_set_device_state_fd(struct iol_device *dev, struct iol_msg *msg)
+{
+	return iol_fail(EOPNOTSUPP, "the device has no state of its own");
+}
+
+int iol_on_check_device_state(struct iol_device *dev, struct iol_msg *msg)
+{
+	return iol_fail(EOPNOTSUPP, "the device has no state of its own");
+}

@@ -119,6 +119,19 @@ struct vhost_user_inflight {
 	uint16_t queue_size;
 };
 
+/* Which way a back end's own state goes; it is stopped (phase 0) in all that the specification has. */
+#define VHOST_USER_TRANSFER_SAVE 0u
+#define VHOST_USER_TRANSFER_LOAD 1u
+
+/* The reply to SET_DEVICE_STATE_FD: an error, and "go on with the descriptor that you sent". */
+#define VHOST_USER_TRANSFER_ERROR_MASK 0xffull
+#define VHOST_USER_TRANSFER_NOFD_MASK  0x100ull
+
+struct vhost_user_transfer {
+	uint32_t direction;
+	uint32_t phase;
+};
+
 _Static_assert(sizeof(struct vhost_user_header) == 12, "header");
 _Static_assert(sizeof(struct vhost_vring_state) == 8, "vring state");
 _Static_assert(sizeof(struct vhost_vring_addr) == 40, "vring addr");
@@ -140,6 +153,7 @@ union vhost_user_payload {
 	struct vhost_iotlb_msg iotlb;
 	struct vhost_user_config config;
 	struct vhost_user_inflight inflight;
+	struct vhost_user_transfer transfer;
 };
 
 /* clang-format off */
@@ -158,7 +172,8 @@ union vhost_user_payload {
 	P(LOG,      16, 16)                                                             \
 	P(IOTLB,    32, 32)                                                             \
 	P(CONFIG,   12, sizeof(struct vhost_user_config))                               \
-	P(INFLIGHT, 20, sizeof(struct vhost_user_inflight))
+	P(INFLIGHT, 20, sizeof(struct vhost_user_inflight))                             \
+	P(TRANSFER, 8,  8)
 
 /*
  * The messages of the front end, a row each:
@@ -206,7 +221,9 @@ union vhost_user_payload {
 	M(37, ADD_MEM_REG,           REGION,   ONE,     CONFIGURE_MEM_SLOTS, ACK,      0,                                           add_mem_reg)            \
 	M(38, REM_MEM_REG,           REGION,   STRAY,   CONFIGURE_MEM_SLOTS, ACK,      0,                                           rem_mem_reg)            \
 	M(39, SET_STATUS,            U64,      NONE,    STATUS,              ACK,      0,                                           set_status)             \
-	M(40, GET_STATUS,            NONE,     NONE,    STATUS,              U64,      0,                                           get_status)
+	M(40, GET_STATUS,            NONE,     NONE,    STATUS,              U64,      0,                                           get_status)             \
+	M(42, SET_DEVICE_STATE_FD,   TRANSFER, ONE,     DEVICE_STATE,        U64,      IOL_NEED_FEATURES | IOL_NEED_SUSPENDED,      set_device_state_fd)    \
+	M(43, CHECK_DEVICE_STATE,    NONE,     NONE,    DEVICE_STATE,        U64,      0,                                           check_device_state)
 
 /* The messages of the back end: id, NAME (after VHOST_USER_BACKEND_), payload, protocol feature. */
 #define IOL_WIRE_BACKEND_MESSAGES(M)                       \

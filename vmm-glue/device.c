@@ -6,8 +6,10 @@
 #include "base/own.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int config_range(uint32_t off, uint32_t len)
 {
@@ -26,7 +28,7 @@ int iol_frontend_get_config(struct iol_frontend *fe, uint32_t off, void *data, u
 
 	rc = config_range(off, len);
 	if (!rc)
-		rc = iol_fe_get(fe, VHOST_USER_GET_CONFIG, &config, size, &reply);
+		rc = iol_fe_get(fe, VHOST_USER_GET_CONFIG, &config, size, -1, &reply);
 	if (rc < 0)
 		return rc;
 	if (!reply.hdr.size)
@@ -97,6 +99,52 @@ int iol_frontend_send_rarp(struct iol_frontend *fe, const uint8_t mac[6])
 	return iol_fe_set_u64(fe, VHOST_USER_SEND_RARP, value);
 }
 
+/* A pipe, or what the back end would rather have instead of it. */
+int iol_frontend_transfer(struct iol_frontend *fe, bool load, int *fd)
+{
+	const struct vhost_user_transfer ask = { load ? VHOST_USER_TRANSFER_LOAD
+						      : VHOST_USER_TRANSFER_SAVE,
+						 0 };
+	_cleanup_close_ int ours = -1, theirs = -1;
+	struct iol_msg reply;
+	unsigned int i;
+	int ends[2];
+	int rc;
+
+	for (i = 0; i < fe->nqueues; i++)
+		if (fe->queues[i].started)
+			return iol_fail(EBUSY,
+					"a back end's state can't be had while its queue %u runs",
+					i);
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return iol_fail(errno, "cannot make a pipe: %s", strerror(errno));
+	ours = ends[load];
+	theirs = ends[!load];
+	rc = iol_fe_get(fe, VHOST_USER_SET_DEVICE_STATE_FD, &ask, sizeof(ask), theirs, &reply);
+	if (rc < 0)
+		return rc;
+	if (reply.payload.u64 & VHOST_USER_TRANSFER_ERROR_MASK)
+		return iol_fail(EREMOTEIO, "the back end refused to %s its state",
+				load ? "load" : "save");
+	if (reply.nfds) {
+		iol_close(&ours);
+		ours = iol_msg_take_fd(&reply);
+	}
+	*fd = iol_take_fd(&ours);
+	return 0;
+}
+
+int iol_frontend_transferred(struct iol_frontend *fe)
+{
+	uint64_t failed;
+	int rc;
+
+	rc = iol_fe_get_u64(fe, VHOST_USER_CHECK_DEVICE_STATE, &failed);
+	if (!rc && failed)
+		rc = iol_fail(EREMOTEIO, "the back end says that its state did not get across");
+	return rc;
+}
+
 int iol_frontend_reset(struct iol_frontend *fe)
 {
 	unsigned int i;
@@ -130,7 +178,7 @@ int iol_frontend_track_inflight(struct iol_frontend *fe, unsigned int num_queues
 
 	if (!num_queues || num_queues > UINT16_MAX)
 		return iol_fail(EINVAL, "%u queues cannot be tracked", num_queues);
-	rc = iol_fe_get(fe, VHOST_USER_GET_INFLIGHT_FD, &ask, sizeof(ask), &reply);
+	rc = iol_fe_get(fe, VHOST_USER_GET_INFLIGHT_FD, &ask, sizeof(ask), -1, &reply);
 	if (rc < 0)
 		return rc;
 	got = &reply.payload.inflight;

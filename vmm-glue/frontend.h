@@ -86,9 +86,10 @@ int iol_fe_set_u64(struct iol_frontend *fe, uint32_t request, uint64_t value);
 /**
  * iol_fe_get() - Send a message and wait for its answer, which has the kind and the number of
  * descriptors that the table of messages says. Free @reply with iol_msg_close().
+ * @fd: goes with it; -1: none.
  */
 int iol_fe_get(struct iol_frontend *fe, uint32_t request, const void *payload, uint32_t size,
-	       struct iol_msg *reply);
+	       int fd, struct iol_msg *reply);
 int iol_fe_get_u64(struct iol_frontend *fe, uint32_t request, uint64_t *value);
 
 /** iol_fe_send_iotlb() - Send an IOTLB message; its acknowledgement is counted, not waited for. */

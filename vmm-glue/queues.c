@@ -207,7 +207,7 @@ int iol_frontend_queue_stop(struct iol_frontend *fe, unsigned int index, uint32_
 	rc = check_index(fe, index);
 	if (rc < 0)
 		return rc;
-	rc = iol_fe_get(fe, VHOST_USER_GET_VRING_BASE, &state, sizeof(state), &reply);
+	rc = iol_fe_get(fe, VHOST_USER_GET_VRING_BASE, &state, sizeof(state), -1, &reply);
 	if (rc < 0)
 		return iol_fail_more(rc, "stopping queue %u", index);
 	if (reply.payload.state.index != index)

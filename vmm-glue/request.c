@@ -262,15 +262,29 @@ int iol_fe_set_u64(struct iol_frontend *fe, uint32_t request, uint64_t value)
 	return iol_fe_set(fe, request, &value, sizeof(value), NULL, 0);
 }
 
+/* How many descriptors a reply comes with. */
+static unsigned int reply_fds(const struct iol_msg *reply)
+{
+	switch (reply->hdr.request) {
+	case VHOST_USER_GET_INFLIGHT_FD:
+		return 1;
+	case VHOST_USER_SET_DEVICE_STATE_FD:
+		return !(reply->payload.u64 &
+			 (VHOST_USER_TRANSFER_ERROR_MASK | VHOST_USER_TRANSFER_NOFD_MASK));
+	default:
+		return 0;
+	}
+}
+
 int iol_fe_get(struct iol_frontend *fe, uint32_t request, const void *payload, uint32_t size,
-	       struct iol_msg *reply)
+	       int fd, struct iol_msg *reply)
 {
 	const struct iol_wire_row *row = iol_wire_row(request);
 	enum iol_wire_payload kind = row ? (enum iol_wire_payload)row->reply : IOL_PAYLOAD_NONE;
 	uint32_t min = iol_wire_payload_min(kind);
 	int rc;
 
-	rc = send_request(fe, request, 0, payload, size, NULL, 0);
+	rc = send_request(fe, request, 0, payload, size, &fd, fd >= 0);
 	if (rc < 0)
 		return rc;
 	rc = wait_message(fe, request);
@@ -280,7 +294,7 @@ int iol_fe_get(struct iol_frontend *fe, uint32_t request, const void *payload, u
 	if (kind == IOL_PAYLOAD_CONFIG)
 		min = 0;
 	rc = check_reply(&fe->rx.msg, request, min, iol_wire_payload_max(kind),
-			 request == VHOST_USER_GET_INFLIGHT_FD);
+			 reply_fds(&fe->rx.msg));
 	if (rc < 0)
 		return iol_fe_lose(fe, rc);
 	*reply = fe->rx.msg;
@@ -294,7 +308,7 @@ int iol_fe_get_u64(struct iol_frontend *fe, uint32_t request, uint64_t *value)
 	struct iol_msg reply = { 0 };
 	int rc;
 
-	rc = iol_fe_get(fe, request, NULL, 0, &reply);
+	rc = iol_fe_get(fe, request, NULL, 0, -1, &reply);
 	if (!rc)
 		*value = reply.payload.u64;
 	return rc;

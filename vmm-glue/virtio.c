@@ -8,6 +8,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -265,6 +266,8 @@ int iol_virtio_new(const struct iol_virtio_spec *spec, struct iol_pci_function *
 
 	if (!type)
 		return iol_fail(EINVAL, "a virtio device of type %u is not known here", spec->type);
+	if (spec->standby && type != &virtio_net)
+		return iol_fail(EINVAL, "a %s can't stand by for a VF", type->name);
 	if (size & (size - 1) || size > QUEUE_SIZE_MAX || !spec->path)
 		return iol_fail(
 			EINVAL,
@@ -289,4 +292,11 @@ int iol_virtio_new(const struct iol_virtio_spec *spec, struct iol_pci_function *
 	else
 		*fn = f;
 	return rc < 0 ? iol_fail_more(rc, "the %s at %s", type->name, spec->path) : 0;
+}
+
+bool iol_virtio_stands_by(struct iol_pci_function *fn)
+{
+	const struct virtio *v = virtio_of(fn);
+
+	return v->status & VIRTIO_CONFIG_S_DRIVER_OK && virtio_has(v, VIRTIO_NET_F_STANDBY);
 }

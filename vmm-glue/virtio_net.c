@@ -42,31 +42,35 @@ static unsigned int pairs_of(const struct virtio *v, const uint8_t *told)
 	return max;
 }
 
+static bool has_mac(const uint8_t *mac)
+{
+	static const uint8_t none[6];
+
+	return memcmp(mac, none, sizeof(none)) && !(mac[0] & 1);
+}
+
 static int offer(struct virtio *v, const struct iol_virtio_spec *spec, const uint8_t *told)
 {
 	unsigned int max = pairs_of(v, told), n = spec->queues;
 
 	if (max > PAIRS_MAX)
 		max = PAIRS_MAX;
+	if (spec->standby && !has_mac(spec->mac))
+		return iol_fail(EINVAL, "a standby NIC needs the address of its VF");
 	if (n > max)
 		return iol_fail(EINVAL, "the NIC at %s has no %u pairs of queues, only %u", v->path,
 				n, max);
 	if (!n)
 		n = spec->cpus && spec->cpus < max ? spec->cpus : max;
 	v->offered |= VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS);
+	if (spec->standby)
+		v->offered |= VIRTIO_BIT(VIRTIO_NET_F_STANDBY);
 	if (n > 1)
 		v->offered |= VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ);
 	else
 		v->offered &= ~VIRTIO_BIT(VIRTIO_NET_F_MQ);
 	memcpy(v->config, spec->mac, sizeof(spec->mac));
 	return virtio_make_queues(v, 2 * n + (n > 1), 2 * n);
-}
-
-static bool has_mac(const uint8_t *mac)
-{
-	static const uint8_t none[6];
-
-	return memcmp(mac, none, sizeof(none)) != 0 && !(mac[0] & 1);
 }
 
 static int choose_mac(struct virtio *v, struct virtio_net_config *c, const uint8_t *told)

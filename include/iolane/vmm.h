@@ -199,6 +199,7 @@ extern const struct iol_memory_user_ops iol_context_memory;
  * @queues: of a disk, or pairs of a NIC; 0: as many as the back end has, up to @cpus.
  * @queue_size: 0 for 256.
  * @mac: of a NIC; all zero: the back end's, or a random one.
+ * @standby: it stands by for a VF with the same @mac, which must be given (VIRTIO_NET_F_STANDBY; vmm_migration.h).
  * @memory: must be attached to nothing of this function; the function attaches itself.
  */
 struct iol_virtio_spec {
@@ -207,6 +208,7 @@ struct iol_virtio_spec {
 	unsigned int queues, cpus;
 	uint16_t queue_size;
 	uint8_t mac[6];
+	bool standby;
 	struct iol_guest_memory *memory;
 	const struct iol_vm_ops *ops;
 	void *vm;
@@ -215,6 +217,9 @@ struct iol_virtio_spec {
 
 /** iol_virtio_new() - Connect, and make the device. Errors of iol_frontend_new() and iol_frontend_negotiate(). */
 int iol_virtio_new(const struct iol_virtio_spec *spec, struct iol_pci_function **fn);
+
+/** iol_virtio_stands_by() - Whether the guest's driver runs it, and as a standby: it may be given the VF. */
+bool iol_virtio_stands_by(struct iol_pci_function *fn);
 
 #ifdef __cplusplus
 }

@@ -217,6 +217,18 @@ int iol_frontend_log_stop(struct iol_frontend *fe);
  */
 int iol_frontend_log_take(struct iol_frontend *fe, uint64_t gpa);
 
+/**
+ * iol_frontend_transfer() - Have the back end save state of its own, or load what another saved (SET_DEVICE_STATE_FD), while
+ * no queue runs. include/iolane/vmm_migration.h does it for a whole device.
+ * @fd: where it is read until its end, or written and then closed; the caller's.
+ *
+ * Return: 0; -ENOTSUP without DEVICE_STATE: it has none; -EBUSY: a queue runs; -EREMOTEIO: the back end refused.
+ */
+int iol_frontend_transfer(struct iol_frontend *fe, bool load, int *fd);
+
+/** iol_frontend_transferred() - At the end: whether the back end has got it across (CHECK_DEVICE_STATE). -EREMOTEIO: no. */
+int iol_frontend_transferred(struct iol_frontend *fe);
+
 /* ---- the virtual IOMMU ---- */
 
 #define IOL_IOMMU_READ  1u

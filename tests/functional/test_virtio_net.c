@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "vmm-glue/virtio.h"
 
+#include <errno.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
@@ -206,6 +207,37 @@ static void addresses(void **state)
 	nrig_net_down(&net);
 }
 
+/* A NIC that stands by for a VF: drivers that know what that is take it, and then it is known that they do. */
+static void a_standby(void **state)
+{
+	const uint64_t standby = NRIG_BIT(VIRTIO_NET_F_STANDBY);
+	struct iol_net *net = nrig_net_up(NULL);
+	struct nic *n = nic_up(net, 1, 0);
+	struct iol_virtio_spec spec = function(n);
+
+	spec.standby = true;
+	assert_int_equal(iol_virtio_new(&spec, &n->g.fn), -EINVAL);
+	assert_non_null(strstr(iol_error(), "address"));
+	memcpy(spec.mac, "\x02\0\0\0\0\x01", 6);
+	spec.type = VIRTIO_ID_BLOCK;
+	assert_int_equal(iol_virtio_new(&spec, &n->g.fn), -EINVAL);
+	assert_non_null(strstr(iol_error(), "stand by"));
+	spec.type = VIRTIO_ID_NET;
+	make(n, &spec);
+	assert_true(vguest_offered(&n->g) & standby);
+	nic_go(n);
+	assert_false(iol_virtio_stands_by(n->g.fn));
+	vguest_reset(&n->g);
+	n->p->spec.features |= standby;
+	assert_false(iol_virtio_stands_by(n->g.fn));
+	nic_go(n);
+	assert_true(iol_virtio_stands_by(n->g.fn));
+	vguest_reset(&n->g);
+	assert_false(iol_virtio_stands_by(n->g.fn));
+	nic_down(&n);
+	nrig_net_down(&net);
+}
+
 /* Pairs are used as the driver says, and what it says wrong is answered so. */
 static void several_pairs(void **state)
 {
@@ -341,6 +373,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_pair),
 		cmocka_unit_test(addresses),
+		cmocka_unit_test(a_standby),
 		cmocka_unit_test(several_pairs),
 		cmocka_unit_test(the_back_end_comes_and_goes),
 		cmocka_unit_test(a_driver_without_mq),

@@ -89,6 +89,8 @@ static const struct row rows[] = {
 	{ "the log before it",            NEW, M(GET_INFLIGHT_FD), 0, INFLIGHT, .outcome = ENDS, .payload.inflight = { 0, 0, 1, 64 } },
 	{ "a stop before anything",       NEW, M(GET_VRING_BASE), 0, STATE, .outcome = FINE },
 	{ "GET_STATUS without STATUS",    AGREED, M(GET_STATUS), 0, 0, .outcome = ENDS, .protocol_off = PROTO(STATUS) },
+	{ "a state that no device has",   AGREED, M(SET_DEVICE_STATE_FD), ACK, 8, 1, EVENTFD, ENDS },
+	{ "whether it came across",       AGREED, M(CHECK_DEVICE_STATE), ACK, 0, .outcome = ENDS },
 	{ "GET_QUEUE_NUM without MQ",     AGREED, M(GET_QUEUE_NUM), 0, 0, .outcome = ENDS, .protocol_off = PROTO(MQ) },
 	{ "GET_CONFIG without CONFIG",    AGREED, M(GET_CONFIG), 0, CONFIG(8), .outcome = EMPTY, .protocol_off = PROTO(CONFIG), .payload.config.size = 8 },
 	{ "ADD_MEM_REG without slots",    AGREED, M(ADD_MEM_REG), ACK, REGION, 1, MEMFD, REFUSED, .protocol_off = PROTO(CONFIGURE_MEM_SLOTS), .payload.region.region = { 0, 4096, 4096, 0 } },

@@ -2,6 +2,8 @@
 /* mtty, the kernel's sample of a mediated device (samples/vfio-mdev/mtty.c): a serial port whose line ends in itself. */
 #include "vfioprobe.h"
 
+#include <iolane/vmm_migration.h>
+
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +21,12 @@
 #define FCR_CLEAR 2u
 
 #define STREAM_MAX 4096u
+
+/* @early: how many came while the device ran. */
+struct stream {
+	uint8_t bytes[STREAM_MAX];
+	size_t len, early;
+};
 
 static void put(const struct iol_vfio_device *dev, unsigned int at, uint8_t value)
 {
@@ -61,52 +69,65 @@ void mtty_lines(struct probe *p)
 	close(fd);
 }
 
-/* All that there is as yet. Return: bytes. */
-static size_t read_stream(int data, char *stream, size_t len)
-{
-	ssize_t n;
-
-	do {
-		n = read(data, stream + len, STREAM_MAX - len);
-		need(n >= 0, "the stream can't be read");
-		len += (size_t)n;
-	} while (n);
-	return len;
-}
-
-static size_t save(const struct iol_vfio_device *dev, char *stream)
-{
-	struct iol_migration_left left;
-	int data, none;
-	size_t len;
-
-	need(!iol_migration_set(dev, IOL_MIGRATION_PRE_COPY, &data) && data >= 0, "no pre-copy");
-	need(!iol_migration_left(dev, data, &left), "nobody knows what is left");
-	need(left.initial && !left.dirty && left.stopped > left.initial, "left: %llu %llu %llu",
-	     (unsigned long long)left.initial, (unsigned long long)left.dirty,
-	     (unsigned long long)left.stopped);
-	len = read_stream(data, stream, 0);
-	need(len == left.initial, "pre-copy brought %zu bytes", len);
-	need(!iol_migration_left(dev, data, &left) && !left.initial, "there is more of it");
-	/* It still runs. */
-	put(dev, UART_SCR, 0xa5);
-	need(!iol_migration_set(dev, IOL_MIGRATION_STOP_COPY, &none) && none == -1, "no stop-copy");
-	need(iol_migration_left(dev, data, &left) == -EINVAL, "pre-copy does not end");
-	need(!iol_migration_left(dev, -1, &left), "nobody knows what is left");
-	len = read_stream(data, stream, len);
-	need(len == left.stopped, "stop-copy brought %zu bytes, not %llu", len,
-	     (unsigned long long)left.stopped);
-	need(!iol_migration_set(dev, IOL_MIGRATION_RUNNING, &none), "it does not run again");
-	close(data);
-	return len;
-}
-
 static void need_state(const struct iol_vfio_device *dev, enum iol_migration expected)
 {
 	enum iol_migration state;
 
 	need(!iol_migration_state(dev, &state) && state == expected, "state %d, not %d", state,
 	     expected);
+}
+
+/* All that there is as yet. */
+static void read_stream(struct iol_device_state *st, struct stream *s)
+{
+	ssize_t n;
+
+	do {
+		n = iol_device_state_read(st, s->bytes + s->len, STREAM_MAX - s->len);
+		need(n >= 0, "the stream can't be read");
+		s->len += (size_t)n;
+	} while (n);
+}
+
+static void save(struct iol_vfio_device *dev, struct stream *s)
+{
+	const struct iol_device_state_spec spec = { .vfio = dev };
+	struct iol_device_state *st = NULL;
+	struct iol_migration_left left;
+	uint64_t all;
+
+	need(!iol_device_save(&spec, &st), "no pre-copy");
+	need_state(dev, IOL_MIGRATION_PRE_COPY);
+	need(!iol_device_state_left(st, &left), "nobody knows what is left");
+	need(left.initial && !left.dirty && left.stopped > left.initial, "left: %llu %llu %llu",
+	     (unsigned long long)left.initial, (unsigned long long)left.dirty,
+	     (unsigned long long)left.stopped);
+	all = left.stopped;
+	read_stream(st, s);
+	need(s->len > left.initial && s->len < all, "pre-copy brought %zu bytes", s->len);
+	s->early = s->len;
+	need(!iol_device_state_left(st, &left) && !left.initial, "there is more of it");
+	/* It still runs. */
+	put(dev, UART_SCR, 0xa5);
+	need(!iol_device_state_stop(st), "no stop-copy");
+	need_state(dev, IOL_MIGRATION_STOP_COPY);
+	need(!iol_device_state_left(st, &left) && left.stopped == all, "nobody knows what is left");
+	read_stream(st, s);
+	need(s->len > all && s->len < all + 64, "all is %zu bytes, not %llu", s->len,
+	     (unsigned long long)all);
+	need(!iol_device_state_end(&st, false), "it does not run again");
+	need_state(dev, IOL_MIGRATION_RUNNING);
+}
+
+static int load(struct iol_vfio_device *dev, const void *bytes, size_t len)
+{
+	const struct iol_device_state_spec spec = { .vfio = dev };
+	struct iol_device_state *st = NULL;
+
+	need(!iol_device_load(&spec, &st), "no loading");
+	need(!iol_device_state_write(st, bytes, len), "the stream can't be written");
+	need_state(dev, IOL_MIGRATION_RESUMING);
+	return iol_device_state_end(&st, true);
 }
 
 static void compare(const struct iol_vfio_device *from, const struct iol_vfio_device *to)
@@ -121,22 +142,19 @@ static void compare(const struct iol_vfio_device *from, const struct iol_vfio_de
 		need(get(to, UART_DATA) == (uint8_t)sent[i], "byte %zu of the line", i);
 }
 
-/* Half a stream is refused, and the device is of no use before its reset. */
-static void broken(struct iol_vfio_device *dev, const char *stream, size_t len)
+/* Half a stream is refused: here, and where it only looks whole by the kernel. The device is as good as new then. */
+static void broken(struct iol_vfio_device *dev, struct stream *s)
 {
 	struct iol_reset_report report;
-	int data, none;
+	int none;
 
-	need(!iol_migration_set(dev, IOL_MIGRATION_RESUMING, &data), "no resuming");
-	need(write(data, stream, len / 2) == (ssize_t)(len / 2), "the stream can't be written");
-	need(iol_migration_set(dev, IOL_MIGRATION_RUNNING, &none) == -EINVAL,
-	     "half a stream will do");
-	need_state(dev, IOL_MIGRATION_RESUMING);
+	need(load(dev, s->bytes, s->len / 2) == -EBADMSG, "half a stream will do");
+	need_state(dev, IOL_MIGRATION_RUNNING);
+	memset(s->bytes + s->early, 0, 4);
+	need(load(dev, s->bytes, s->early + 4) == -EINVAL, "half a state will do");
+	need_state(dev, IOL_MIGRATION_RUNNING);
 	need(iol_migration_set(dev, IOL_MIGRATION_ERROR, &none) == -EINVAL, "an error on demand");
 	need(!iol_vfio_reset(dev, &report) && report.happened == IOL_UNKNOWN, "no reset");
-	need_state(dev, IOL_MIGRATION_RUNNING);
-	need(write(data, stream, 1) < 0, "the stream lives on after a reset");
-	close(data);
 }
 
 /* From the device to another mediated one, whose UUID was told. */
@@ -144,10 +162,8 @@ void mtty_migrate(struct probe *p)
 {
 	struct iol_vfio_device_spec spec = { .mdev = p->word };
 	struct iol_vfio_device *to = NULL;
-	char stream[STREAM_MAX];
+	struct stream stream = { 0 };
 	unsigned int states;
-	int data, none;
-	size_t len;
 
 	need(!iol_vfio_open(p->ctx, &spec, &to), "no second device");
 	need(!iol_migration_info(p->dev, &states) && states == 0xff, "states 0x%x", states);
@@ -158,13 +174,9 @@ void mtty_migrate(struct probe *p)
 	for (const char *c = "iolane"; *c; c++)
 		put(p->dev, UART_DATA, (uint8_t)*c);
 	put(p->dev, UART_DATA, 0);
-	len = save(p->dev, stream);
-
-	need(!iol_migration_set(to, IOL_MIGRATION_RESUMING, &data) && data >= 0, "no resuming");
-	need(write(data, stream, len) == (ssize_t)len, "the stream can't be written");
-	need(!iol_migration_set(to, IOL_MIGRATION_RUNNING, &none), "it does not run");
-	close(data);
+	save(p->dev, &stream);
+	need(!load(to, stream.bytes, stream.len), "it can't be loaded");
 	compare(p->dev, to);
-	broken(to, stream, len);
+	broken(to, &stream);
 	iol_vfio_close(&to);
 }

@@ -227,6 +227,12 @@ static void handle(struct peer *p, struct iol_msg *msg)
 	case VHOST_USER_GET_STATUS:
 		out.u64 = p->status;
 		break;
+	case VHOST_USER_SET_DEVICE_STATE_FD:
+		out.u64 = VHOST_USER_TRANSFER_NOFD_MASK;
+		break;
+	case VHOST_USER_CHECK_DEVICE_STATE:
+		out.u64 = 0;
+		break;
 	case VHOST_USER_GET_INFLIGHT_FD:
 		fd = memfd_create("inflight", MFD_CLOEXEC);
 		if (ftruncate(fd, 4096) < 0)
@@ -619,7 +625,7 @@ static int talk(struct iol_frontend *fe, struct iol_guest_memory *mem)
 					.call = -1,
 					.err = -1 };
 	uint8_t buf[CONFIG_SIZE] = { 0 };
-	int rc;
+	int rc, fd = -1;
 
 	rc = iol_frontend_negotiate(fe, FEATURES, 0);
 	rc = rc ? rc : iol_frontend_set_memory(fe, mem);
@@ -634,6 +640,9 @@ static int talk(struct iol_frontend *fe, struct iol_guest_memory *mem)
 	rc = rc ? rc : iol_frontend_get_status(fe, buf);
 	rc = rc ? rc : iol_frontend_set_mtu(fe, 1500);
 	rc = rc ? rc : iol_frontend_send_rarp(fe, buf);
+	rc = rc ? rc : iol_frontend_transfer(fe, false, &fd);
+	iol_close(&fd);
+	rc = rc ? rc : iol_frontend_transferred(fe);
 	rc = rc ? rc : iol_frontend_log_start(fe);
 	rc = rc ? rc : iol_frontend_queue_start(fe, 0, &q);
 	rc = rc ? rc : iol_frontend_iommu_map(fe, 0x10000, 0x10000, 0, IOL_IOMMU_READ);
@@ -664,6 +673,9 @@ static int outcome(const struct iol_wire_row *row, uint32_t request, enum fault 
 		case VHOST_USER_GET_PROTOCOL_FEATURES:
 		case VHOST_USER_GET_MAX_MEM_SLOTS:
 			return 0;
+		case VHOST_USER_SET_DEVICE_STATE_FD:
+		case VHOST_USER_CHECK_DEVICE_STATE:
+			return -EREMOTEIO;
 		default:
 			return -EPROTO;
 		}

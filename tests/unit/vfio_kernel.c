@@ -22,6 +22,8 @@
 
 /* Of newer headers than Debian 12's. */
 #define FEATURE_MIG_DATA_SIZE 9u
+#define ABI_PRE_COPY          (1u << 2)
+#define ABI_STATE_PRE_COPY    6u
 #define MIG_GET_PRECOPY_INFO  _IO(VFIO_TYPE, VFIO_BASE + 21)
 
 struct fake_kernel fake;
@@ -50,6 +52,7 @@ void fake_new(void)
 		.intx_unmask = -1,
 		.error = -1,
 		.request = -1,
+		.state = -1,
 	};
 }
 
@@ -84,6 +87,8 @@ void fake_end(struct host_tree *tree)
 	assert_int_equal(fake.num_maps, 0);
 	assert_int_equal(fake.enabled, 0);
 	fake_dirty_end();
+	if (fake.state >= 0)
+		close(fake.state);
 	free(fake.maps);
 	fake.maps = NULL;
 	tree_remove(tree);
@@ -342,10 +347,47 @@ static int hot_reset_info(struct vfio_pci_hot_reset_info *info)
 	return 0;
 }
 
-/* A device that can migrate, without P2P and PRE_COPY, tells how much that is, and has no other feature. */
+/* Where a device's state is read or written; @holds is there already. */
+static int state_file(const char *holds)
+{
+	int fd = memfd_create("state", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	if (fake.state >= 0)
+		close(fake.state);
+	fake.state = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(pwrite(fd, holds, strlen(holds), 0), strlen(holds));
+	return fd;
+}
+
+static int migrate(struct vfio_device_feature_mig_state *mig)
+{
+	uint32_t was = fake.migration, to = mig->device_state;
+	const char *late = fake.late ? fake.late : "";
+	struct stat st;
+
+	if (to > VFIO_DEVICE_STATE_RESUMING && !(fake.early && to == ABI_STATE_PRE_COPY))
+		return fake_fails(EINVAL);
+	if (was == VFIO_DEVICE_STATE_ERROR || (fake.odd && was == VFIO_DEVICE_STATE_RESUMING))
+		return fake_fails(EINVAL);
+	mig->data_fd = -1;
+	fake.migration = to;
+	if (to == ABI_STATE_PRE_COPY) {
+		mig->data_fd = state_file(fake.early);
+	} else if (to == VFIO_DEVICE_STATE_STOP_COPY && was == ABI_STATE_PRE_COPY) {
+		assert_int_equal(fstat(fake.state, &st), 0);
+		assert_int_equal(pwrite(fake.state, late, strlen(late), st.st_size), strlen(late));
+	} else if (to == VFIO_DEVICE_STATE_STOP_COPY || to == VFIO_DEVICE_STATE_RESUMING) {
+		mig->data_fd = state_file(to == VFIO_DEVICE_STATE_RESUMING ? "" : late);
+	}
+	return 0;
+}
+
+/* A device that can migrate, without P2P, tells how much that is, and has no other feature. */
 static int feature(int fd, struct vfio_device_feature *f)
 {
-	struct vfio_device_feature_migration info = { .flags = VFIO_MIGRATION_STOP_COPY };
+	struct vfio_device_feature_migration info = { .flags = VFIO_MIGRATION_STOP_COPY |
+							       (fake.early ? ABI_PRE_COPY : 0) };
 	struct vfio_device_feature_mig_state state;
 	uint32_t number = f->flags & VFIO_DEVICE_FEATURE_MASK;
 
@@ -371,13 +413,8 @@ static int feature(int fd, struct vfio_device_feature *f)
 	memcpy(&state, f->data, sizeof(state));
 	if (f->flags & VFIO_DEVICE_FEATURE_GET) {
 		state.device_state = fake.migration;
-	} else {
-		if (state.device_state > VFIO_DEVICE_STATE_RESUMING)
-			return fake_fails(EINVAL);
-		fake.migration = state.device_state;
-		state.data_fd = fake.migration >= VFIO_DEVICE_STATE_STOP_COPY
-					? memfd_create("state", MFD_CLOEXEC)
-					: -1;
+	} else if (migrate(&state)) {
+		return -1;
 	}
 	memcpy(f->data, &state, sizeof(state));
 	return 0;
@@ -405,6 +442,7 @@ static int device_ioctl(int fd, unsigned long request, void *arg)
 		if (fake.no_reset)
 			return fake_fails(EINVAL);
 		fake.resets++;
+		fake.migration = VFIO_DEVICE_STATE_RUNNING;
 		return 0;
 	case MIG_GET_PRECOPY_INFO:
 		precopy[1] = 24;

@@ -68,6 +68,9 @@ struct fake_kernel {
 	unsigned int vectors_left; /* that the machine still has; 0: enough */
 	uint32_t entries;          /* that its table takes */
 	uint64_t data_size;        /* of a device that migrates; 0: the kernel does not tell */
+	const char *early,
+		*late; /* its state: what PRE_COPY brings (NULL: it has none), and then STOP_COPY */
+	bool odd;      /* what it is given is no state of its */
 	struct fake_chain region, iommu;
 	const uint8_t
 		*config; /* of a device that is opened; NULL: zeroes, and no registers either */
@@ -102,6 +105,7 @@ struct fake_kernel {
 	int error, request; /* who hears of errors and requests; -1: nobody */
 	unsigned int resets, hot_resets;
 	uint32_t migration;  /* the state; the kernel's number */
+	int state;           /* what was read or written of its state last */
 	unsigned int starts; /* how often vectors went from none to some */
 	struct fake_device devices[FAKE_DEVICES];
 	unsigned int num_devices; /* that were ever opened */
