@@ -22,6 +22,7 @@ IOLANE = os.environ["IOLANE"]
 BLK = os.environ.get("IOLANE_BLK")
 NET = os.environ.get("IOLANE_NET")
 BENCH = os.environ.get("IOLANE_BENCH")
+VMM = os.environ.get("IOLANE_VMM")
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -93,7 +94,7 @@ def documented_options(page):
 def completions(lines):
     """What bash would complete each of the command lines to, by the line."""
     script = f"""
-        export PATH={":".join(os.path.dirname(path) for path in (IOLANE, BLK, NET, BENCH) if path)}:$PATH
+        export PATH={":".join(os.path.dirname(path) for path in (IOLANE, BLK, NET, BENCH, VMM) if path)}:$PATH
         compopt() {{ :; }}
         source {TOP}/tools/completion/iolane.bash
         while IFS= read -r COMP_LINE; do

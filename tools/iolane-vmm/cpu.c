@@ -95,12 +95,12 @@ void cpu_close(struct cpu *cpu)
 
 static int set_msr(struct cpu *cpu, uint32_t index, uint64_t value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msr = { { .nmsrs = 1 }, { .index = index, .data = value } };
+	uint64_t room[(sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)) / 8] = { 0 };
+	struct kvm_msrs *msrs = (void *)room;
 
-	return ioctl(cpu->fd, KVM_SET_MSRS, &msr);
+	msrs->nmsrs = 1;
+	msrs->entries[0] = (struct kvm_msr_entry){ .index = index, .data = value };
+	return ioctl(cpu->fd, KVM_SET_MSRS, msrs);
 }
 
 /* A flat segment as the processor holds it. */
@@ -249,6 +249,8 @@ static void *run_thread(void *arg)
 	if (sandbox_enter(&cpu->machine->cpu_sandbox) < 0)
 		machine_want(cpu->machine, MACHINE_FAIL, iol_error());
 	do {
+		/* Who kicks has said before that all shall stand still, so no kick is lost here. */
+		__atomic_store_n(&cpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		while (!machine_pausing(cpu->machine))
 			enter(cpu);
 		settle(cpu);

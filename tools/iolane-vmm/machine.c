@@ -278,7 +278,7 @@ void machine_pause(struct machine *m)
 	unsigned int i, started;
 
 	pthread_mutex_lock(&m->run_lock);
-	__atomic_store_n(&m->pause, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->pause, true, __ATOMIC_SEQ_CST);
 	do {
 		struct timespec again;
 
@@ -301,11 +301,7 @@ void machine_pause(struct machine *m)
 
 void machine_resume(struct machine *m)
 {
-	unsigned int i;
-
 	pthread_mutex_lock(&m->run_lock);
-	for (i = 0; i < m->opts->cpus; i++)
-		m->cpus[i].run->immediate_exit = 0;
 	__atomic_store_n(&m->pause, false, __ATOMIC_RELEASE);
 	pthread_cond_broadcast(&m->changed);
 	pthread_mutex_unlock(&m->run_lock);
@@ -341,7 +337,7 @@ void machine_want(struct machine *m, enum machine_want want, const char *why)
 		snprintf(m->why, sizeof(m->why), "%s", why ? why : "");
 	}
 	/* Until then no processor goes on. */
-	__atomic_store_n(&m->pause, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&m->pause, true, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&m->run_lock);
 	machine_wake(m);
 }

@@ -74,7 +74,7 @@ void machine_stop(struct machine *m);
 /** machine_pausing() - Whether processors shall stand still. */
 static inline bool machine_pausing(const struct machine *m)
 {
-	return __atomic_load_n(&m->pause, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&m->pause, __ATOMIC_SEQ_CST);
 }
 
 /** machine_hold() - A processor's thread stands still for as long as it shall. Return: whether to go on. */

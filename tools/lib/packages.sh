@@ -45,7 +45,6 @@ test  llvm               llvm-symbolizer    names the functions in a sanitizer's
 test  clang-format       clang-format       checks the layout of C
 test  clang-tidy         clang-tidy         checks C for mistakes
 test  cppcheck           cppcheck           checks C for mistakes
-test  acpica-tools       iasl               checks the ACPI tables of the reference VMM
 test  shellcheck         shellcheck         checks the shell scripts
 END
 }
