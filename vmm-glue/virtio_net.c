@@ -46,7 +46,7 @@ static bool has_mac(const uint8_t *mac)
 {
 	static const uint8_t none[6];
 
-	return memcmp(mac, none, sizeof(none)) && !(mac[0] & 1);
+	return memcmp(mac, none, sizeof(none)) != 0 && !(mac[0] & 1);
 }
 
 static int offer(struct virtio *v, const struct iol_virtio_spec *spec, const uint8_t *told)

@@ -73,7 +73,7 @@ static void load(struct tiny *t)
 	need(mem, "no memory for the guest");
 	gdt[1] = 0x00cf9b000000ffffull;
 	gdt[2] = 0x00cf93000000ffffull;
-	memcpy(mem + CODE, tiny_code, (size_t)(tiny_code_end - tiny_code));
+	memcpy(mem + CODE, tiny_code, (uintptr_t)tiny_code_end - (uintptr_t)tiny_code);
 	for (uint32_t i = 0; i < TINY_VECTORS; i++) {
 		uint32_t at = address_of(tiny_stubs) + i * STUB_SIZE;
 

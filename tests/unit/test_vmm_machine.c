@@ -121,9 +121,10 @@ static size_t filtered(struct terminal *t, const char *typed, enum terminal_key 
 		       const char *left)
 {
 	uint8_t bytes[16];
-	size_t len = strlen(typed);
+	size_t len;
 
-	memcpy(bytes, typed, len);
+	for (len = 0; typed[len]; len++)
+		bytes[len] = (uint8_t)typed[len];
 	assert_int_equal(terminal_filter(t, bytes, &len), key);
 	assert_int_equal(len, strlen(left));
 	assert_memory_equal(bytes, left, len);

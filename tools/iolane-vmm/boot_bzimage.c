@@ -66,7 +66,7 @@ static void read_header(const uint8_t *head, struct setup_header *hdr)
 
 int boot_bzimage(const struct boot *boot, const uint8_t *head, struct boot_entry *entry)
 {
-	uint64_t payload, size, load, initrd;
+	uint64_t payload, size, load, initrd = 0;
 	struct setup_header hdr;
 	int rc;
 
