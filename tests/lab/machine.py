@@ -51,7 +51,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "guest"))
 import harness  # noqa: E402  (found through the path set above)
 import initramfs  # noqa: E402
 from basis import Failure, Missing, Process, check, tail, wait_for  # noqa: E402
-from emulator import ACCELERATORS, COMMAND_SECONDS, Emulator, to_text  # noqa: E402
+from emulator import COMMAND_SECONDS, Emulator, to_text  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
 KERNELS = ("debian", "lab")
@@ -99,7 +99,8 @@ class Machine(Emulator):
     """See above. iommu is one of IOMMUS; remap=False takes interrupt remapping from Intel's (the
     virtio IOMMU never has it); kernel is one of KERNELS, else what the command line says; devices
     are those of DEVICES to be there; append goes to the kernel's command line; options to QEMU;
-    share is a folder to share instead of an empty one; with terminal the console is ours."""
+    share is a folder to share instead of an empty one; with terminal the console is ours; threads is "multi" for
+    machines that run guests themselves: on one thread some of those hang."""
 
     def __init__(
         self,
@@ -115,6 +116,7 @@ class Machine(Emulator):
         options=(),
         share=None,
         terminal=False,
+        threads="single",
     ):
         super().__init__(name)
         check(iommu in IOMMUS, f"no IOMMU {iommu}: there are {', '.join(IOMMUS)}")
@@ -138,7 +140,7 @@ class Machine(Emulator):
                 words += " intel_iommu=on"
             self.command = [
                 self.qemu,
-                *("-M", "q35", "-accel", ACCELERATORS["tcg"], "-cpu", "max"),
+                *("-M", "q35", "-accel", f"tcg,thread={threads}", "-cpu", "max"),
                 *("-smp", "2", "-m", memory, "-nodefaults", "-no-user-config", "-no-reboot"),
                 *("-display", "none"),
                 *("-serial", "mon:stdio" if terminal else f"file:{self.path('console')}"),

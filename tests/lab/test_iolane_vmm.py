@@ -210,7 +210,8 @@ def up(guest):
 def test(args, guests):
     programs = ["iolane", "iolane-vmm", "iolane-blk"]
     rate = harness.subprocess.check_output([harness.find_built(args.build, "tscrate")], text=True).strip()
-    with Machine(args, programs=programs, devices=("igb",), memory="1536M", append=f"tsc_early_khz={rate}") as machine:
+    with Machine(args, programs=programs, devices=("igb",), memory="1536M", threads="multi",
+                 append=f"tsc_early_khz={rate}") as machine:
         cache = os.path.join(args.build, "tests/lab/cache")
         inner = os.path.join(HERE, "inner")
         shutil.copy(lab_kernel(), os.path.join(machine.share, "bzImage"))
