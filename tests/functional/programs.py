@@ -230,6 +230,20 @@ class Outcomes(unittest.TestCase):
         self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
         self.assertEqual(result.stdout, "")
 
+    def documented(self, verbs):
+        """Each of iolane's verbs, given by its words, has a help that fits and a place in the manual page, which is returned."""
+        documented = documented_options("iolane")
+        page = read_file(f"{TOP}/docs/man/iolane.1")
+        for verb in verbs:
+            with self.subTest(verb=verb):
+                text = self.good(run([IOLANE, *verb, "--help"]))
+                self.assertEqual(text, self.good(run([IOLANE, "help", *verb])))
+                self.assertTrue(text.startswith(f"Usage: iolane {' '.join(verb)}"), text)
+                self.assertLessEqual(max(map(len, text.splitlines())), 80)
+                self.assertLessEqual(help_options(text), documented)
+                self.assertIn(f".It Cm {' '.join(verb)}\n", page)
+        return page
+
 
 class Sandbox:
     """A folder for a test's files and sockets, with a path short enough for a socket's."""

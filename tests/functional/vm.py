@@ -58,16 +58,7 @@ class Texts(programs.Outcomes):
                 self.bad(run([IOLANE, *arguments]), USAGE, sentence)
 
     def test_help_and_manual_page(self):
-        documented = programs.documented_options("iolane")
-        page = programs.read_file(f"{programs.TOP}/docs/man/iolane.1")
-        for verb in VERBS:
-            with self.subTest(verb=verb):
-                text = self.good(run([IOLANE, *verb, "--help"]))
-                self.assertEqual(text, self.good(run([IOLANE, "help", *verb])))
-                self.assertTrue(text.startswith(f"Usage: iolane {' '.join(verb)}"), text)
-                self.assertLessEqual(max(map(len, text.splitlines())), 80)
-                self.assertLessEqual(programs.help_options(text), documented)
-                self.assertIn(f".It Cm {' '.join(verb)}\n", page)
+        self.documented(VERBS)
 
     def test_completion(self):
         lines = {

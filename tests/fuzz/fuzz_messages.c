@@ -4,6 +4,7 @@
  * then bent, or raw bytes, or changes shared memory, or lets the device work. What must hold: nothing
  * crashes, leaks or blocks, and when the connection has ended not one descriptor is left.
  */
+#include "tests/fuzz/script.h"
 #include "vhost-user/session.h"
 
 #include <errno.h>
@@ -24,11 +25,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
-
 struct fuzz {
 	struct script in;
 	struct iol_device *dev;
@@ -42,18 +38,6 @@ struct fuzz {
 		unsigned int n;
 	} held[QUEUES];
 };
-
-static uint64_t take(struct script *s, size_t bytes)
-{
-	uint64_t value = 0;
-
-	if (bytes > s->left)
-		bytes = s->left;
-	memcpy(&value, s->data, bytes);
-	s->data += bytes;
-	s->left -= bytes;
-	return value;
-}
 
 /* ---- the device: all in one thread ---- */
 

@@ -8,6 +8,8 @@
 #include <iolane/vhost_user.h>
 #include <iolane/vmm.h>
 
+#include "tests/fuzz/script.h"
+
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_blk.h>
@@ -29,11 +31,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct script {
-	const uint8_t *data;
-	size_t left;
-};
-
 struct machine {
 	uint16_t type;
 	char path[64];
@@ -45,18 +42,6 @@ struct machine {
 	bool poor; /* it has room for no more */
 	uint8_t config[256];
 };
-
-static uint64_t take(struct script *s, size_t bytes)
-{
-	uint64_t value = 0;
-
-	if (bytes > s->left)
-		bytes = s->left;
-	memcpy(&value, s->data, bytes);
-	s->data += bytes;
-	s->left -= bytes;
-	return value;
-}
 
 /* ---- the machine ---- */
 
