@@ -51,7 +51,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "guest"))
 import harness  # noqa: E402  (found through the path set above)
 import initramfs  # noqa: E402
 from basis import Failure, Missing, Process, check, tail, wait_for  # noqa: E402
-from emulator import COMMAND_SECONDS, Emulator, to_text  # noqa: E402
+from emulator import ACCELERATORS, COMMAND_SECONDS, Emulator, to_text  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
 KERNELS = ("debian", "lab")
@@ -99,8 +99,8 @@ class Machine(Emulator):
     """See above. iommu is one of IOMMUS; remap=False takes interrupt remapping from Intel's (the
     virtio IOMMU never has it); kernel is one of KERNELS, else what the command line says; devices
     are those of DEVICES to be there; append goes to the kernel's command line; options to QEMU;
-    share is a folder to share instead of an empty one; with terminal the console is ours; threads is "multi" for
-    machines that run guests themselves: on one thread some of those hang."""
+    share is a folder to share instead of an empty one; with terminal the console is ours; with guests it
+    can run guests itself: see there."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Machine(Emulator):
         options=(),
         share=None,
         terminal=False,
-        threads="single",
+        guests=False,
     ):
         super().__init__(name)
         check(iommu in IOMMUS, f"no IOMMU {iommu}: there are {', '.join(IOMMUS)}")
@@ -138,9 +138,16 @@ class Machine(Emulator):
             words = f"console=ttyS0 quiet panic=-1 no_timer_check {append}"
             if iommu == "intel":
                 words += " intel_iommu=on"
+            accelerator = ACCELERATORS["tcg"]
+            if guests:
+                # On one thread some guests hang in boot; and its KVM must not guess the processor's rate,
+                # or the guests' timers are wrong.
+                accelerator = "tcg,thread=multi"
+                rate = harness.find_built(args.build, "tscrate")
+                words += f" tsc_early_khz={subprocess.check_output([rate], text=True).strip()}"
             self.command = [
                 self.qemu,
-                *("-M", "q35", "-accel", f"tcg,thread={threads}", "-cpu", "max"),
+                *("-M", "q35", "-accel", accelerator, "-cpu", "max"),
                 *("-smp", "2", "-m", memory, "-nodefaults", "-no-user-config", "-no-reboot"),
                 *("-display", "none"),
                 *("-serial", "mon:stdio" if terminal else f"file:{self.path('console')}"),

@@ -53,7 +53,8 @@ static const struct {
 	{ "error", error },          { "vf", igb_vf },
 	{ "token", igb_token },      { "lines", mtty_lines },
 	{ "migrate", mtty_migrate }, { "vectors", xhci_msi },
-	{ "bus", edu_bus },
+	{ "bus", edu_bus },          { "stray", edu_stray },
+	{ "storm", igb_storm },
 };
 
 static void log_line(void *ctx, enum iol_log_level level, const char *line)

@@ -67,6 +67,7 @@ bool edu_filled(const void *memory, int byte);
 
 void edu_dma(struct probe *p);
 void edu_faults(struct probe *p);
+void edu_stray(struct probe *p);
 void edu_msi(struct probe *p);
 void edu_intx(struct probe *p);
 void edu_cycles(struct probe *p);
@@ -79,6 +80,7 @@ void edu_sleep(struct probe *p);
 void nvme_io(struct probe *p);
 void nvme_hot_reset(struct probe *p);
 void igb_vf(struct probe *p);
+void igb_storm(struct probe *p);
 void igb_token(struct probe *p);
 void mtty_lines(struct probe *p);
 void mtty_migrate(struct probe *p);

@@ -107,6 +107,17 @@ void edu_faults(struct probe *p)
 	munmap((void *)bar, 1u << 20);
 }
 
+/* Where the caller says; whether it came there is seen from outside. */
+void edu_stray(struct probe *p)
+{
+	volatile uint32_t *bar = edu_registers(p);
+	unsigned long long to;
+
+	need(p->word && sscanf(p->word, "%llx", &to) == 1, "stray:ADDRESS");
+	edu_copy(bar, EDU_BUFFER, to, EDU_TO_MEMORY);
+	munmap((void *)bar, 1u << 20);
+}
+
 void edu_msi(struct probe *p)
 {
 	volatile uint32_t *bar = edu_registers(p);

@@ -3,6 +3,9 @@
 #include "vfioprobe.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,6 +15,9 @@
 #define VTEIAC  0x152cu
 #define VECTORS 3u
 #define ALL     7u
+/* In BAR 3 (7.1.3.3). */
+#define PENDING 0x2000u
+#define RAISED  1000u
 
 static void write32(volatile char *bar, uint32_t at, uint32_t value)
 {
@@ -54,6 +60,122 @@ void igb_vf(struct probe *p)
 	need(!iol_vfio_reset(p->dev, &report), "no reset");
 	printf("reset by %s: %d\n", report.method, report.happened);
 	need(!strcmp(report.method, "flr"), "reset by %s", report.method);
+	for (unsigned int i = 0; i < VECTORS; i++)
+		close(fds[i]);
+	munmap(map, 2 * PAGE);
+}
+
+/* Moves all of our vectors from processor to processor until it is told to end, so that the kernel programs them anew. */
+struct mover {
+	pthread_t thread;
+	atomic_bool end;
+	unsigned int irqs[VECTORS];
+	unsigned int moves;
+};
+
+static unsigned int effective(unsigned int irq)
+{
+	unsigned int mask = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/irq/%u/effective_affinity", irq);
+	file = fopen(path, "re");
+	need(file && fscanf(file, "%x", &mask) == 1, "%s can't be read", path);
+	fclose(file);
+	return mask;
+}
+
+static void *move(void *arg)
+{
+	struct mover *m = arg;
+
+	for (unsigned int n = 0; !atomic_load(&m->end); n++) {
+		unsigned int irq = m->irqs[n % VECTORS], before = effective(irq);
+		char path[64];
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/irq/%u/smp_affinity", irq);
+		file = fopen(path, "we");
+		need(file && fprintf(file, "%x", 3 - before) > 0, "%s can't be written", path);
+		/* It is busy while an earlier move is still to come. */
+		fclose(file);
+		m->moves += effective(irq) != before;
+	}
+	return NULL;
+}
+
+static void find_irqs(unsigned int irqs[VECTORS])
+{
+	FILE *file = fopen("/proc/interrupts", "re");
+	unsigned int irq, vector, found = 0;
+	const char *name;
+	char line[512];
+
+	need(file, "no /proc/interrupts");
+	while (fgets(line, sizeof(line), file)) {
+		name = strstr(line, "vfio-msix[");
+		if (!name || sscanf(line, "%u:", &irq) != 1 ||
+		    sscanf(name, "vfio-msix[%u]", &vector) != 1 || vector >= VECTORS)
+			continue;
+		irqs[vector] = irq;
+		found |= 1u << vector;
+	}
+	fclose(file);
+	need(found == ALL, "of the vectors, 0x%x are in /proc/interrupts", found);
+}
+
+/* The table itself, past the kernel: each vector is masked, is raised, says so, and comes when it is unmasked. */
+static void mask_by_table(const struct probe *p, volatile char *map, const int fds[VECTORS])
+{
+	volatile uint32_t *table, *pending;
+	char path[96], name[IOL_PCI_ADDR_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource3",
+		 iol_pci_addr_format(&p->spec.addr, name));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	table = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	need(table != MAP_FAILED, "%s can't be mapped", path);
+	pending = table + PENDING / 4;
+	for (unsigned int i = 0; i < VECTORS; i++) {
+		table[4 * i + 3] |= 1u;
+		write32(map, VTEICS, 1u << i);
+		need(probe_becomes(pending, 1u << i, 1u << i), "MSI-X %u is not pending", i);
+		check_signals(fds, 0);
+		table[4 * i + 3] &= ~1u;
+		check_signals(fds, 1u << i);
+		need(!(*pending & 1u << i), "MSI-X %u is still pending", i);
+	}
+	munmap((void *)table, 4 * PAGE);
+	close(fd);
+}
+
+/* Every interrupt that is raised comes, while all are programmed again and again; and so do those of masked vectors. */
+void igb_storm(struct probe *p)
+{
+	struct mover mover = { 0 };
+	int fds[VECTORS];
+	void *map;
+
+	need(!iol_vfio_region_map(p->dev, 0, 0, 2 * PAGE, &map), "BAR 0 can't be mapped");
+	probe_vectors(p, IOL_IRQ_MSIX, fds, VECTORS);
+	write32(map, VTEIAC, ALL);
+	write32(map, VTEIMS, ALL);
+	find_irqs(mover.irqs);
+	need(!pthread_create(&mover.thread, NULL, move, &mover), "no thread");
+	for (unsigned int n = 0; n < RAISED; n++) {
+		write32(map, VTEICS, ALL);
+		for (unsigned int i = 0; i < VECTORS; i++)
+			need(probe_signalled(fds[i], COMES_MS), "MSI-X %u was lost, the %u. time",
+			     i, n);
+	}
+	atomic_store(&mover.end, true);
+	pthread_join(mover.thread, NULL);
+	printf("%u times raised, none lost; %u times moved\n", RAISED * VECTORS, mover.moves);
+	need(mover.moves > RAISED / 10, "they were moved %u times only", mover.moves);
+	mask_by_table(p, map, fds);
+	need(!iol_irq_clear(p->dev, IOL_IRQ_MSIX), "MSI-X does not end");
 	for (unsigned int i = 0; i < VECTORS; i++)
 		close(fds[i]);
 	munmap(map, 2 * PAGE);

@@ -36,6 +36,7 @@ static const int everybody[] = {
 	SCMP_SYS(timerfd_settime),
 	SCMP_SYS(fcntl),
 	SCMP_SYS(fstat),
+	SCMP_SYS(fstatfs),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(close),
 	/* memory */
