@@ -140,7 +140,8 @@ class Contents:
     def inputs(self):
         """(the files that decide what comes out, the words that do)"""
         words = [f"{os.path.basename(path)} {parameters}" for path, parameters in self.loaded]
-        return [*self.programs, *self.dependencies], [str(self.version), *words]
+        names = map(os.path.basename, self.programs)
+        return [*self.programs, *self.dependencies], [str(self.version), *names, *words]
 
     def write_modules(self, cpio):
         """The modules, the order to load some of them in, and the index that modprobe reads."""
