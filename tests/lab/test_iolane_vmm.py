@@ -119,9 +119,9 @@ def devices(machine, kernel, vf):
 
     name = inner.up_vf(guest)
     inner.up_nic(guest)
-    for net_ends in (inner.VF_NET, inner.NIC_NET):
+    for net_ends, vf_name in ((inner.VF_NET, name), (inner.NIC_NET, None)):
         inner.pings(guest, net_ends[0])
-        inner.carry(machine, guest, net_ends)
+        inner.carry(machine, guest, net_ends, vf_name)
     inner.moved(guest, name)
     inner.reset(guest, name)
     disk = inner.restarted(machine, guest, disk)

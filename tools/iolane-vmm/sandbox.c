@@ -95,6 +95,7 @@ static int allow(scmp_filter_ctx ctx, const int *calls, size_t num)
 static int add_rules(scmp_filter_ctx ctx, bool main_thread)
 {
 	static const int mappers[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
+	static const int connectors[] = { SCMP_SYS(socket), SCMP_SYS(socketpair) };
 	size_t i;
 	int rc;
 
@@ -111,9 +112,9 @@ static int add_rules(scmp_filter_ctx ctx, bool main_thread)
 	for (i = 0; !rc && i < COUNT(mappers); i++)
 		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, mappers[i], 1,
 				      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	/* A back end that comes back is connected to anew. */
-	if (!rc)
-		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+	/* A back end that comes back is connected to anew, and has a channel of its own for what it asks. */
+	for (i = 0; !rc && i < COUNT(connectors); i++)
+		rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, connectors[i], 1,
 				      SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	if (!rc)
 		rc = allow(ctx, everybody, COUNT(everybody));
