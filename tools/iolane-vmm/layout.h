@@ -14,10 +14,11 @@
 #define CMDLINE_ROOM     0x10000u
 
 /* Above this a PC has no ordinary RAM below 1 MiB; the ACPI tables are where kernels look for them. */
-#define LOW_RAM_END   0x9fc00u
-#define ACPI_ADDR     0xe0000u
-#define ACPI_ROOM     0x20000u
-#define HIGH_RAM_ADDR 0x100000u
+#define LOW_RAM_END       0x9fc00u
+#define ACPI_ADDR         0xe0000u
+#define ACPI_ROOM         0x10000u
+#define RESET_VECTOR_ADDR 0xffff0u /* F000:FFF0 */
+#define HIGH_RAM_ADDR     0x100000u
 
 /* The hole below 4 GiB. */
 #define RAM_BELOW_4G    (3ull << 30)

@@ -137,6 +137,20 @@ static int open_cpus(struct machine *m, struct kvm_cpuid2 *cpuid)
 	return rc;
 }
 
+/* Linux with EFI in it does not reset by the register that ACPI names, as there is no EFI here: it goes where firmware begins. */
+static void write_reset_vector(uint8_t *ram)
+{
+	static const uint8_t code[] = {
+		0xba, RESET_PORT & 0xff, RESET_PORT >> 8, /* mov dx, RESET_PORT */
+		0xb0, RESET_VALUE,                        /* mov al, RESET_VALUE */
+		0xee,                                     /* out dx, al */
+		0xf4,                                     /* hlt */
+		0xeb, 0xfd,                               /* jmp to it */
+	};
+
+	memcpy(ram + RESET_VECTOR_ADDR, code, sizeof(code));
+}
+
 /* What is in memory when the guest starts, and the processors at its first instruction. */
 static int load(struct machine *m)
 {
@@ -151,6 +165,7 @@ static int load(struct machine *m)
 	unsigned int i;
 	int rc;
 
+	write_reset_vector(m->boot.ram);
 	rc = acpi_write(&acpi, m->boot.ram + ACPI_ADDR, ACPI_ROOM, ACPI_ADDR, &m->boot.rsdp);
 	if (!rc)
 		rc = boot_load(&m->boot, &entry);
