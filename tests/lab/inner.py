@@ -67,7 +67,7 @@ class Inner:
             ended = os.path.exists(self.status)
             text = self.text()
             match = re.search(pattern, text)
-            check(match or not ended, f"the VMM has ended before {what}")
+            check(match or not ended, f"the VMM has ended with {self.exit_status() if ended else 0} before {what}")
             return match and (text, match)
         try:
             text, match = wait_for(what, found, seconds)
@@ -99,11 +99,14 @@ class Inner:
         check(status == 0, f"in the inner guest: {command}\n  gave status {status}: {text}")
         return text
 
+    def exit_status(self):
+        with open(self.status, encoding="utf-8") as file:
+            return int(file.read())
+
     def end(self, wanted=0):
         """Waits for the VMM to end."""
         wait_for("the VMM to end", lambda: os.path.exists(self.status), 100)
-        with open(self.status, encoding="utf-8") as file:
-            status = int(file.read())
+        status = self.exit_status()
         check(status == wanted, f"the VMM ended with {status}: {self.log()}\n{self.text()}")
         self.machine.run(f"kill {self.keys}")
 

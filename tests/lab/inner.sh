@@ -14,13 +14,21 @@ while read -r module parameters; do
 	# shellcheck disable=SC2086 # the words of a line are insmod's words
 	insmod "$module" $parameters
 done < /lib/modules/order
-stty -F /dev/ttyS0 raw -echo
-exec < /dev/ttyS0 > /dev/ttyS0 2>&1
-echo "@ready"
-while read -r id command; do
-	(eval "$command") > /run/output 2>&1 < /dev/null
-	status=$?
-	cat /run/output
-	printf '\n@%s %s\n' "$id" "$status"
-done
+serve() {
+	stty -F /dev/ttyS0 raw -echo
+	exec < /dev/ttyS0 > /dev/ttyS0 2>&1
+	echo "@ready"
+	while read -r id command; do
+		(eval "$command") > /run/output 2>&1 < /dev/null
+		status=$?
+		cat /run/output
+		printf '\n@%s %s\n' "$id" "$status"
+	done
+	echo "the shell's input has ended"
+}
+
+# Not in this process, for what is said there.
+serve &
+wait
+sleep 1
 poweroff -f
