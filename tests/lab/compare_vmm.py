@@ -133,7 +133,7 @@ def measure(args):
     with tempfile.TemporaryDirectory(prefix="iolane-vmm-") as share:
         fill(f"{share}/root", args.build)
         with Machine(args, kernel="lab", programs=["iolane"], share=share, devices=("igb",),
-                     memory="2G") as machine:
+                     memory="2G", guests=True) as machine:
             prepare(machine)
             figures = {"plain": bench(machine, "--against=qemu,microvm --exits=2 "
                                       f"--until='{UP}' --rounds={args.rounds}")}

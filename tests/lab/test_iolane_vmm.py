@@ -85,7 +85,7 @@ def take(guest, address):
 
 def programs(machine, vf):
     """A vmlinux. Its user space programs the functions' interrupts, resets them, and writes where it has no memory;
-    then it resets itself, and who ends the VMM."""
+    then it resets itself. Another, in huge pages, ends as its VMM is told to."""
     machine.sh(f"iolane bind {vf} {EDU}; dmesg -c > /dev/null")
     # Functions are in the order of the options.
     guest = start(machine, "vmlinux", f"--memory=128M --cpus=2 --vfio={vf} --vfio={EDU} --no-reboot",
@@ -99,9 +99,13 @@ def programs(machine, vf):
     guest.send("reboot -f")
     guest.end(3)
     machine.sh(f"iolane unbind {vf} {EDU}")
-    guest = start(machine, "vmlinux", "--memory=128M")
+    machine.sh("echo 64 > /proc/sys/vm/nr_hugepages")
+    guest = start(machine, "vmlinux", "--memory=128M --hugepages")
+    left = machine.sh("sed -n 's/^HugePages_Free: *//p' /proc/meminfo")
+    check(int(left) < 64, f"{left} of 64 huge pages are free")
     machine.sh(f"kill {guest.pid}")
     guest.end()
+    machine.sh("echo 0 > /proc/sys/vm/nr_hugepages")
 
 
 def devices(machine, kernel, vf):
