@@ -4,10 +4,8 @@
 
 Not a test. What iolane-bench vmm tells of guests without devices: the time to the first instruction, until
 the guest is up, memory, threads, exits. The same with a VF of a NIC passed through, through which the
-guest pings all the while. And what the VF costs before the guest runs: each VMM is started with and
-without it, up to the first instruction, and the time that it spent in ioctls (which is the kernel's and
-the device's) is taken off (ioctltime.c); what is left with the VF less what is left without it is the
-VMM's own share.
+guest pings all the while. And what the VF costs before the guest runs, less the time in ioctls, which is the kernel's and the
+device's (ioctltime.c): see attach().
 
 The kernel is that of IOLANE_LAB_KERNEL, for the machine and for the guests; QEMU is this machine's, from a
 disk in the emulated machine's memory.
@@ -105,27 +103,53 @@ def bench(machine, options):
     return json.loads(output)
 
 
-def user_time(machine, command):
-    """(ms to the first instruction, ms of them in ioctls), from when the libraries are loaded."""
-    _, output = machine.run(inside(f"LD_PRELOAD=/ioctltime.so exec {command} 2>&1"), 600)
+def told_times(machine, command, output):
     told = re.search(r"^ioctltime (\d+) (\d+)$", output, re.MULTILINE)
-    check(told, f"{command}: {output}")
+    check(told, f"{command}: {output}\n{machine.run('cat /run/answers')[1]}")
     return [int(ns) / 1e6 for ns in told.groups()]
 
 
+def user_time(machine, command):
+    """(ms to the first instruction, ms of them in ioctls), from when the libraries are loaded."""
+    _, output = machine.run(inside(f"LD_PRELOAD=/ioctltime.so exec {command} 2>&1"), 600)
+    return told_times(machine, command, output)
+
+
+def plug_time(machine, command, vf):
+    """The same of a QEMU that does not start its guest, from when it is told to plug the VF in to when it has."""
+    told = [{"execute": "qmp_capabilities"},
+            {"arguments": {"driver": "vfio-pci", "id": "vf0", "bus": "free", "host": vf}, "execute": "device_add"}]
+    words = " ".join(shlex.quote(json.dumps(line)) for line in told)
+    machine.sh("ip link set lo up")
+    qemu = f"{command} -S -device pcie-root-port,id=free -qmp tcp:127.0.0.1:4444,server=on,wait=off"
+    machine.sh(inside(f"LD_PRELOAD=/ioctltime.so exec {qemu}") + " > /run/plugged 2>&1 & echo $! > /run/pid")
+    # The word that begins the time comes last.
+    machine.sh("until netstat -ltn | grep -q :4444; do sleep 0.1; done; "
+               f"(for line in {words}; do echo \"$line\"; done; sleep 30) | nc 127.0.0.1 4444 > /run/answers & "
+               "while test -e /proc/$(cat /run/pid)/exe; do sleep 0.1; done; kill $!; "
+               # The kernel closes what a dead process had a moment later.
+               "sleep 1", 100)
+    return told_times(machine, command, machine.sh("cat /run/plugged"))
+
+
 def attach(machine, vf, rounds):
-    """The VMM's own ms with the VF less those without it, and the ms of ioctls likewise, in each round."""
+    """What the VF costs each VMM before the guest runs: its own ms, and those in ioctls, in each round.
+
+    iolane-vmm's are the time with it less that without it; of QEMU, which takes far longer for all else, those of
+    plugging it in."""
     options = "--against=qemu --show-commands"
     plain, given = bench(machine, options), bench(machine, f"{options} --vfio={vf}")
+    (ours, theirs) = plain
     figures = {name: {"own": [], "ioctls": []} for name in plain}
     for number in range(rounds + 1):
-        for name, into in figures.items():
-            without, calls_without = user_time(machine, plain[name])
-            total, calls = user_time(machine, given[name])
-            # The first brings all that is needed into memory.
-            if number:
-                into["own"].append(total - calls - (without - calls_without))
-                into["ioctls"].append(calls - calls_without)
+        without, with_vf = user_time(machine, plain[ours]), user_time(machine, given[ours])
+        total, calls = plug_time(machine, plain[theirs], vf)
+        # The first brings all that is needed into memory.
+        if number:
+            figures[ours]["own"].append(with_vf[0] - with_vf[1] - (without[0] - without[1]))
+            figures[ours]["ioctls"].append(with_vf[1] - without[1])
+            figures[theirs]["own"].append(total - calls)
+            figures[theirs]["ioctls"].append(calls)
     return figures
 
 
