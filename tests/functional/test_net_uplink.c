@@ -10,8 +10,13 @@
 #include "base/clock.h"
 #include "base/own.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_eth_ring.h>
@@ -159,6 +164,79 @@ static void from_a_file_and_into_one(void **state)
 	fclose(file);
 	unlink(in);
 	unlink(out);
+	assert_int_equal(rmdir(dir), 0);
+	nrig_port_down(&a);
+	nrig_port_down(&b);
+	nrig_net_down(&net);
+}
+
+/* ---- one that takes its time ---- */
+
+struct slow {
+	struct iol_net *net;
+	char devargs[128];
+	struct iol_net_port *port;
+	pid_t tid; /* atomic */
+};
+
+static void *make_slow(void *arg)
+{
+	struct slow *s = arg;
+
+	__atomic_store_n(&s->tid, gettid(), __ATOMIC_RELEASE);
+	s->port = uplink(s->net, "slow", s->devargs, NULL);
+	return NULL;
+}
+
+/* Whether a thread waits inside of a system call; of one that runs the kernel says so. */
+static bool is_in(pid_t tid, long call)
+{
+	char path[64], line[64] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	fclose(file);
+	return line[0] >= '0' && line[0] <= '9' && strtol(line, NULL, 10) == call;
+}
+
+/* A guest's queues start, run and stop while an uplink's driver waits for a file that nobody has written yet. */
+static void guests_wait_for_no_uplink(void **state)
+{
+	char dir[] = "/tmp/iolane-test-XXXXXX", fifo[64];
+	struct iol_net *net = nrig_net_up(NULL);
+	struct nrig_port *a = nrig_port_up(net, &(struct nrig_spec){ .no_start = true });
+	struct nrig_port *b = nrig_port_up(net, &(struct nrig_spec){ { 0 } });
+	struct small_frame f = small_frame(BROADCAST, 1, UNTAGGED, 60);
+	uint64_t end = iol_now() + NRIG_WAIT * IOL_NS_PER_MS;
+	struct slow s = { .net = net };
+	struct timespec pause = { .tv_nsec = 1000000 };
+	pthread_t thread;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	snprintf(s.devargs, sizeof(s.devargs), "net_pcap0,rx_pcap=%s", fifo);
+	assert_int_equal(pthread_create(&thread, NULL, make_slow, &s), 0);
+	while (!is_in(__atomic_load_n(&s.tid, __ATOMIC_ACQUIRE), SYS_openat)) {
+		assert_true(iol_now() < end);
+		nanosleep(&pause, NULL);
+	}
+	nrig_start(a, 0);
+	nrig_start(a, 1);
+	nrig_send(b, f.b, f.len);
+	nrig_gets(a, f.b, f.len);
+	nrig_send(a, f.b, f.len);
+	nrig_gets(b, f.b, f.len);
+	nrig_stop(a, 1);
+	write_pcap(fifo, NULL, 0);
+	pthread_join(thread, NULL);
+	iol_net_port_destroy(&s.port);
+	unlink(fifo);
 	assert_int_equal(rmdir(dir), 0);
 	nrig_port_down(&a);
 	nrig_port_down(&b);
@@ -408,6 +486,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_a_file_and_into_one),
+		cmocka_unit_test(guests_wait_for_no_uplink),
 		cmocka_unit_test(nothing_at_all),
 		cmocka_unit_test(any_buffers),
 		cmocka_unit_test(full_and_out_of_memory),
