@@ -43,7 +43,7 @@ struct net_thread;
  * @arm: the thread wants to sleep: let @thread's epoll_wait() end when something comes. Return: true when
  *       something is there already.
  * @disarm: it is awake.
- * @blind: nothing can wake the thread for this source, so that it must look again soon.
+ * @blind: nothing can wake the thread for this source, so that it must look again soon; as of @arm.
  * @paused: control is at it; @failed: it has ended by an error; @waiting: for an IOTLB entry.
  * @drops: counted here rather than at the port, as each source has one writer.
  */
