@@ -97,6 +97,10 @@ int iol_on_set_protocol_features(struct iol_device *dev, struct iol_msg *msg)
 	return 0;
 }
 
+/*
+ * Queues of a NIC, too, and not pairs, as the specification says: Cloud Hypervisor counts so, and would refuse all NICs.
+ * QEMU reads pairs (net/vhost-user.c), so that those beyond ours end its connection at SET_VRING_CALL.
+ */
 int iol_on_get_queue_num(struct iol_device *dev, struct iol_msg *msg)
 {
 	return answer_u64(msg, dev->num_queues);

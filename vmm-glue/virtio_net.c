@@ -26,22 +26,6 @@ static bool offers(const struct virtio *v, unsigned int feature)
 	return v->fe->offered >> feature & 1;
 }
 
-/* GET_QUEUE_NUM counts pairs with some back ends, and queues with others; the config space knows. */
-static unsigned int pairs_of(const struct virtio *v, const uint8_t *told)
-{
-	unsigned int max = iol_frontend_queues_max(v->fe) / 2;
-	struct virtio_net_config c = { 0 };
-
-	if (!offers(v, VIRTIO_NET_F_MQ))
-		return 1;
-	if (!told)
-		return max;
-	memcpy(&c, told, CONFIG_SIZE);
-	if (c.max_virtqueue_pairs && le16toh(c.max_virtqueue_pairs) < max)
-		max = le16toh(c.max_virtqueue_pairs);
-	return max;
-}
-
 static bool has_mac(const uint8_t *mac)
 {
 	static const uint8_t none[6];
@@ -51,7 +35,7 @@ static bool has_mac(const uint8_t *mac)
 
 static int offer(struct virtio *v, const struct iol_virtio_spec *spec, const uint8_t *told)
 {
-	unsigned int max = pairs_of(v, told), n = spec->queues;
+	unsigned int max = iol_frontend_queues_max(v->fe) / 2, n = spec->queues;
 
 	if (max > PAIRS_MAX)
 		max = PAIRS_MAX;
@@ -108,10 +92,6 @@ static int config(struct virtio *v, const uint8_t *told, bool first)
 		if (first)
 			v->offered &= ~VIRTIO_BIT(VIRTIO_NET_F_MTU);
 	}
-	if (pairs_of(v, told) < v->ndata / 2)
-		return iol_fail(ENOTSUP,
-				"the NIC has %u pairs of queues, and the guest was told %u",
-				pairs_of(v, told), v->ndata / 2);
 	if (!first && c.mtu != old.mtu)
 		return iol_fail(ENOTSUP, "the NIC has an MTU of %u, and the guest was told %u",
 				le16toh(c.mtu), le16toh(old.mtu));

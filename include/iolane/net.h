@@ -7,7 +7,8 @@
  * Directions are the switch's: "in" is from a port into the switch, "out" from the switch to a port.
  *
  * Threads: all functions may be called from any thread; those that change a net take its
- * lock and wait until no poll thread uses what they take away, which is as long as one turn of its loop.
+ * lock and wait until no poll thread uses what they take away, which is as long as one turn of its loop. A port is made
+ * or ended after the other; an uplink takes as long as its driver, for which no guest waits.
  *
  * Specification: virtio 1.3, 5.1 (Network Device).
  */

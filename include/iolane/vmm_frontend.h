@@ -45,7 +45,7 @@ struct iol_frontend_ops {
  * @listen: listen on @path for a back end that connects by itself (--client), in place of connecting.
  * @timeout_ms: the longest to wait for the back end to be there, and for any reply; 0 for 10 s.
  * @protocol_features_off: protocol features not to negotiate though both sides know them.
- * @pairs: it is a network device, whose GET_QUEUE_NUM counts pairs of queues.
+ * @pairs: it is a network device, whose queues come in pairs.
  */
 struct iol_frontend_spec {
 	const char *path;
@@ -73,7 +73,7 @@ bool iol_frontend_connected(const struct iol_frontend *fe);
 
 /**
  * iol_frontend_negotiate() - Become owner and agree on features: SET_OWNER, GET_FEATURES, the
- * protocol features, SET_BACKEND_REQ_FD, GET_QUEUE_NUM, GET_MAX_MEM_SLOTS, SET_FEATURES.
+ * protocol features, SET_BACKEND_REQ_FD, GET_QUEUE_NUM (and a NIC's GET_CONFIG), GET_MAX_MEM_SLOTS, SET_FEATURES.
  * @want: virtio features to take where they are offered.
  * @need: those without which nothing works; -ENOTSUP, and a sentence naming one, when not offered.
  */

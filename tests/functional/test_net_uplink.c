@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Uplinks that need no rights: files of packets (net_pcap), nothing (net_null), and rings that the test itself is the
- * other end of (net_ring).
+ * other end of (net_ring); and for root a tap.
  */
 #include "net_frames.h"
 #include "net_packet.h"
@@ -10,8 +10,17 @@
 #include "base/clock.h"
 #include "base/own.h"
 
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_eth_ring.h>
@@ -159,6 +168,79 @@ static void from_a_file_and_into_one(void **state)
 	fclose(file);
 	unlink(in);
 	unlink(out);
+	assert_int_equal(rmdir(dir), 0);
+	nrig_port_down(&a);
+	nrig_port_down(&b);
+	nrig_net_down(&net);
+}
+
+/* ---- one that takes its time ---- */
+
+struct slow {
+	struct iol_net *net;
+	char devargs[128];
+	struct iol_net_port *port;
+	pid_t tid; /* atomic */
+};
+
+static void *make_slow(void *arg)
+{
+	struct slow *s = arg;
+
+	__atomic_store_n(&s->tid, gettid(), __ATOMIC_RELEASE);
+	s->port = uplink(s->net, "slow", s->devargs, NULL);
+	return NULL;
+}
+
+/* Whether a thread waits inside of a system call; of one that runs the kernel says so. */
+static bool is_in(pid_t tid, long call)
+{
+	char path[64], line[64] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	fclose(file);
+	return line[0] >= '0' && line[0] <= '9' && strtol(line, NULL, 10) == call;
+}
+
+/* A guest's queues start, run and stop while an uplink's driver waits for a file that nobody has written yet. */
+static void guests_wait_for_no_uplink(void **state)
+{
+	char dir[] = "/tmp/iolane-test-XXXXXX", fifo[64];
+	struct iol_net *net = nrig_net_up(NULL);
+	struct nrig_port *a = nrig_port_up(net, &(struct nrig_spec){ .no_start = true });
+	struct nrig_port *b = nrig_port_up(net, &(struct nrig_spec){ { 0 } });
+	struct small_frame f = small_frame(BROADCAST, 1, UNTAGGED, 60);
+	uint64_t end = iol_now() + NRIG_WAIT * IOL_NS_PER_MS;
+	struct slow s = { .net = net };
+	struct timespec pause = { .tv_nsec = 1000000 };
+	pthread_t thread;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	snprintf(s.devargs, sizeof(s.devargs), "net_pcap0,rx_pcap=%s", fifo);
+	assert_int_equal(pthread_create(&thread, NULL, make_slow, &s), 0);
+	while (!is_in(__atomic_load_n(&s.tid, __ATOMIC_ACQUIRE), SYS_openat)) {
+		assert_true(iol_now() < end);
+		nanosleep(&pause, NULL);
+	}
+	nrig_start(a, 0);
+	nrig_start(a, 1);
+	nrig_send(b, f.b, f.len);
+	nrig_gets(a, f.b, f.len);
+	nrig_send(a, f.b, f.len);
+	nrig_gets(b, f.b, f.len);
+	nrig_stop(a, 1);
+	write_pcap(fifo, NULL, 0);
+	pthread_join(thread, NULL);
+	iol_net_port_destroy(&s.port);
+	unlink(fifo);
 	assert_int_equal(rmdir(dir), 0);
 	nrig_port_down(&a);
 	nrig_port_down(&b);
@@ -404,14 +486,111 @@ static void full_and_out_of_memory(void **state)
 	wire_free(&w);
 }
 
+/* ---- a tap ---- */
+
+static sigset_t late; /* blocked in all threads, so that they come when the test likes */
+
+static void send_into(const char *interface, const struct small_frame *f)
+{
+	struct sockaddr_ll at = { .sll_family = AF_PACKET,
+				  .sll_ifindex = (int)if_nametoindex(interface) };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0 && at.sll_ifindex > 0);
+	assert_int_equal(sendto(fd, f->b, f->len, 0, (struct sockaddr *)&at, sizeof(at)), f->len);
+	close(fd);
+}
+
+/* Naps of all poll threads. */
+static uint64_t sleeps(const struct iol_net *net)
+{
+	struct iol_net_thread_stats stats;
+	uint64_t n = 0;
+	unsigned int i;
+
+	for (i = 0; !iol_net_thread_stats(net, i, &stats); i++)
+		n += stats.sleeps;
+	return n;
+}
+
+/* The kernel sends some of its own besides. */
+static bool arrived(struct nrig_port *p, const struct small_frame *f)
+{
+	static struct nrig_frame got;
+	bool is = false;
+
+	while (!is && nrig_take(p, 0, &got))
+		is = got.len == f->len && !memcmp(got.data, f->b, f->len);
+	return is;
+}
+
+/* Until a frame has arrived; or, unless @naps is 0, until poll threads have looked for it that often. */
+static bool comes(struct iol_net *net, struct nrig_port *p, const struct small_frame *f,
+		  unsigned int naps)
+{
+	uint64_t end = iol_now() + NRIG_WAIT * IOL_NS_PER_MS, before = sleeps(net);
+	struct timespec pause = { .tv_nsec = 1000000 };
+
+	while (!arrived(p, f)) {
+		if (naps && sleeps(net) >= before + naps)
+			return false;
+		assert_true(iol_now() < end);
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
+/*
+ * net_tap receives after a signal, whose thread may be kept from a CPU for as long as you like. Until then a frame
+ * is there, it has woken its poll thread, and nothing wakes that again. The first signal of all is not waited for, and
+ * one may have come after its frame.
+ */
+static void no_frame_waits_for_the_next(void **state)
+{
+	struct small_frame f = small_frame(BROADCAST, 4, UNTAGGED, 60);
+	char name[16], devargs[64];
+	struct iol_net_port *up;
+	struct iol_net *net;
+	struct nrig_port *a;
+
+	if (geteuid() || access("/dev/net/tun", F_OK) < 0) {
+		print_message("only root makes taps\n");
+		skip();
+	}
+	net = nrig_net_up(NULL);
+	a = nrig_port_up(net, &(struct nrig_spec){ { 0 } });
+	snprintf(name, sizeof(name), "il%d", getpid());
+	snprintf(devargs, sizeof(devargs), "net_tap0,iface=%s", name);
+	up = uplink(net, "tap", devargs, NULL);
+	assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &late, NULL), 0);
+	send_into(name, &f);
+	comes(net, a, &f, 0);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &late, NULL), 0);
+	do {
+		send_into(name, &f);
+	} while (comes(net, a, &f, 200));
+	assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &late, NULL), 0);
+	comes(net, a, &f, 0);
+	iol_net_port_destroy(&up);
+	nrig_port_down(&a);
+	nrig_net_down(&net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_a_file_and_into_one),
+		cmocka_unit_test(guests_wait_for_no_uplink),
 		cmocka_unit_test(nothing_at_all),
 		cmocka_unit_test(any_buffers),
 		cmocka_unit_test(full_and_out_of_memory),
+		cmocka_unit_test(no_frame_waits_for_the_next),
 	};
+	int i;
 
+	sigemptyset(&late);
+	for (i = SIGRTMIN; i <= SIGRTMAX; i++)
+		sigaddset(&late, i);
+	pthread_sigmask(SIG_BLOCK, &late, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,12 @@ class Qemu(programs.Outcomes):
             self.assertEqual("packed=on" in text, packed)
         text = self.good(run([*start, f"--blk={self.disk}", "--ask"]))
         self.assertIn("num-queues=3,packed=on", text)
+        with Sandbox() as other, other.net(f"--port=socket={self.port},queues=2") as net:
+            net.wait_connect(self.port)
+            text = self.good(run([*start, f"--net={self.port}", "--ask"]))
+            self.assertIn("chardev=net0-chardev,queues=2 ", text)
+            result = run([*start, f"--net={self.port},queues=3", "--ask"])
+            self.assertIn("has 2 pairs of queues, not 3", result.stderr)
         result = run([*start, f"--blk={self.disk},queues=9,control={self.box.path}/bc"])
         self.assertIn("has 4 queues, not 9", result.stderr)
         with self.blk.connect(self.disk):

@@ -10,6 +10,7 @@
 #include <iolane/vmm_frontend.h>
 
 #include <errno.h>
+#include <linux/virtio_net.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,6 +57,7 @@ struct peer {
 	uint32_t at;
 	enum fault fault;
 	uint64_t protocol; /* offered */
+	uint16_t pairs;    /* of a NIC, as its config space has them */
 	/* What it was told; read after the thread has ended, or after an acknowledged message. */
 	uint32_t seen[64];
 	unsigned int nregions;
@@ -168,7 +170,8 @@ static void handle(struct peer *p, struct iol_msg *msg)
 	p->seen[msg->hdr.request]++;
 	switch (msg->hdr.request) {
 	case VHOST_USER_GET_FEATURES:
-		out.u64 = FEATURES | (p->protocol ? PROTOCOL : 0);
+		out.u64 = FEATURES | (p->protocol ? PROTOCOL : 0) |
+			  (p->pairs ? 1ull << VIRTIO_NET_F_MQ : 0);
 		break;
 	case VHOST_USER_SET_FEATURES:
 		p->features = msg->payload.u64;
@@ -213,6 +216,8 @@ static void handle(struct peer *p, struct iol_msg *msg)
 		break;
 	case VHOST_USER_GET_CONFIG:
 		memset(out.config.data, 0xc5, sizeof(out.config.data));
+		memcpy(out.config.data + offsetof(struct virtio_net_config, max_virtqueue_pairs),
+		       &p->pairs, sizeof(p->pairs));
 		size += msg->payload.config.size;
 		break;
 	case VHOST_USER_SET_STATUS:
@@ -271,6 +276,7 @@ static struct iol_frontend *start_peer(struct peer *p, uint64_t protocol, uint64
 	struct iol_frontend_spec spec = { .timeout_ms = p->fault == FAULT_SILENCE ? SILENCE_MS
 										  : TIMEOUT_MS,
 					  .protocol_features_off = off,
+					  .pairs = p->pairs,
 					  .ops = ops,
 					  .ctx = ctx };
 	struct iol_frontend *fe = NULL;
@@ -367,6 +373,28 @@ static void everything_is_negotiated(void **state)
 	assert_true(p.agreed >> VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD & 1);
 	assert_true(p.backend_fd >= 0);
 	end_peer(&p, &fe);
+}
+
+static void a_nic_has_pairs(void **state)
+{
+	static const struct {
+		uint64_t off; /* with or without a config space */
+		uint16_t pairs;
+		unsigned int queues;
+	} cases[] = {
+		{ 0, QUEUES / 2, QUEUES },
+		{ 0, UINT16_MAX, 2 * QUEUES },
+		{ 1ull << VHOST_USER_PROTOCOL_F_CONFIG, 1, 2 * QUEUES },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct peer p = { .pairs = cases[i].pairs };
+		struct iol_frontend *fe = start_peer(&p, ALL_BITS, cases[i].off, NULL, NULL);
+
+		assert_int_equal(iol_frontend_negotiate(fe, FEATURES, 0), 0);
+		assert_int_equal(iol_frontend_queues_max(fe), cases[i].queues);
+		end_peer(&p, &fe);
+	}
 }
 
 static void an_old_back_end_will_do(void **state)
@@ -757,6 +785,7 @@ int main(void)
 		cmocka_unit_test(memory_has_a_hole),
 		cmocka_unit_test(memory_is_plugged_and_unplugged),
 		cmocka_unit_test(everything_is_negotiated),
+		cmocka_unit_test(a_nic_has_pairs),
 		cmocka_unit_test(an_old_back_end_will_do),
 		cmocka_unit_test(memory_goes_slot_by_slot),
 		cmocka_unit_test(a_queue_is_set_up),

@@ -92,7 +92,7 @@ static int ask_itself(const struct vm_wish *w, struct offer *offer)
 	if (!rc) {
 		offer->known = true;
 		offer->packed = iol_frontend_features(fe) & 1ull << VIRTIO_F_RING_PACKED;
-		offer->queues = iol_frontend_queues_max(fe);
+		offer->queues = iol_frontend_queues_max(fe) / (spec.pairs ? 2 : 1);
 	}
 	iol_frontend_destroy(&fe);
 	return rc;

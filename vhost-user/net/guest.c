@@ -144,9 +144,7 @@ static int start_tx(struct net_guest *g, struct net_txq *q, struct iol_queue *qu
 	q->woken = false;
 	iol_ring_only_read(q->ring);
 	q->source.last_source = 0;
-	pthread_mutex_lock(&g->port.net->lock);
 	rc = iol_net_poll(g->port.net, &q->source, iol_queue_kick_fd(queue));
-	pthread_mutex_unlock(&g->port.net->lock);
 	if (rc < 0)
 		return rc;
 	if (q->source.thread->cpu >= 0)
@@ -173,9 +171,7 @@ static void queue_stop(void *ctx, struct iol_queue *queue)
 	struct net_pair *pair = pair_of(g, queue);
 
 	if (!is_rx(queue)) {
-		pthread_mutex_lock(&g->port.net->lock);
 		iol_net_unpoll(&pair->tx.source, iol_queue_kick_fd(queue));
-		pthread_mutex_unlock(&g->port.net->lock);
 		return;
 	}
 	pthread_spin_lock(&pair->rx.lock);

@@ -100,15 +100,19 @@ int iol_net_add_port(struct iol_net *net, struct iol_net_port *port)
 				IOL_NET_PORTS_MAX);
 	port->index = i;
 	rc = new_table(net->ports, port, NULL, &t);
-	if (!rc)
-		use_table(net, t);
-	return rc;
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&net->lock);
+	use_table(net, t);
+	pthread_mutex_unlock(&net->lock);
+	return 0;
 }
 
 void iol_net_remove_port(struct iol_net *net, struct iol_net_port *port)
 {
 	struct net_ports *t;
 
+	pthread_mutex_lock(&net->lock);
 	/* Without memory for a smaller table the old one does, changed in place: a thread sees the port or not. */
 	if (new_table(net->ports, NULL, port, &t) < 0) {
 		unsigned int i;
@@ -124,6 +128,7 @@ void iol_net_remove_port(struct iol_net *net, struct iol_net_port *port)
 		use_table(net, t);
 	}
 	iol_fdb_forget_port(net->fdb, port->index);
+	pthread_mutex_unlock(&net->lock);
 }
 
 /* ---- sources ---- */
@@ -150,7 +155,7 @@ static int change_sources(struct net_thread *th, struct net_source *add,
 	return 0;
 }
 
-int iol_net_poll(struct iol_net *net, struct net_source *s, int fd)
+static int poll_locked(struct iol_net *net, struct net_source *s, int fd)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 	struct net_thread *th = net->thread[0];
@@ -175,10 +180,21 @@ int iol_net_poll(struct iol_net *net, struct net_source *s, int fd)
 	return rc;
 }
 
+int iol_net_poll(struct iol_net *net, struct net_source *s, int fd)
+{
+	int rc;
+
+	pthread_mutex_lock(&net->lock);
+	rc = poll_locked(net, s, fd);
+	pthread_mutex_unlock(&net->lock);
+	return rc;
+}
+
 void iol_net_unpoll(struct net_source *s, int fd)
 {
 	struct net_thread *th = s->thread;
 
+	pthread_mutex_lock(&th->net->lock);
 	/* Without memory for a shorter list the thread skips it for ever in the longer one. */
 	__atomic_store_n(&s->paused, true, __ATOMIC_RELEASE);
 	while (change_sources(th, NULL, s) < 0)
@@ -186,6 +202,7 @@ void iol_net_unpoll(struct net_source *s, int fd)
 	if (fd >= 0)
 		epoll_ctl(th->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 	__atomic_store_n(&s->thread, NULL, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&th->net->lock);
 }
 
 /* ---- ageing ---- */
@@ -296,6 +313,7 @@ int iol_net_new(const struct iol_net_spec *spec, struct iol_net **out)
 	net->mode = spec->mode;
 	net->age_s = spec->age_s ? spec->age_s : AGE_S;
 	net->hugepages = rte_eal_has_hugepages();
+	pthread_mutex_init(&net->making, NULL);
 	pthread_mutex_init(&net->lock, NULL);
 	pthread_mutex_init(&net->rcu_lock, NULL);
 	pthread_condattr_init(&attr);
@@ -331,6 +349,7 @@ void iol_net_destroy(struct iol_net **p)
 	pthread_cond_destroy(&net->ager_cond);
 	pthread_mutex_destroy(&net->rcu_lock);
 	pthread_mutex_destroy(&net->lock);
+	pthread_mutex_destroy(&net->making);
 	free(net);
 }
 

@@ -83,7 +83,7 @@ int iol_net_port_new(struct iol_net *net, const struct iol_net_port_spec *spec,
 
 	if (rc < 0)
 		return rc;
-	pthread_mutex_lock(&net->lock);
+	pthread_mutex_lock(&net->making);
 	rc = spec->uplink ? iol_uplink_new(net, spec, &port) : iol_guest_new(spec, &port);
 	if (rc < 0)
 		goto unlock;
@@ -103,7 +103,7 @@ int iol_net_port_new(struct iol_net *net, const struct iol_net_port_spec *spec,
 		*out = port;
 	}
 unlock:
-	pthread_mutex_unlock(&net->lock);
+	pthread_mutex_unlock(&net->making);
 	return rc;
 }
 
@@ -115,12 +115,12 @@ void iol_net_port_destroy(struct iol_net_port **p)
 	if (!port)
 		return;
 	net = port->net;
-	pthread_mutex_lock(&net->lock);
+	pthread_mutex_lock(&net->making);
 	if (port->uplink)
 		iol_uplink_stop(port);
 	iol_net_remove_port(net, port);
 	free_port(&port);
-	pthread_mutex_unlock(&net->lock);
+	pthread_mutex_unlock(&net->making);
 }
 
 struct iol_device *iol_net_port_device(struct iol_net_port *port)

@@ -7,6 +7,9 @@
  * it waits until each poll thread has come to the end of a turn or sleeps (iol_net_synchronize()). A source, which
  * is a transmit queue of a guest or a receive queue of an uplink, belongs to one poll thread. A guest's receive queue
  * is filled by whichever thread has a frame for it, so it has a lock, and control takes that too.
+ *
+ * A driver of DPDK's takes as long as it likes to make a device or to end it. So ports are made and ended under
+ * net->making, and net->lock, which guests wait for whose queues start, is held for the tables alone.
  */
 #ifndef IOL_VHOST_USER_NET_SWITCH_H
 #define IOL_VHOST_USER_NET_SWITCH_H
@@ -40,7 +43,7 @@ struct net_thread;
  * @arm: the thread wants to sleep: let @thread's epoll_wait() end when something comes. Return: true when
  *       something is there already.
  * @disarm: it is awake.
- * @blind: nothing can wake the thread for this source, so that it must look again soon.
+ * @blind: nothing can wake the thread for this source, so that it must look again soon; as of @arm.
  * @paused: control is at it; @failed: it has ended by an error; @waiting: for an IOTLB entry.
  * @drops: counted here rather than at the port, as each source has one writer.
  */
@@ -112,7 +115,11 @@ struct net_thread {
 	int epoll_fd, wake_fd;
 };
 
-/** struct iol_net - A switch. @control: a place for control to send from, under @lock. */
+/**
+ * struct iol_net - A switch.
+ * @making: of who makes a port or ends one; taken first.
+ * @control: a place for control to send from, under @lock.
+ */
 struct iol_net {
 	enum iol_net_mode mode;
 	unsigned int age_s;
@@ -123,7 +130,7 @@ struct iol_net {
 	struct rte_rcu_qsbr *rcu;
 	pthread_mutex_t rcu_lock; /* of who waits for the threads; taken last */
 	struct rte_mempool *pool; /* for uplinks, made with the first */
-	pthread_mutex_t lock;
+	pthread_mutex_t making, lock;
 	pthread_t ager;
 	bool has_ager;
 	pthread_cond_t ager_cond;
@@ -169,7 +176,7 @@ static inline bool iol_net_port_has_vlan(const struct iol_net_port *p, uint16_t 
 /** iol_net_synchronize() - Wait until no poll thread uses what it found before. Not from one of them. */
 void iol_net_synchronize(struct iol_net *net);
 
-/** iol_net_add_port(), iol_net_remove_port() - Make a port known, or unknown. Under net->lock. */
+/** iol_net_add_port(), iol_net_remove_port() - Make a port known, or unknown. Under net->making. */
 int iol_net_add_port(struct iol_net *net, struct iol_net_port *port);
 void iol_net_remove_port(struct iol_net *net, struct iol_net_port *port);
 

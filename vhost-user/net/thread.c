@@ -107,9 +107,9 @@ static bool arm(const struct net_sources *all, bool *blind)
 
 		if (is_idle(s))
 			continue;
-		*blind |= s->blind;
 		if (s->arm(s))
 			return true;
+		*blind |= s->blind;
 	}
 	return false;
 }
@@ -162,10 +162,7 @@ static void sleep_now(struct net_thread *th, const struct net_sources *all, uint
 	} else {
 		/* Control need not wait for who sleeps; what is in @all may be gone afterwards. */
 		rte_rcu_qsbr_thread_offline(rcu, th->index);
-		/*
-		 * Who was woken and finds nothing looks again, too: net_tap reads only after a signal that
-		 * another thread may still be handling.
-		 */
+		/* Who was woken and finds nothing looks again, too: it may come to be seen after what woke. */
 		th->looked_again = !wait_for_work(th, blind, th->now - idle_since);
 		rte_rcu_qsbr_thread_online(rcu, th->index);
 		all = __atomic_load_n(&th->sources, __ATOMIC_ACQUIRE);

@@ -9,6 +9,7 @@
 #include "vhost-user/net/port.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -257,6 +258,7 @@ static int configure(struct net_uplink *u, struct iol_net *net,
 			info.flow_type_rss_offloads &
 			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
 	}
+	u->by_signal = !strcmp(info.driver_name, "net_tap");
 	choose_offloads(u, &info, spec, &conf);
 	rc = rte_eth_dev_configure(u->id, (uint16_t)u->queues, (uint16_t)u->queues, &conf);
 	if (rc < 0) {
@@ -270,13 +272,26 @@ static int configure(struct net_uplink *u, struct iol_net *net,
 
 /* ---- the poll threads' side ---- */
 
+/*
+ * Whether a frame is there that the driver does not see yet. It has woken us, and nothing will tell when the thread that
+ * handles its signal, which may wait for a CPU, has done so.
+ */
+static bool is_held(const struct net_uplink_in *in)
+{
+	struct pollfd p = { .fd = in->fd, .events = POLLIN };
+
+	return iol_uplink_of(in->source.port)->by_signal && poll(&p, 1, 0) == 1;
+}
+
 static bool arm(struct net_source *s)
 {
 	const struct net_uplink_in *in = (const struct net_uplink_in *)(const void *)s;
 	uint16_t id = iol_uplink_of(s->port)->id;
 
-	if (in->fd >= 0)
-		rte_eth_dev_rx_intr_enable(id, in->queue);
+	if (in->fd < 0)
+		return false;
+	rte_eth_dev_rx_intr_enable(id, in->queue);
+	s->blind = is_held(in);
 	return false;
 }
 

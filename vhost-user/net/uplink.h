@@ -22,13 +22,14 @@ struct net_uplink_in {
  * struct net_uplink - An uplink.
  * @id: the ethdev. @probed: by us, and to be removed again. @started: atomic, as poll threads look at it.
  * @pieces: its device sends a frame from several buffers.
+ * @by_signal: its driver receives nothing before a signal was handled, which any thread may have to do.
  * @takes: what its device completes itself, as features of a virtio driver that did.
  */
 struct net_uplink {
 	struct iol_net_port port;
 	char *devargs;
 	uint16_t id;
-	bool probed, configured, started, pieces;
+	bool probed, configured, started, pieces, by_signal;
 	unsigned int queues;
 	uint64_t takes;
 	struct net_uplink_in *in;
