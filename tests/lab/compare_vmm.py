@@ -109,9 +109,9 @@ def told_times(machine, command, output):
     return [int(ns) / 1e6 for ns in told.groups()]
 
 
-def user_time(machine, command):
-    """(ms to the first instruction, ms of them in ioctls), from when the libraries are loaded."""
-    _, output = machine.run(inside(f"LD_PRELOAD=/ioctltime.so exec {command} 2>&1"), 600)
+def start_time(machine, command):
+    """(ms to get the VF, ms of them in ioctls) of a VMM that starts with it."""
+    _, output = machine.run(inside(f"LD_PRELOAD=/ioctltime.so exec {command} 2>&1"), 100)
     return told_times(machine, command, output)
 
 
@@ -135,21 +135,18 @@ def plug_time(machine, command, vf):
 def attach(machine, vf, rounds):
     """What the VF costs each VMM before the guest runs: its own ms, and those in ioctls, in each round.
 
-    iolane-vmm's are the time with it less that without it; of QEMU, which takes far longer for all else, those of
-    plugging it in."""
+    QEMU does much else between when it starts and when the guest runs, so its are those of plugging in."""
     options = "--against=qemu --show-commands"
     plain, given = bench(machine, options), bench(machine, f"{options} --vfio={vf}")
-    (ours, theirs) = plain
+    ours, theirs = plain
     figures = {name: {"own": [], "ioctls": []} for name in plain}
     for number in range(rounds + 1):
-        without, with_vf = user_time(machine, plain[ours]), user_time(machine, given[ours])
-        total, calls = plug_time(machine, plain[theirs], vf)
-        # The first brings all that is needed into memory.
-        if number:
-            figures[ours]["own"].append(with_vf[0] - with_vf[1] - (without[0] - without[1]))
-            figures[ours]["ioctls"].append(with_vf[1] - without[1])
-            figures[theirs]["own"].append(total - calls)
-            figures[theirs]["ioctls"].append(calls)
+        times = {ours: start_time(machine, given[ours]), theirs: plug_time(machine, plain[theirs], vf)}
+        for name, (total, calls) in times.items():
+            # The first brings all that is needed into memory.
+            if number:
+                figures[name]["own"].append(total - calls)
+                figures[name]["ioctls"].append(calls)
     return figures
 
 
@@ -190,15 +187,19 @@ def show_report(what, report):
         print(f"  up_ms, {names[0]} / {name}: {text(ratios, 2)}")
 
 
+def show_attach(figures):
+    print("to get a VF, ms: median (min to max)")
+    for name, times in figures.items():
+        print(f"  {name:12} own {text(times['own'], 2)}   in ioctls {text(times['ioctls'])}")
+    ours, theirs = (times["own"] for times in figures.values())
+    print(f"  own, in times of QEMU's by medians: {statistics.median(ours) / statistics.median(theirs):.2f}; "
+          f"in rounds: {text([a / b for a, b in zip(ours, theirs, strict=True)], 2)}")
+
+
 def show(figures):
     show_report("guests without devices", figures["plain"])
     show_report("guests that ping through a VF", figures["vf"])
-    print("what a VF adds before the first instruction, ms: median (min to max)")
-    for name, times in figures["attach"].items():
-        print(f"  {name:12} own {text(times['own'], 2)}   in ioctls {text(times['ioctls'])}")
-    ours, theirs = (times["own"] for times in figures["attach"].values())
-    print(f"  own, in times of QEMU's by medians: {statistics.median(ours) / statistics.median(theirs):.2f}; "
-          f"in rounds: {text([a / b for a, b in zip(ours, theirs, strict=True)], 2)}")
+    show_attach(figures["attach"])
 
 
 def main():
