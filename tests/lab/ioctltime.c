@@ -86,7 +86,8 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	if (len == 1 && is_told(*(const char *)msg->msg_iov->iov_base)) {
 		start = now();
 		spent = 0;
-		begun = plugging = true;
+		begun = true;
+		plugging = true;
 	}
 	return len;
 }
