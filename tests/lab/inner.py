@@ -122,7 +122,8 @@ def make_ends(machine):
 def up(guest, folder, address):
     """An address for the one network device in a folder of the guest, once it is there. Gives its name."""
     name = guest.sh(f"until ls {folder}/net/*/address; do sleep 0.2; done 2>/dev/null").split("/")[-2]
-    guest.sh(f"ip addr replace {address}/24 dev {name} && ip link set {name} up")
+    guest.sh(f"ip addr replace {address}/24 dev {name} && ip link set {name} up && "
+             f"until grep -q 1 /sys/class/net/{name}/carrier; do sleep 0.2; done")
     return name
 
 
@@ -135,6 +136,8 @@ def up_nic(guest):
 
 
 def pings(guest, far, count=3):
+    """One after the other, once the way is found: all are answered."""
+    guest.sh(f"until ping -q -c 1 -W 5 {far}; do :; done")
     said = guest.sh(f"ping -A -q -c {count} -w 100 {far}")
     check(f"{count} packets received" in said, said)
 

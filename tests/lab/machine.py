@@ -80,6 +80,10 @@ DISK = "0000:00:07.0"
 NIC = "0000:00:08.0"
 
 
+class Died(Failure):
+    """QEMU itself died, which no test makes it do."""
+
+
 def lab_kernel():
     path = os.environ.get("IOLANE_LAB_KERNEL")
     if not path:
@@ -251,6 +255,8 @@ class Machine(Emulator):
                     raise
             elif issubclass(kind, Exception) and not issubclass(kind, Missing):
                 self.diagnose()
+                if self.process and not self.process.alive and self.process.child.returncode < 0:
+                    raise Died(f"QEMU {self.name} died by signal {-self.process.child.returncode}") from error
         finally:
             self.remove()
 
@@ -353,4 +359,12 @@ def parser(description):
 def main(test):
     """The main program of a test: test(args) boots the machines it needs."""
     args = parser(sys.modules[test.__module__].__doc__).parse_args()
-    sys.exit(harness.run_guarded(lambda: test(args)))
+
+    def run():
+        try:
+            test(args)
+        except Died as err:
+            # With a thread for each processor, QEMU now and then meets an assertion of its own on a busy machine.
+            print(f"{err}: once more", flush=True)
+            test(args)
+    sys.exit(harness.run_guarded(run))
