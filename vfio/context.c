@@ -135,6 +135,15 @@ int context_refused(const struct iol_context *ctx, const struct iol_vfio_device 
 			dev->name, module);
 }
 
+int context_not_whole(const struct iol_vfio_device *dev)
+{
+	return iol_fail(EPERM,
+			"the group of %s is not VFIO's as a whole: other functions in it have "
+			"drivers (ls /%s/iommu_group/devices); bind them, too (iolane bind "
+			"--with-group)",
+			dev->name, dev->folder);
+}
+
 int context_no_group(const struct iol_context *ctx, const struct iol_vfio_device *dev)
 {
 	if (!iol_host_exists(ctx->host, "%s", dev->folder))

@@ -89,6 +89,9 @@ int context_check_remapping(const struct iol_context *ctx, const struct iol_vfio
 /** context_no_group() - The sentence for a device that is in no IOMMU group. */
 int context_no_group(const struct iol_context *ctx, const struct iol_vfio_device *dev);
 
+/** context_not_whole() - The sentence for a device in whose group others have drivers. */
+int context_not_whole(const struct iol_vfio_device *dev);
+
 /** context_refused() - The sentence for a device whose interrupts are not remapped. @module: whose option allows it. */
 int context_refused(const struct iol_context *ctx, const struct iol_vfio_device *dev,
 		    const char *module);

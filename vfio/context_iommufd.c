@@ -142,7 +142,9 @@ static int open_node(const struct iol_context *ctx, const struct iol_vfio_device
 static int bind_failed(const struct iol_context *ctx, const struct iol_vfio_device *dev, int err)
 {
 	switch (err) {
-	case EPERM:
+	case EPERM: /* for both */
+		if (iol_iommu_remaps(ctx->host, NULL) == IOL_YES)
+			return context_not_whole(dev);
 		return context_refused(ctx, dev, "iommufd");
 	case EBUSY:
 	case EINVAL: /* its node is bound already: the descriptor was given by somebody who did it */

@@ -202,11 +202,7 @@ static int join(struct iol_context *ctx, const struct iol_vfio_device *dev, int 
 		return iol_fail(errno, "cannot ask for the state of group %d: %s", number,
 				strerror(errno));
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return iol_fail(EPERM,
-				"group %d of %s is not VFIO's as a whole: other functions in it "
-				"have drivers (ls /sys/kernel/iommu_groups/%d/devices); bind them, "
-				"too (iolane bind --with-group)",
-				number, dev->name, number);
+		return context_not_whole(dev);
 	if (status.flags & VFIO_GROUP_FLAGS_CONTAINER_SET)
 		return iol_fail(EBUSY, "group %d of %s is in another container", number, dev->name);
 	if (ioctl(fd, VFIO_GROUP_SET_CONTAINER, &ctx->fd)) {

@@ -158,7 +158,7 @@ def carry(machine, guest, net, vf=None):
         up_vf(guest)
         machine.sh("kill $(cat /tmp/nc)")
     check(not status, f"the file is not sent: {said}")
-    wait_for("nc to end", lambda: machine.run("test -d /proc/$(cat /tmp/nc)")[0] != 0)
+    wait_for("nc to end", lambda: machine.run("test -e /proc/$(cat /tmp/nc)/exe")[0] != 0)
     machine.sh(f"cmp {DISK} /tmp/got")
 
 

@@ -11,7 +11,7 @@ from shlex import quote
 import inner
 from dpdk import copy_dpdk, start_net
 from inner import Inner
-from machine import EDU, IGB, Failure, Machine, check, harness, lab_kernel, main
+from machine import EDU, GROUPED, IGB, Failure, Machine, check, harness, lab_kernel, main
 
 
 def unpack(image):
@@ -70,6 +70,16 @@ def wrong(machine):
     got, said = machine.run(f"iolane-vmm {good}")
     check(got == 1 and "/dev/kvm" in said, f"without KVM: {got} {said}")
     machine.sh("mv /dev/kvm-away /dev/kvm")
+
+
+def group(machine):
+    """A function whose group is not VFIO's as a whole."""
+    machine.bind(GROUPED[0], "vfio-pci")
+    machine.bind(GROUPED[1], "uio_pci_generic")
+    got, said = machine.run(f"iolane-vmm --kernel=/host/lab --vfio={GROUPED[0]}")
+    check(got == 1 and said.count("\n") == 0 and GROUPED[0] in said and "group" in said, f"{got} {said}")
+    drivers = [machine.driver(address) for address in GROUPED]
+    check(drivers == ["vfio-pci", "uio_pci_generic"], f"there are {drivers}")
 
 
 # Where the guest with these devices has no memory; edu reaches it.
@@ -145,12 +155,13 @@ def devices(machine, kernel, vf):
 
 def test(args):
     ours = ["iolane", "iolane-vmm", "iolane-blk"]
-    with Machine(args, programs=ours, devices=("igb", "edu"), memory="1536M", guests=True) as machine:
+    with Machine(args, programs=ours, devices=("edu", "igb", "nvme", "group"), memory="1536M", guests=True) as machine:
         inner.copy_kernel(args, machine, "lab", [harness.find_built(args.build, "vfioprobe")])
         inner.copy_kernel(args, machine, "debian")
         with open(os.path.join(machine.share, "vmlinux"), "wb") as file:
             file.write(unpack(lab_kernel()))
         wrong(machine)
+        group(machine)
         vf = machine.make_vfs(IGB, 2)[0]
         programs(machine, vf)
         copy_dpdk(args, machine)

@@ -108,7 +108,10 @@ static void test_refusals(void **state)
 		fake_begin(&tree);
 		fake.refuses = true;
 		assert_int_equal(open_device(&tree, kinds[k], &ctx, &dev), -EPERM);
-		assert_non_null(strstr(iol_error(), "does not remap interrupts"));
+		/* iommufd's is the same where another function of the group has a driver, which must be so here. */
+		assert_non_null(strstr(iol_error(), kinds[k] == IOL_CONTEXT_IOMMUFD
+							    ? "--with-group"
+							    : "does not remap interrupts"));
 		iol_context_destroy(&ctx);
 		fake_end(&tree);
 
