@@ -135,6 +135,8 @@ class Uplinks(Steering):
 
     def talk(self, address=HOST, size=64 * MEGABYTE):
         server = self.listen(address)
+        # What a guest sent by itself while the uplink was made is not counted.
+        before = {name: self.port(name)["drops"] for name in ("up", "guest")}
         self.peer(self.guest, "stream", address, size)
         self.assertEqual(server.stdout.readline(), "good\n")
         self.peer(self.guest, "datagrams", address, 20, 0)
@@ -142,7 +144,7 @@ class Uplinks(Steering):
             port = self.port(name)
             self.assertGreater(port["in_bytes"], size)
             self.assertGreater(port["out_bytes"], size)
-            self.assertLessEqual({why for why, n in port["drops"].items() if n},
+            self.assertLessEqual({why for why, n in port["drops"].items() if n > before[name][why]},
                                  CROWDED | {"nowhere"})
 
     # ---- tap ----
