@@ -39,6 +39,27 @@ int handover_check_device(const struct iol_vmm_device *d)
 	return 0;
 }
 
+int handover_check_pairs(const struct iol_vmm_guest *g)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < g->num_devices; i++) {
+		const struct iol_vmm_device *d = &g->devices[i];
+
+		for (k = 0; d->standby && k < g->num_devices; k++) {
+			const struct iol_vmm_device *nic = &g->devices[k];
+
+			if (nic->kind == IOL_VMM_NET && nic->stands_by &&
+			    !strcmp(nic->id, d->standby))
+				break;
+		}
+		if (d->standby && k == g->num_devices)
+			return iol_fail(EINVAL, "the guest has no NIC %s to stand by for %s",
+					d->standby, d->id);
+	}
+	return 0;
+}
+
 void handover_note(const struct iol_qemu *qemu, const char *fmt, ...)
 {
 	char text[IOL_ERROR_MAX];
@@ -238,6 +259,8 @@ static void net_parts(struct parts *parts, const struct iol_vmm_device *d, bool 
 	set_named(o, "netdev", d->id, "netdev");
 	if (d->mac)
 		set_text(o, "mac", d->mac);
+	if (d->stands_by)
+		set_bool(o, "failover", true);
 	if (pairs > 1) {
 		set_bool(o, "mq", true);
 		/* One for each queue, the control queue and changes of the configuration. */
@@ -256,6 +279,8 @@ static void vf_parts(struct parts *parts, const struct iol_vmm_device *d, const 
 	struct json_object *o = add_device(parts, d, "vfio-pci");
 
 	set_text(o, "host", d->where);
+	if (d->standby)
+		set_text(o, "failover_pair_id", d->standby);
 	if (iommufd)
 		set_text(o, "iommufd", iommufd);
 }

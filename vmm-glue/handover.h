@@ -44,6 +44,9 @@ int handover_check(const struct iol_qemu *qemu, struct part *part);
 /** handover_check_device() - Whether a description can be written down for a VMM. */
 int handover_check_device(const struct iol_vmm_device *d);
 
+/** handover_check_pairs() - Whether each function has the NIC that shall stand by for it. */
+int handover_check_pairs(const struct iol_vmm_guest *g);
+
 /** handover_note() - Tell what is different from what was asked. */
 void handover_note(const struct iol_qemu *qemu, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -62,6 +62,11 @@ static int add_kind(struct json_object *args, const struct iol_vmm_guest *g, con
 			handover_add(args, "%s", option);
 		first = false;
 		rc = handover_check_device(d);
+		if (!rc && d->standby)
+			rc = iol_fail(ENOTSUP,
+				      "Cloud Hypervisor knows no NIC that stands by for %s: leave "
+				      "standby away",
+				      d->id);
 		if (!rc && kind != IOL_VMM_VF)
 			rc = add_socket(args, d, g->iommu);
 		else if (!rc)

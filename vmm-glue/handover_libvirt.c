@@ -67,7 +67,8 @@ static void put_net(FILE *out, const struct iol_vmm_device *d, bool iommu)
 		"      <driver queues='%u' rx_queue_size='%d' tx_queue_size='%d'",
 		d->queues ? d->queues : 1, NET_RING, NET_RING);
 	put_virtio(out, d, iommu);
-	fprintf(out, "/>\n      <alias name='ua-%s'/>\n    </interface>\n", d->id);
+	fprintf(out, "/>\n%s      <alias name='ua-%s'/>\n    </interface>\n",
+		d->stands_by ? "      <teaming type='persistent'/>\n" : "", d->id);
 }
 
 static int put_vf(FILE *out, const struct iol_vmm_device *d)
@@ -82,10 +83,11 @@ static int put_vf(FILE *out, const struct iol_vmm_device *d)
 		"      <driver name='vfio'/>\n"
 		"      <source>\n"
 		"        <address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n"
-		"      </source>\n"
-		"      <alias name='ua-%s'/>\n"
-		"    </hostdev>\n",
-		domain, bus, slot, fn, d->id);
+		"      </source>\n",
+		domain, bus, slot, fn);
+	if (d->standby)
+		fprintf(out, "      <teaming type='transient' persistent='ua-%s'/>\n", d->standby);
+	fprintf(out, "      <alias name='ua-%s'/>\n    </hostdev>\n", d->id);
 	return 0;
 }
 
@@ -153,7 +155,9 @@ int iol_vmm_libvirt_xml(const struct iol_vmm_guest *guest, char **xml)
 		"  <devices>\n",
 		guest->cpus, guest->iommu ? "<ioapic driver='qemu'/>" : "",
 		guest->kvm ? "  <cpu mode='host-passthrough'/>\n" : "");
-	rc = put_devices(out, guest);
+	rc = handover_check_pairs(guest);
+	if (!rc)
+		rc = put_devices(out, guest);
 	fprintf(out, "  </devices>\n</domain>\n");
 	if (fclose(out) && !rc)
 		rc = iol_fail(ENOMEM, "no memory for the domain");

@@ -164,15 +164,19 @@ static int add_devices(struct json_object *args, const struct iol_vmm_guest *g, 
 		       const struct iol_qemu *qemu)
 {
 	bool iommufd = uses_iommufd(g, qemu);
-	unsigned int i;
+	unsigned int i, n;
 	char bus[24];
 	int rc = 0;
 
 	if (iommufd)
 		rc = add_plain(args, qemu, "object", "iommufd", "id=" HANDOVER_IOMMUFD);
-	for (i = 0; !rc && i < g->num_devices; i++) {
-		struct iol_vmm_device d = g->devices[i];
+	/* QEMU hides a function that a NIC stands by for until the guest's driver knows of it, if it has met the NIC before. */
+	for (n = 0; !rc && n < 2 * g->num_devices; n++) {
+		struct iol_vmm_device d = g->devices[n % g->num_devices];
 
+		i = n % g->num_devices;
+		if ((d.standby != NULL) != (n >= g->num_devices))
+			continue;
 		snprintf(bus, sizeof(bus), "iolane-port%u", i);
 		if (!d.bus) {
 			d.bus = bus;
@@ -198,7 +202,9 @@ int iol_vmm_qemu_args(const struct iol_vmm_guest *guest, const struct iol_qemu *
 		return iol_fail(EINVAL, "a guest has room for %d devices and free ports, not %u",
 				PORTS_MAX, guest->num_devices + guest->ports);
 	array = json_object_new_array();
-	rc = add_machine(array, guest, iommu, qemu);
+	rc = handover_check_pairs(guest);
+	if (!rc)
+		rc = add_machine(array, guest, iommu, qemu);
 	if (!rc)
 		rc = add_devices(array, guest, iommu, qemu);
 	if (rc < 0)

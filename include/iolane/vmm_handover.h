@@ -40,12 +40,14 @@ enum iol_vmm_kind {
  * @listen: the VMM listens on the socket, and the back end connects.
  * @packed: offer the guest packed rings.
  * @iommufd: the function is taken by iommufd and its own node, not by its group.
+ * @standby: of a function: the id of the NIC, with the same MAC address, that the guest uses while the function is away, as when
+ *           it is migrated; NULL for none. The NIC has @stands_by (virtio 1.3, 5.1.3.1).
  */
 struct iol_vmm_device {
 	enum iol_vmm_kind kind;
-	const char *id, *where, *mac, *bus;
+	const char *id, *where, *mac, *bus, *standby;
 	unsigned int queues;
-	bool listen, packed, iommufd;
+	bool listen, packed, iommufd, stands_by;
 };
 
 /**

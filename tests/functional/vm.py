@@ -39,6 +39,7 @@ BAD = [
     (["vm", "args", "--vf=a,queues=2"], "unknown key queues"),
     (["vm", "args", "--net=a,mac=01:00:00:00:00:01"], "of one station"),
     (["vm", "args", "--net=a,mac=02:00"], "six bytes"),
+    (["vm", "args", "--net=a,standby=b"], "unknown key standby"),
     (["vm", "args", "--blk=" + 110 * "a"], "no path that a socket can have"),
     (["vm", "args", "x"], "unexpected argument"),
     (["vm", "args", "--for=libvirt", "--json"], "libvirt takes XML"),
@@ -137,6 +138,10 @@ class Copies(programs.Outcomes):
             self.assertIn("<address domain='0x0000' bus='0x01' slot='0x10' function='0x0'/>", result.stdout)
             self.assertIn("<access mode='shared'/>", result.stdout)
             self.assertNotIn("not checked", result.stderr)
+        result = self.args(f"--vf={VF},standby=net0", *sockets, "--force", vmm="libvirt")
+        self.assertIn("<teaming type='transient' persistent='ua-net0'/>", result.stdout, result.stderr)
+        self.assertNotIn("not checked", result.stderr)
+        self.bad(self.args(f"--vf={VF},standby=net0", "--force", vmm="libvirt"), FAILED, "no NIC net0 to stand by")
         self.bad(self.args("--blk=/tmp/b,listen", vmm="libvirt"), FAILED, "libvirt listens for no disk")
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """A VF for guests of QEMUs in the machine: one has it plugged in before it starts; one starts by exactly what "iolane vm args"
-prints, with a disk and a NIC, and uses all; its VF is taken out, given back to its driver, plugged in again and taken out again.
-Nobody else gets it meanwhile."""
+prints, with a disk and a NIC that stands by for the VF, and uses all; its VF is taken out, given back to its driver, plugged in
+again and taken out again. Nobody else gets it meanwhile."""
 
 import os
 import shlex
@@ -94,31 +94,68 @@ def given_back(host, before):
     check(host.facts() == before, f"there is\n{host.facts()}\nand not\n{before}")
 
 
-def by_vf(machine, guest):
-    name = inner.up_vf(guest)
+BRIDGE = "br0"
+
+
+def make_bridge(machine):
+    """One network of the PF, through which frames come from the VF, and of the NIC's tap; it has the PF's address."""
+    pf = machine.netdev(IGB)
+    machine.sh(f"ip link add {BRIDGE} type bridge && ip link set {BRIDGE} address $(cat /sys/class/net/{pf}/address) up && "
+               f"for port in {pf} tap; do ip link set $port master {BRIDGE} up; done && "
+               f"ip addr add {inner.VF_NET[0]}/24 dev {BRIDGE}")
+
+
+def up_pair(guest):
+    """The guest's kernel has one interface for NIC and VF."""
+    link = guest.sh("until readlink /sys/bus/virtio/drivers/virtio_net/*/net/*/master; do sleep 0.2; done")
+    name = os.path.basename(link)
+    guest.sh(f"ip addr replace {inner.VF_NET[1]}/24 dev {name} && ip link set {name} up")
+    return name
+
+
+def sent(guest, driver):
+    """Bytes that went by the guest's interface of a driver."""
+    return int(guest.sh(f"cat {driver}/*/net/*/statistics/tx_bytes"))
+
+
+def by_vf(machine, guest, pair):
+    """The VF is before the NIC while it is there."""
+    folder = "/sys/bus/pci/drivers/igbvf"
+    name = guest.sh(f"until ls {folder}/*/net/*/master; do sleep 0.2; done 2>/dev/null").split("/")[-2]
+    guest.sh(f"until grep -q 1 /sys/class/net/{name}/carrier; do sleep 0.2; done")
     inner.pings(guest, inner.VF_NET[0])
     inner.carry(machine, guest, inner.VF_NET, name)
+    check(sent(guest, folder) > inner.SIZE, f"{pair} has not sent by {name}")
+
+
+def by_nic(machine, guest, pair):
+    folder = "/sys/bus/virtio/drivers/virtio_net"
+    before = sent(guest, folder)
+    inner.pings(guest, inner.VF_NET[0])
+    inner.carry(machine, guest, inner.VF_NET)
+    check(sent(guest, folder) - before > inner.SIZE, f"{pair} has not sent by the NIC")
 
 
 def started(host, vf, before):
-    """By what is printed; the VF goes and comes while the guest runs."""
+    """By what is printed; the VF goes and comes while the guest runs, and the NIC stands by."""
     machine = host.machine
-    devices = f"--vf={VF} --blk=/tmp/disk.sock --net=/tmp/net.sock --ask"
+    devices = f"--vf={VF},standby=net0 --blk=/tmp/disk.sock --net=/tmp/net.sock --ask"
+    refused(host, f"vm args {devices},mac=02:00:00:00:00:02", "stands by for it", "02:00:00:00:00:01")
     arguments = iolane(host, f"vm args {devices} --memory=256M --cpus=2")
     check("iommufd=iolane-iommufd" in arguments and "-accel kvm" in arguments, f"vm args says {arguments}")
     boot = f"-serial stdio -kernel /host/debian -initrd /host/debian.initrd -append {shlex.quote(inner.WORDS)}"
     guest = Inner(machine, f"({command(arguments, boot)})")
+    pair = up_pair(guest)
+    by_vf(machine, guest, pair)
     has_it(host, guest.pid)
-    by_vf(machine, guest)
-    inner.up_nic(guest)
-    inner.pings(guest, inner.NIC_NET[0])
-    inner.carry(machine, guest, inner.NIC_NET)
     given_back(host, before)
+    by_nic(machine, guest, pair)
     refused(host, f"vm attach --qmp={MONITOR} --vf={VF}", "with the driver igbvf")
     host.sh(f"iolane bind {VF}")
-    check(f"vf0: {vf}" in iolane(host, f"vm attach --qmp={MONITOR} --vf={VF}"), "nothing was plugged in")
+    attach = f"vm attach --qmp={MONITOR} --vf={VF},standby=net0"
+    check(f"vf0: {vf}" in iolane(host, attach), "nothing was plugged in")
+    by_vf(machine, guest, pair)
     has_it(host, guest.pid)
-    by_vf(machine, guest)
     given_back(host, before)
     guest.send("poweroff -f")
     guest.end()
@@ -142,7 +179,7 @@ def test(args):
         host.sh(f"head -c {inner.SIZE} /dev/urandom > {inner.DISK}")
         disk = inner.start_disk(machine)
         net = start_net(machine, "net", "--port socket=/tmp/net.sock --uplink=net_tap0,iface=tap")
-        inner.make_ends(machine)
+        make_bridge(machine)
         started(host, vf, before)
         host.sh(f"kill {disk} {net}")
 

@@ -150,11 +150,46 @@ static void names(void **state)
 	}
 }
 
+/* A function, and the NIC that stands by for it: QEMU has to hear of the NIC first. */
+static void pairs(void **state)
+{
+	struct iol_vmm_device devices[] = { vf, nic };
+	struct iol_qemu qemu = { 1000, knows, note, NULL };
+	struct iol_vmm_guest guest = {
+		.name = "g", .memory = 64 << 20, .cpus = 1, .devices = devices, .num_devices = 2
+	};
+	struct json_object *array = NULL;
+	const char *text, *first;
+	char *xml = NULL;
+
+	lacks = "";
+	devices[0].standby = "n";
+	assert_int_equal(iol_vmm_qemu_args(&guest, &qemu, &array), -EINVAL);
+	assert_non_null(strstr(iol_error(), "no NIC n to stand by for v"));
+	assert_int_equal(iol_vmm_libvirt_xml(&guest, &xml), -EINVAL);
+	devices[1].stands_by = true;
+	assert_int_equal(iol_vmm_qemu_args(&guest, &qemu, &array), 0);
+	text = json_object_to_json_string_ext(array, JSON_C_TO_STRING_PLAIN);
+	first = strstr(text, "failover=on");
+	assert_non_null(first);
+	assert_non_null(strstr(first, "failover_pair_id=n"));
+	json_object_put(array);
+	array = NULL;
+	assert_int_equal(iol_vmm_libvirt_xml(&guest, &xml), 0);
+	assert_non_null(strstr(xml, "<teaming type='persistent'/>"));
+	assert_non_null(strstr(xml, "<teaming type='transient' persistent='ua-n'/>"));
+	free(xml);
+	assert_int_equal(iol_vmm_cloud_hypervisor_args(&guest, &array), -ENOTSUP);
+	lacks = "virtio-net-pci.failover";
+	assert_int_equal(iol_vmm_qemu_args(&guest, &qemu, &array), -ENOTSUP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_qemus_know),
 		cmocka_unit_test(names),
+		cmocka_unit_test(pairs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,9 @@ enum { VM_VF = VERB_OWN, VM_BLK, VM_NET, VM_ASK, VM_DEVICE_OWN };
 	"  --vf=DEV        a function: an address, PF/vf0, an interface, or a VF's label\n"      \
 	"  --blk=SOCKET    a disk, by the socket of its back end\n"                              \
 	"  --net=SOCKET    a NIC, likewise; each with ,KEY=VALUE behind it: id; queues,\n"   \
-	"                  packed, listen and control of sockets; mac of a NIC\n"                \
+	"                  packed, listen and control of sockets; mac of a NIC;\n"               \
+	"                  standby of a function: the id of the NIC, with its address,\n"        \
+	"                  that the guest uses while the function is away\n"                     \
 	"  --ask           connect to back ends that no control socket tells of, and ask\n"      \
 	"  --force         whatever is wrong with a device, only say it\n"
 /* clang-format on */

@@ -52,7 +52,8 @@ static int set_key(struct vm_wish *w, const char *key, const char *value)
 {
 	static const struct {
 		const char *name;
-	} keys[] = { { "id" }, { "queues" }, { "packed" }, { "listen" }, { "mac" }, { "control" } };
+	} keys[] = { { "id" },  { "queues" },  { "packed" }, { "listen" },
+		     { "mac" }, { "control" }, { "standby" } };
 	bool socket = w->device.kind != IOL_VMM_VF;
 
 	if (!strcmp(key, "id") && value) {
@@ -76,6 +77,10 @@ static int set_key(struct vm_wish *w, const char *key, const char *value)
 	}
 	if (w->device.kind == IOL_VMM_NET && !strcmp(key, "mac") && value)
 		return set_mac(w, value);
+	if (!socket && !strcmp(key, "standby") && value) {
+		w->device.standby = value;
+		return 0;
+	}
 	return opt_unknown("key", "", key, keys, sizeof(keys) / sizeof(keys[0]), sizeof(keys[0]));
 }
 
@@ -328,6 +333,77 @@ static int check_twice(unsigned int number)
 	return 0;
 }
 
+/* The address that a VF has by its PF; -ENOENT: none. */
+static int vf_mac(const struct iol_host *host, const struct vm_wish *w, char mac[18])
+{
+	_cleanup_free_ struct iol_pf *pfs = NULL;
+	int i, n = iol_pf_list(host, &pfs);
+	char buf[IOL_VF_VALUE_MAX], where[IOL_PCI_ADDR_MAX];
+	static const uint8_t none[6];
+	struct iol_pci_addr addr;
+	unsigned int vf;
+
+	for (i = 0; i < n; i++) {
+		_cleanup_free_ struct iol_vf_net *nets = NULL;
+
+		for (vf = 0; pfs[i].is_pci && vf < pfs[i].enabled; vf++) {
+			if (iol_vf_addr(host, &pfs[i], vf, &addr) ||
+			    strcmp(iol_pci_addr_format(&addr, where), w->where) != 0)
+				continue;
+			if (iol_vf_net_list(host, &pfs[i], &nets) <= (int)vf ||
+			    !(nets[vf].has & 1u << IOL_VF_MAC) || !memcmp(nets[vf].mac, none, 6))
+				break;
+			snprintf(mac, 18, "%s", iol_vf_setting_format(IOL_VF_MAC, &nets[vf], buf));
+			return 0;
+		}
+	}
+	return iol_fail(ENOENT,
+			"%s has no address that its standby could have, too: iolane vf set %s "
+			"mac=02:…",
+			w->name, w->name);
+}
+
+/* The NIC that stands by for a function gets its address; where both are said they are the same. */
+static int pair_up(const struct iol_host *host, struct vm_wish *vf, struct vm_wish *nic)
+{
+	char mac[18];
+	int rc = vf_mac(host, vf, mac);
+
+	nic->device.stands_by = true;
+	if (rc < 0)
+		return rc;
+	if (*nic->mac && strcasecmp(nic->mac, mac) != 0)
+		return iol_fail(EINVAL,
+				"%s has the address %s, and %s, which stands by for it, %s: the "
+				"guest takes them for a pair by their address",
+				vf->name, mac, nic->name, nic->mac);
+	strcpy(nic->mac, mac);
+	return 0;
+}
+
+static int check_pairs(const struct iol_host *host, bool force)
+{
+	int status = PROG_OK;
+	unsigned int i, k;
+
+	for (i = 0; i < wishes.num; i++) {
+		struct vm_wish *vf = &wishes.wish[i];
+
+		for (k = 0; vf->device.standby && k < wishes.num; k++) {
+			struct vm_wish *nic = &wishes.wish[k];
+
+			if (nic->device.kind != IOL_VMM_NET ||
+			    strcmp(nic->id, vf->device.standby) != 0 || !pair_up(host, vf, nic))
+				continue;
+			if (force)
+				vm_note(NULL, iol_error());
+			else
+				status = prog_fail();
+		}
+	}
+	return status;
+}
+
 int vm_devices_check(const struct iol_host *host, unsigned int cpus, bool force)
 {
 	int status = PROG_OK;
@@ -345,6 +421,12 @@ int vm_devices_check(const struct iol_host *host, unsigned int cpus, bool force)
 		/* Nobody can have these. */
 		if (check_twice(i) < 0)
 			status = prog_fail();
+	}
+	if (status == PROG_OK)
+		status = check_pairs(host, force);
+	for (i = 0; i < wishes.num; i++) {
+		struct vm_wish *w = &wishes.wish[i];
+
 		if (w->device.kind == IOL_VMM_NET && !*w->mac)
 			derive_mac(host, w);
 		w->device.mac = *w->mac ? w->mac : NULL;
