@@ -154,8 +154,8 @@ def carry(machine, guest, net, vf=None):
         if not status or not vf:
             break
         print(f"{vf} does not send any more, the {attempt + 1}. time")
-        guest.sh(f"ip link set {vf} down")
-        up_vf(guest)
+        guest.sh(f"ip link set {vf} down && ip link set {vf} up && "
+                 f"until grep -q 1 /sys/class/net/{vf}/carrier; do sleep 0.2; done")
         machine.sh("kill $(cat /tmp/nc)")
     check(not status, f"the file is not sent: {said}")
     wait_for("nc to end", lambda: machine.run("test -e /proc/$(cat /tmp/nc)/exe")[0] != 0)

@@ -139,7 +139,7 @@ def by_nic(machine, guest, pair):
 def started(host, vf, before):
     """By what is printed; the VF goes and comes while the guest runs, and the NIC stands by."""
     machine = host.machine
-    devices = f"--vf={VF},standby=net0 --blk=/tmp/disk.sock --net=/tmp/net.sock --ask"
+    devices = f"--vf={VF},standby=net0 --blk=/tmp/disk.sock --ask --net=/tmp/net.sock"
     refused(host, f"vm args {devices},mac=02:00:00:00:00:02", "stands by for it", "02:00:00:00:00:01")
     arguments = iolane(host, f"vm args {devices} --memory=256M --cpus=2")
     check("iommufd=iolane-iommufd" in arguments and "-accel kvm" in arguments, f"vm args says {arguments}")
