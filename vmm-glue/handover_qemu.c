@@ -160,32 +160,39 @@ static bool uses_iommufd(const struct iol_vmm_guest *g, const struct iol_qemu *q
 	return false;
 }
 
+/* A device, in a port of its own unless it says another. */
+static int add_device_at(struct json_object *args, const struct iol_vmm_guest *g, unsigned int i,
+			 bool iommufd, bool iommu, const struct iol_qemu *qemu)
+{
+	struct iol_vmm_device d = g->devices[i];
+	char bus[24];
+	int rc = 0;
+
+	snprintf(bus, sizeof(bus), "iolane-port%u", i);
+	if (!d.bus) {
+		d.bus = bus;
+		rc = add_port(args, qemu, i);
+	}
+	return rc ? rc
+		  : add_one(args, &d, iommufd && d.iommufd ? HANDOVER_IOMMUFD : NULL, iommu, qemu);
+}
+
 static int add_devices(struct json_object *args, const struct iol_vmm_guest *g, bool iommu,
 		       const struct iol_qemu *qemu)
 {
 	bool iommufd = uses_iommufd(g, qemu);
-	unsigned int i, n;
-	char bus[24];
+	unsigned int i;
 	int rc = 0;
 
 	if (iommufd)
 		rc = add_plain(args, qemu, "object", "iommufd", "id=" HANDOVER_IOMMUFD);
-	/* QEMU hides a function that a NIC stands by for until the guest's driver knows of it, if it has met the NIC before. */
-	for (n = 0; !rc && n < 2 * g->num_devices; n++) {
-		struct iol_vmm_device d = g->devices[n % g->num_devices];
-
-		i = n % g->num_devices;
-		if ((d.standby != NULL) != (n >= g->num_devices))
-			continue;
-		snprintf(bus, sizeof(bus), "iolane-port%u", i);
-		if (!d.bus) {
-			d.bus = bus;
-			rc = add_port(args, qemu, i);
-		}
-		if (!rc)
-			rc = add_one(args, &d, iommufd && d.iommufd ? HANDOVER_IOMMUFD : NULL,
-				     iommu, qemu);
-	}
+	for (i = 0; !rc && i < g->num_devices; i++)
+		if (!g->devices[i].standby)
+			rc = add_device_at(args, g, i, iommufd, iommu, qemu);
+	/* QEMU hides these until the guest's driver knows of the pair, if it has met the NIC before. */
+	for (i = 0; !rc && i < g->num_devices; i++)
+		if (g->devices[i].standby)
+			rc = add_device_at(args, g, i, iommufd, iommu, qemu);
 	for (i = g->num_devices; !rc && i < g->num_devices + g->ports; i++)
 		rc = add_port(args, qemu, i);
 	return rc;

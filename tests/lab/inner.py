@@ -119,11 +119,15 @@ def make_ends(machine):
     machine.sh(f"ip addr add {NIC_NET[0]}/24 dev tap && ip link set tap up")
 
 
+def wait_carrier(guest, name):
+    guest.sh(f"until grep -q 1 /sys/class/net/{name}/carrier; do sleep 0.2; done")
+
+
 def up(guest, folder, address):
     """An address for the one network device in a folder of the guest, once it is there. Gives its name."""
     name = guest.sh(f"until ls {folder}/net/*/address; do sleep 0.2; done 2>/dev/null").split("/")[-2]
-    guest.sh(f"ip addr replace {address}/24 dev {name} && ip link set {name} up && "
-             f"until grep -q 1 /sys/class/net/{name}/carrier; do sleep 0.2; done")
+    guest.sh(f"ip addr replace {address}/24 dev {name} && ip link set {name} up")
+    wait_carrier(guest, name)
     return name
 
 
@@ -154,8 +158,8 @@ def carry(machine, guest, net, vf=None):
         if not status or not vf:
             break
         print(f"{vf} does not send any more, the {attempt + 1}. time")
-        guest.sh(f"ip link set {vf} down && ip link set {vf} up && "
-                 f"until grep -q 1 /sys/class/net/{vf}/carrier; do sleep 0.2; done")
+        guest.sh(f"ip link set {vf} down && ip link set {vf} up")
+        wait_carrier(guest, vf)
         machine.sh("kill $(cat /tmp/nc)")
     check(not status, f"the file is not sent: {said}")
     wait_for("nc to end", lambda: machine.run("test -e /proc/$(cat /tmp/nc)/exe")[0] != 0)

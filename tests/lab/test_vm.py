@@ -121,8 +121,8 @@ def sent(guest, driver):
 def by_vf(machine, guest, pair):
     """The VF is before the NIC while it is there."""
     folder = "/sys/bus/pci/drivers/igbvf"
-    name = guest.sh(f"until ls {folder}/*/net/*/master; do sleep 0.2; done 2>/dev/null").split("/")[-2]
-    guest.sh(f"until grep -q 1 /sys/class/net/{name}/carrier; do sleep 0.2; done")
+    name = guest.sh(f"until ls -d {folder}/*/net/*/master; do sleep 0.2; done 2>/dev/null").split("/")[-2]
+    inner.wait_carrier(guest, name)
     inner.pings(guest, inner.VF_NET[0])
     inner.carry(machine, guest, inner.VF_NET, name)
     check(sent(guest, folder) > inner.SIZE, f"{pair} has not sent by {name}")
