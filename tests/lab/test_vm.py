@@ -114,8 +114,9 @@ def up_pair(guest):
 
 
 def sent(guest, driver):
-    """Bytes that went by the guest's interface of a driver."""
-    return int(guest.sh(f"cat {driver}/*/net/*/statistics/tx_bytes"))
+    """Bytes that went by the interface of a driver that is one of the pair, which is beside the pair's own."""
+    link = guest.sh(f"ls -d {driver}/*/net/*/master")
+    return int(guest.sh(f"cat {os.path.dirname(link)}/statistics/tx_bytes"))
 
 
 def by_vf(machine, guest, pair):
