@@ -290,9 +290,6 @@ int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
 	char name[IOL_PCI_ADDR_MAX];
 	int rc;
 
-	rc = iol_pci_names_load(host, &names);
-	if (rc)
-		return rc;
 	rc = iol_pci_read(host, &names, addr, info);
 	iol_pci_addr_format(addr, name);
 	if (rc == -ENOENT)
@@ -300,6 +297,13 @@ int iol_pci_info(const struct iol_host *host, const struct iol_pci_addr *addr,
 				name);
 	if (rc)
 		return iol_fail(-rc, "cannot read /" DEVICES "/%s/uevent: %s", name, strerror(-rc));
+	/* The names of all are looked at to find its own, and it has some by a driver of the host's only. */
+	if (info->driver[0] && !iol_is_vfio(info->driver)) {
+		rc = iol_pci_names_load(host, &names);
+		if (rc)
+			return rc;
+		read_names(&names, info);
+	}
 	iol_pci_details(host, info);
 	if (info->is_vf)
 		info->vf_index = vf_number(host, info);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What compare_bind.py runs in the machine: DEVICE DRIVER ROUNDS, and the figures in JSON come out."""
+"""What compare_bind.py runs in the machine: DEVICE DRIVER ROUNDS tree|initramfs, and the figures in JSON come out."""
 
 import json
 import os
@@ -7,19 +7,27 @@ import subprocess
 import sys
 import time
 
-DEVICE, DRIVER, ROUNDS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+DEVICE, DRIVER, ROUNDS, PLACE = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 FOLDER = f"/sys/bus/pci/devices/{DEVICE}"
 WARM_UP = 2
+# Without a chroot() of its own, which would want a fork(): by the loader that it has there.
+MEMORY = "/proc/1/root"
+IOLANE = {
+    "tree": ["iolane"],
+    "initramfs": [f"{MEMORY}/lib64/ld-linux-x86-64.so.2", "--library-path",
+                  f"{MEMORY}/lib/x86_64-linux-gnu", f"{MEMORY}/bin/iolane"],
+}[PLACE]
 
 
 # Name, what binds and what unbinds.
 TOOLS = [
-    ("iolane", ["iolane", "bind", DEVICE], ["iolane", "unbind", DEVICE]),
+    ("iolane", [*IOLANE, "bind", DEVICE], [*IOLANE, "unbind", DEVICE]),
     ("driverctl --nosave", ["driverctl", "--nosave", "set-override", DEVICE, "vfio-pci"],
      ["driverctl", "--nosave", "unset-override", DEVICE]),
     ("dpdk-devbind.py", ["dpdk-devbind.py", "--bind=vfio-pci", DEVICE],
      ["dpdk-devbind.py", f"--bind={DRIVER}", DEVICE]),
-    ("iolane --persist", ["iolane", "bind", "--persist", DEVICE], ["iolane", "unbind", DEVICE]),
+    ("iolane --persist", [*IOLANE, "bind", "--persist", DEVICE],
+     [*IOLANE, "unbind", DEVICE]),
     ("driverctl", ["driverctl", "set-override", DEVICE, "vfio-pci"],
      ["driverctl", "unset-override", DEVICE]),
 ]

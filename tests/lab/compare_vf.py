@@ -8,7 +8,7 @@ Debian's udevd, against that and a shell script of ip and driverctl. After each,
 the file declares, so that all have done the same. Besides what passes, it says how much of a processor
 was used, as much of the time is the NIC's, which has no carrier for a while when it gets VFs.
 
-The tree that the latter run from is that of compare_bind.py.
+The tree that the latter run from is that of compare_bind.py, as is --uncached.
 """
 
 import os
@@ -39,7 +39,7 @@ def measure(args):
     with open(os.path.join(tree, "state.yaml"), "w", encoding="utf-8") as file:
         file.write(state())
     with Machine(args, programs=["iolane", "vfbare"], share=tree, devices=("igb",)) as machine:
-        prepare(machine)
+        prepare(machine, args.uncached)
         for module in ("vfio-pci", "vfio_iommu_type1", "igbvf"):
             machine.run(f"modprobe {module}")
         # It has a carrier before anything is timed.
@@ -49,7 +49,8 @@ def measure(args):
         netdev = machine.netdev(IGB)
         figures = {"calls": run_inside(machine, "calls", IGB, netdev, COUNT, args.rounds)}
         start_udev(machine)
-        figures["script"] = run_inside(machine, "script", IGB, machine.netdev(IGB), COUNT, args.script_rounds)
+        figures["script"] = run_inside(machine, "uncached" if args.uncached else "script", IGB,
+                                       machine.netdev(IGB), COUNT, args.script_rounds)
         stop_udev(machine)
     return figures
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What compare_vf.py runs in the machine: calls|script PF NETDEV COUNT ROUNDS, and the figures in JSON come out."""
+"""What compare_vf.py runs in the machine: calls|script|uncached PF NETDEV COUNT ROUNDS, and the figures in JSON come out."""
 
 import json
 import os
@@ -40,16 +40,25 @@ def here():
     """All are started in the same way."""
 
 
+OURS = (in_initramfs, ["/bin/iolane", "apply", "/host/state.yaml"])
+BARE = (in_initramfs, ["/bin/vfbare", PF, NETDEV, COUNT])
+SCRIPT_OF_BOTH = (here, ["sh", SCRIPT])
+
 # Name, where it runs, what it is: the first is iolane.
 TOOLS = {
     "calls": [
-        ("iolane apply", in_initramfs, ["/bin/iolane", "apply", "/host/state.yaml"]),
-        ("bare calls", in_initramfs, ["/bin/vfbare", PF, NETDEV, COUNT]),
+        ("iolane apply", *OURS),
+        ("bare calls", *BARE),
     ],
     "script": [
         ("iolane apply, with udevd", here, ["iolane", "apply", "/state.yaml"]),
-        ("bare calls, with udevd", in_initramfs, ["/bin/vfbare", PF, NETDEV, COUNT]),
-        ("ip and driverctl, with udevd", here, ["sh", SCRIPT]),
+        ("bare calls, with udevd", *BARE),
+        ("ip and driverctl, with udevd", *SCRIPT_OF_BOTH),
+    ],
+    "uncached": [
+        ("iolane apply, with udevd", *OURS),
+        ("bare calls, with udevd", *BARE),
+        ("ip and driverctl, with udevd", *SCRIPT_OF_BOTH),
     ],
 }[GROUP]
 
@@ -67,7 +76,7 @@ def processor():
 
 def settle():
     """The one's events are not to be the other's load."""
-    if GROUP == "script":
+    if GROUP != "calls":
         subprocess.run(["udevadm", "settle"], check=True)
 
 
