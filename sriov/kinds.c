@@ -413,8 +413,9 @@ static int nvme_set(void *env, const char *what, const char *value)
 
 static int label_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
-	return iol_store_get(((struct sriov_env *)env)->state_dir, STORE_LABELS, what, value,
-			     IOL_NAME_MAX);
+	const struct sriov_env *e = env;
+
+	return iol_store_get(e->bind.host, e->state_dir, STORE_LABELS, what, value, IOL_NAME_MAX);
 }
 
 static int label_set(void *env, const char *what, const char *value)

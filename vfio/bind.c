@@ -106,13 +106,19 @@ int iol_refuse_uses(const struct iol_host *host, const struct iol_pci_addr *addr
 	return n < 0 ? n : iol_refuse_listed(uses, n, addr);
 }
 
+int iol_may_take(const struct iol_change_opts *opts, const struct iol_pci_addr *addr)
+{
+	return opts->may_take ? opts->may_take(opts->opaque, addr) : 0;
+}
+
 static int check_target(const struct iol_host *host, const struct iol_pci_info *info,
-			const char *driver)
+			const struct iol_bind_opts *opts)
 {
 	char text[IOL_PCI_ADDR_MAX];
+	int rc;
 
 	iol_pci_addr_format(&info->addr, text);
-	if (!strcmp(info->driver, driver))
+	if (!strcmp(info->driver, opts->driver))
 		return 0;
 	if (info->is_bridge)
 		return iol_fail(EBUSY,
@@ -124,7 +130,8 @@ static int check_target(const struct iol_host *host, const struct iol_pci_info *
 				"%s keeps its driver, as its %u VFs would go with it: bind one of "
 				"them (%s/vf0), or remove them first (sriov_numvfs)",
 				text, info->vfs, text);
-	return iol_refuse_uses(host, &info->addr);
+	rc = iol_may_take(&opts->change, &info->addr);
+	return rc ? rc : iol_refuse_uses(host, &info->addr);
 }
 
 static int refuse_group(const struct iol_pci_info *target, const struct iol_group_member *members,
@@ -198,7 +205,7 @@ static int find_targets(const struct iol_host *host, const struct iol_pci_addr *
 	for (i = 0; !rc && i < named && iol_is_vfio(opts->driver); i++)
 		rc = check_group(host, t, i, opts->with_group);
 	for (i = 0; !rc && i < t->count; i++)
-		rc = check_target(host, &t->list[i], opts->driver);
+		rc = check_target(host, &t->list[i], opts);
 	return rc;
 }
 

@@ -69,6 +69,9 @@ static inline const char *iol_override_to_return(const char *override, const cha
 	return !*override && !given ? driver : override;
 }
 
+/** iol_may_take() - What iol_change_opts.may_take says. */
+int iol_may_take(const struct iol_change_opts *opts, const struct iol_pci_addr *addr);
+
 /** iol_may_change() - Whether this is a host that can be changed: -EROFS for a copy. */
 int iol_may_change(const struct iol_host *host);
 

@@ -199,6 +199,8 @@ int iol_unbind(const struct iol_host *host, const struct iol_pci_addr *addrs, un
 	rc = open_journal(host, opts, &j);
 	for (i = 0; !rc && i < count; i++) {
 		rc = iol_pci_info(host, &addrs[i], &info);
+		if (!rc)
+			rc = iol_may_take(opts, &addrs[i]);
 		/* A driver of the host's is what it is to have, so nothing will be taken from it. */
 		if (!rc && iol_is_vfio(info.driver))
 			rc = iol_refuse_uses(host, &addrs[i]);

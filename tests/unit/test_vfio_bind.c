@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What would be done to take functions, and when it is refused, in machines of a few files. Real ones are the lab's. */
+#include "base/error.h"
 #include "base/own.h"
 #include "tests/unit/host_tree.h"
 #include "vfio/bind.h"
@@ -227,6 +228,42 @@ static void owners_of_groups(void **state)
 					 "node /dev/iommu >0:0:0600\n"));
 }
 
+/* Somebody who is not to lose VF 0 and one of the group. */
+static int keep(void *opaque, const struct iol_pci_addr *addr)
+{
+	struct iol_pci_addr kept[] = { tree_addr(VF0), tree_addr(OTHER) };
+	char text[IOL_PCI_ADDR_MAX];
+
+	if (!iol_pci_addr_equal(addr, &kept[0]) && !iol_pci_addr_equal(addr, &kept[1]))
+		return 0;
+	return iol_fail(EBUSY, "%s is kept", iol_pci_addr_format(addr, text));
+}
+
+static void the_caller_refuses(void **state)
+{
+	struct env *e = *state;
+	struct iol_pci_addr addrs[] = { tree_addr(VF1), tree_addr(VF0) };
+	char dir[80];
+
+	e->opts.change.may_take = keep;
+	assert_int_equal(bind_one(e, VF1), 2);
+	expect_refused(e, VF0, VF0 " is kept");
+	e->opts.with_group = true;
+	expect_refused(e, FIRST, OTHER " is kept");
+	/* It loses nothing. */
+	e->opts.driver = "igbvf";
+	tree_add(&e->tree, "sys/bus/pci/drivers/igbvf/\n");
+	assert_int_equal(bind_one(e, VF0), 0);
+	/* Of giving back, too; that needs a journal. */
+	tree_add(&e->tree, "proc/sys/kernel/random/boot_id = 1-2-3\n");
+	snprintf(dir, sizeof(dir), "%s/run", e->tree.path);
+	e->opts.change.state_dir = dir;
+	e->tree.host->live = true;
+	assert_int_equal(iol_unbind(e->tree.host, addrs, 1, &e->opts.change), 0);
+	assert_int_equal(iol_unbind(e->tree.host, addrs, 2, &e->opts.change), -EBUSY);
+	assert_string_equal(iol_error(), VF0 " is kept");
+}
+
 static void copies_are_not_changed(void **state)
 {
 	struct env *e = *state;
@@ -320,6 +357,7 @@ int main(void)
 		TEST(what_is_in_use),
 		TEST(members_in_use),
 		TEST(owners_of_groups),
+		TEST(the_caller_refuses),
 		TEST(copies_are_not_changed),
 		TEST(names_of_drivers),
 		TEST(rules),

@@ -168,7 +168,8 @@ static int find_label(const struct iol_host *host, const char *label, struct iol
 	for (i = 0; i < n; i++) {
 		_cleanup_free_ char(*labels)[IOL_NAME_MAX] = NULL;
 
-		if (!pfs[i].is_pci || iol_vf_labels(&pfs[i], NULL, pfs[i].enabled, &labels) < 0)
+		if (!pfs[i].is_pci ||
+		    iol_vf_labels(host, &pfs[i], NULL, pfs[i].enabled, &labels) < 0)
 			continue;
 		for (vf = 0; vf < pfs[i].enabled; vf++) {
 			if (!strcmp(labels[vf], label) && !iol_vf_addr(host, &pfs[i], vf, addr))
