@@ -332,9 +332,6 @@ static int base_set(struct sriov_env *e, const char *kind, const char *what, boo
 	char name[IOL_NAME_MAX];
 	int rc = function(e, what, group, name);
 
-	/* A node goes with its driver. */
-	if (!*value && strcmp(kind, STEP_DRIVER) != 0 && strcmp(kind, STEP_OVERRIDE) != 0)
-		return 0;
 	return rc ? iol_fail(ENODEV, "%s has gone", what)
 		  : iol_step_set(&e->base, kind, name, value);
 }

@@ -150,7 +150,7 @@ static int plan_rest(const struct iol_engine *engine, const struct iol_pci_addr 
 		rc = iol_plan_add(plan, STEP_RULE, what, "", rule);
 	if (rc || covered || !iol_is_vfio(info.driver))
 		return rc;
-	rc = iol_plan_add(plan, STEP_DRIVER, what, "", info.driver);
+	rc = iol_plan_leave(engine, &info, plan);
 	if (!rc && info.driver_override[0])
 		rc = iol_plan_add(plan, STEP_OVERRIDE, what, "", info.driver_override);
 	return rc ? rc : iol_plan_add(plan, STEP_DRIVER, what, ANY_DRIVER, "");
