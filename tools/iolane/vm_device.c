@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "tools/common/prog.h"
+#include "tools/common/settings.h"
 #include "vfio/host.h"
 
 #include <iolane/sriov.h>
@@ -32,57 +33,64 @@ static const char *const kinds[] = {
 	[IOL_VMM_NET] = "net",
 };
 
-static int set_mac(struct vm_wish *w, const char *text)
+static int set_id(void *id, const char *what, const char *value)
+{
+	if (!*value || strlen(value) >= sizeof(((struct vm_wish *)NULL)->id))
+		return iol_fail(EINVAL, "\"%s\" can't be an id: it is %s", value,
+				*value ? "too long" : "empty");
+	strcpy(id, value);
+	return 0;
+}
+
+static int set_queues(void *queues, const char *what, const char *value)
+{
+	return opt_uint(what, value, 1, 256, queues);
+}
+
+static int set_mac(void *mac, const char *what, const char *value)
 {
 	unsigned int b[6];
 	char end;
 
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+	if (sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
 		   &end) != 6 ||
-	    strlen(text) != 17 || b[0] & 1)
+	    strlen(value) != 17 || b[0] & 1)
 		return iol_fail(EINVAL,
-				"mac must be six bytes as in 02:00:00:00:00:01, of one station, "
+				"%s must be six bytes as in 02:00:00:00:00:01, of one station, "
 				"not \"%s\"",
-				text);
-	memcpy(w->mac, text, 18);
+				what, value);
+	memcpy(mac, value, 18);
 	return 0;
 }
 
-static int set_key(struct vm_wish *w, const char *key, const char *value)
-{
-	static const struct {
-		const char *name;
-	} keys[] = { { "id" },  { "queues" },  { "packed" }, { "listen" },
-		     { "mac" }, { "control" }, { "standby" } };
-	bool socket = w->device.kind != IOL_VMM_VF;
+#define FIELD(field) offsetof(struct vm_wish, field)
+#define ROWS(table)  (sizeof(table) / sizeof((table)[0]))
 
-	if (!strcmp(key, "id") && value) {
-		if (strlen(value) >= sizeof(w->id))
-			return iol_fail(EINVAL, "the id %s is too long", value);
-		strcpy(w->id, value);
-		w->id_said = true;
-		return 0;
-	}
-	if (socket && !strcmp(key, "queues") && value)
-		return opt_uint("queues", value, 1, 256, &w->device.queues);
-	if (socket && !strcmp(key, "packed")) {
-		w->packed_said = true;
-		return opt_bool("packed", value, &w->device.packed);
-	}
-	if (socket && !strcmp(key, "listen"))
-		return opt_bool("listen", value, &w->device.listen);
-	if (socket && !strcmp(key, "control") && value) {
-		w->control = value;
-		return 0;
-	}
-	if (w->device.kind == IOL_VMM_NET && !strcmp(key, "mac") && value)
-		return set_mac(w, value);
-	if (!socket && !strcmp(key, "standby") && value) {
-		w->device.standby = value;
-		return 0;
-	}
-	return opt_unknown("key", "", key, keys, sizeof(keys) / sizeof(keys[0]), sizeof(keys[0]));
-}
+/* clang-format off */
+#define ID_KEY { "id", NULL, "NAME", set_id, FIELD(id) }
+#define SOCKET_KEYS                                                                              \
+	ID_KEY,                                                                                  \
+	{ "queues",  NULL, "N",      set_queues,     FIELD(device.queues) },                     \
+	{ "packed",  NULL, NULL,     setting_bool,   FIELD(device.packed) },                     \
+	{ "listen",  NULL, NULL,     setting_bool,   FIELD(device.listen) },                     \
+	{ "control", NULL, "SOCKET", setting_string, FIELD(control) }
+
+static const struct setting vf_keys[] = {
+	ID_KEY,
+	{ "standby", NULL, "ID",     setting_string, FIELD(standby) },
+};
+static const struct setting blk_keys[] = { SOCKET_KEYS };
+static const struct setting net_keys[] = {
+	SOCKET_KEYS,
+	{ "mac",     NULL, "ADDRESS", set_mac,       FIELD(mac) },
+};
+/* clang-format on */
+
+static const struct settings keys[] = {
+	[IOL_VMM_VF] = { vf_keys, ROWS(vf_keys), "function" },
+	[IOL_VMM_BLK] = { blk_keys, ROWS(blk_keys), "disk" },
+	[IOL_VMM_NET] = { net_keys, ROWS(net_keys), "NIC" },
+};
 
 /* The name comes first, and may hold what looks like a key. */
 static int set_name(struct vm_wish *w, char **list)
@@ -117,7 +125,8 @@ static int add_wish(enum iol_vmm_kind kind, const char *value)
 {
 	struct vm_wish *w = &wishes.wish[wishes.num];
 	unsigned int i, number = 0;
-	char *list, *key, *v;
+	char *list, option[192];
+	uint64_t seen = 0;
 	int rc;
 
 	if (wishes.num == VM_WISHES_MAX)
@@ -133,11 +142,11 @@ static int add_wish(enum iol_vmm_kind kind, const char *value)
 	rc = set_name(w, &list);
 	if (rc < 0)
 		return rc;
-	while ((rc = opt_keyval(&list, &key, &v)) > 0) {
-		rc = set_key(w, key, v);
-		if (rc < 0)
-			return rc;
-	}
+	snprintf(option, sizeof(option), "--%s=%s with", kinds[kind], w->name);
+	rc = settings_parse(&keys[kind], w, &seen, option, list);
+	w->id_said = settings_seen(&keys[kind], seen, "id");
+	w->packed_said = settings_seen(&keys[kind], seen, "packed");
+	w->device.standby = w->standby;
 	return rc < 0 || kind == IOL_VMM_VF ? rc : make_absolute(w);
 }
 
