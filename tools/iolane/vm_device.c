@@ -346,31 +346,24 @@ static int check_twice(unsigned int number)
 /* The address that a VF has by its PF; -ENOENT: none. */
 static int vf_mac(const struct iol_host *host, const struct vm_wish *w, char mac[18])
 {
-	_cleanup_free_ struct iol_pf *pfs = NULL;
-	int i, n = iol_pf_list(host, &pfs);
-	char buf[IOL_VF_VALUE_MAX], where[IOL_PCI_ADDR_MAX];
+	_cleanup_free_ struct iol_vf_net *nets = NULL;
+	char buf[IOL_VF_VALUE_MAX], name[IOL_PCI_ADDR_MAX];
 	static const uint8_t none[6];
 	struct iol_pci_addr addr;
-	unsigned int vf;
+	struct iol_pci_info info;
+	struct iol_pf pf;
 
-	for (i = 0; i < n; i++) {
-		_cleanup_free_ struct iol_vf_net *nets = NULL;
-
-		for (vf = 0; pfs[i].is_pci && vf < pfs[i].enabled; vf++) {
-			if (iol_vf_addr(host, &pfs[i], vf, &addr) ||
-			    strcmp(iol_pci_addr_format(&addr, where), w->where) != 0)
-				continue;
-			if (iol_vf_net_list(host, &pfs[i], &nets) <= (int)vf ||
-			    !(nets[vf].has & 1u << IOL_VF_MAC) || !memcmp(nets[vf].mac, none, 6))
-				break;
-			snprintf(mac, 18, "%s", iol_vf_setting_format(IOL_VF_MAC, &nets[vf], buf));
-			return 0;
-		}
-	}
-	return iol_fail(ENOENT,
-			"%s has no address that its standby could have, too: iolane vf set %s "
-			"mac=02:…",
-			w->name, w->name);
+	if (iol_pci_addr_parse(w->where, &addr) || iol_pci_info(host, &addr, &info) ||
+	    !info.is_vf || iol_pf_find(host, iol_pci_addr_format(&info.pf, name), &pf) ||
+	    iol_vf_net_list(host, &pf, &nets) <= (int)info.vf_index ||
+	    !(nets[info.vf_index].has & 1u << IOL_VF_MAC) ||
+	    !memcmp(nets[info.vf_index].mac, none, sizeof(none)))
+		return iol_fail(ENOENT,
+				"%s has no address that its standby could have, too: iolane vf set "
+				"%s mac=02:…",
+				w->name, w->name);
+	snprintf(mac, 18, "%s", iol_vf_setting_format(IOL_VF_MAC, &nets[info.vf_index], buf));
+	return 0;
 }
 
 /* The NIC that stands by for a function gets its address; where both are said they are the same. */
