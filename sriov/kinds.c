@@ -332,9 +332,6 @@ static int base_set(struct sriov_env *e, const char *kind, const char *what, boo
 	char name[IOL_NAME_MAX];
 	int rc = function(e, what, group, name);
 
-	/* A node goes with its driver. */
-	if (!*value && strcmp(kind, STEP_DRIVER) != 0 && strcmp(kind, STEP_OVERRIDE) != 0)
-		return 0;
 	return rc ? iol_fail(ENODEV, "%s has gone", what)
 		  : iol_step_set(&e->base, kind, name, value);
 }
@@ -413,8 +410,9 @@ static int nvme_set(void *env, const char *what, const char *value)
 
 static int label_get(void *env, const char *what, char value[IOL_NAME_MAX])
 {
-	return iol_store_get(((struct sriov_env *)env)->state_dir, STORE_LABELS, what, value,
-			     IOL_NAME_MAX);
+	const struct sriov_env *e = env;
+
+	return iol_store_get(e->bind.host, e->state_dir, STORE_LABELS, what, value, IOL_NAME_MAX);
 }
 
 static int label_set(void *env, const char *what, const char *value)

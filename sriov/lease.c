@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Handing VFs out and taking them back. The journal's lock makes callers take turns, and keeps changes of VFs away. */
 #include "sriov/apply.h"
+#include "sriov/pf.h"
 #include "sriov/store.h"
 
 #include "base/error.h"
@@ -16,11 +17,12 @@
 #define LEASE_MAX 1024
 #define CHANGE    "change"
 
-int iol_refuse_leased(const struct sriov_env *env, const char *vf, unsigned int change)
+/* @change: as of iol_refuse_leased(). */
+static int refuse(const struct iol_host *host, const char *dir, const char *vf, unsigned int change)
 {
 	char text[LEASE_MAX];
 	unsigned int before;
-	int rc = iol_store_get(env->state_dir, STORE_LEASES, vf, text, sizeof(text));
+	int rc = iol_store_get(host, dir, STORE_LEASES, vf, text, sizeof(text));
 	const char *rest = text + strcspn(text, "\n");
 
 	if (rc || !*text)
@@ -30,6 +32,21 @@ int iol_refuse_leased(const struct sriov_env *env, const char *vf, unsigned int 
 	text[strcspn(text, "\n")] = '\0';
 	return iol_fail(EBUSY, "%s stays as it is, as it is leased to %s: iolane release %s first",
 			vf, text, vf);
+}
+
+int iol_refuse_leased(const struct sriov_env *env, const char *vf, unsigned int change)
+{
+	return refuse(env->bind.host, env->state_dir, vf, change);
+}
+
+int iol_vf_refuse_leased(const struct iol_host *host, const struct iol_pci_addr *addr,
+			 const char *state_dir)
+{
+	char vf[IOL_NAME_MAX];
+
+	if (!iol_vf_name_at(host, addr, vf))
+		return 0;
+	return refuse(host, state_dir ? state_dir : IOL_STATE_DIR, vf, 0);
 }
 
 /* By the kernel, which knows how: a function that sleeps is woken, its configuration is put back. */
@@ -123,7 +140,8 @@ static int try(struct sriov_env *env, const struct iol_pf *pf, unsigned int inde
 	int rc = find(env->bind.host, pf, index, lease);
 
 	if (!rc)
-		rc = iol_store_get(env->state_dir, STORE_LEASES, lease->vf, held, sizeof(held));
+		rc = iol_store_get(env->bind.host, env->state_dir, STORE_LEASES, lease->vf, held,
+				   sizeof(held));
 	if (!rc && *held)
 		return -EAGAIN;
 	if (!rc)
@@ -142,7 +160,7 @@ static int try_all(struct sriov_env *env, const struct iol_pf *pf, const char *l
 {
 	_cleanup_free_ char(*labels)[IOL_NAME_MAX] = NULL;
 	unsigned int i;
-	int rc = iol_vf_labels(pf, env->state_dir, pf->enabled, &labels);
+	int rc = iol_vf_labels(env->bind.host, pf, env->state_dir, pf->enabled, &labels);
 
 	for (i = 0; !rc && i < pf->enabled; i++) {
 		if (label && strcmp(labels[i], label) != 0)
@@ -272,7 +290,7 @@ int iol_vf_release(const struct iol_host *host, const char *vf, const char *stat
 		return rc;
 	engine = iol_sriov_engine(&env, host, &opts);
 	snprintf(lease.vf, sizeof(lease.vf), "%s/vf%u", pf.name, index);
-	rc = iol_store_get(env.state_dir, STORE_LEASES, lease.vf, text, sizeof(text));
+	rc = iol_store_get(host, env.state_dir, STORE_LEASES, lease.vf, text, sizeof(text));
 	if (!rc && !*text)
 		return iol_fail(ENOENT, "nobody has leased %s", vf);
 	if (!rc && index < pf.enabled && pf.is_pci) {

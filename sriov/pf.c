@@ -41,6 +41,18 @@ int iol_vf_addr_at(const struct iol_pf *pf, unsigned int index, struct iol_pci_a
 	return 0;
 }
 
+bool iol_vf_name_at(const struct iol_host *host, const struct iol_pci_addr *addr,
+		    char name[IOL_NAME_MAX])
+{
+	char pf[IOL_PCI_ADDR_MAX];
+	struct iol_pci_info info;
+
+	if (iol_pci_info(host, addr, &info) || !info.is_vf)
+		return false;
+	snprintf(name, IOL_NAME_MAX, "%s/vf%u", iol_pci_addr_format(&info.pf, pf), info.vf_index);
+	return true;
+}
+
 /* ---- facts ---- */
 
 /* Only for the privileged: to others the configuration space ends behind its header. */

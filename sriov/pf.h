@@ -22,6 +22,10 @@ int iol_pf_folder(const struct iol_host *host, const struct iol_pf *pf, struct i
  */
 int iol_vf_addr_at(const struct iol_pf *pf, unsigned int index, struct iol_pci_addr *addr);
 
+/** iol_vf_name_at() - The name in steps and notes of the VF at an address. Return: whether there is one. */
+bool iol_vf_name_at(const struct iol_host *host, const struct iol_pci_addr *addr,
+		    char name[IOL_NAME_MAX]);
+
 /**
  * iol_pf_find_serial() - A PF of PCI by its driver and the device's serial number: that of the capability, as lspci
  * writes it ("00-00-c9-ff-ff-00-00-00"; PCIe 6.0, 7.9.3), or an NVMe controller's.

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vfio/host.h"
 #include "vfio/journal.h"
 
 #include <errno.h>
@@ -26,25 +27,22 @@ static int note_path(const char *dir, const char *folder, const char *vf, char *
 	return rc;
 }
 
-int iol_store_get(const char *dir, const char *folder, const char *vf, char *text, size_t len)
+int iol_store_get(const struct iol_host *host, const char *dir, const char *folder, const char *vf,
+		  char *text, size_t len)
 {
-	_cleanup_close_ int fd = -1;
 	char path[STORE_PATH_MAX];
-	ssize_t n;
 	int rc = note_path(dir, folder, vf, path, sizeof(path));
 
 	text[0] = '\0';
 	if (rc)
 		return rc;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	rc = iol_host_read_bytes(host, text, len - 1, 0, "%s", path);
+	if (rc > 0)
+		text[rc] = '\0';
 	/* Who may not look is told of none. */
-	if (fd < 0 && (errno == ENOENT || errno == EACCES))
+	if (rc >= 0 || rc == -ENOENT || rc == -EACCES)
 		return 0;
-	n = fd < 0 ? -1 : read(fd, text, len - 1);
-	if (n < 0)
-		return iol_fail(errno, "cannot read %s: %s", path, strerror(errno));
-	text[n] = '\0';
-	return 0;
+	return iol_fail(-rc, "cannot read %s: %s", path, strerror(-rc));
 }
 
 static int put(const char *path, const char *text)
@@ -78,8 +76,8 @@ int iol_store_set(const char *dir, const char *folder, const char *vf, const cha
 }
 
 /* The first lines of notes of a PF's VFs. */
-static int first_lines(const struct iol_pf *pf, const char *state_dir, const char *folder,
-		       unsigned int count, char (**lines)[IOL_NAME_MAX])
+static int first_lines(const struct iol_host *host, const struct iol_pf *pf, const char *state_dir,
+		       const char *folder, unsigned int count, char (**lines)[IOL_NAME_MAX])
 {
 	char(*list)[IOL_NAME_MAX] = calloc(count + 1, sizeof(*list)), vf[IOL_NAME_MAX + 16];
 	unsigned int i;
@@ -89,7 +87,7 @@ static int first_lines(const struct iol_pf *pf, const char *state_dir, const cha
 		return iol_fail(ENOMEM, "no memory for the %s of %s", folder, pf->name);
 	for (i = 0; !rc && i < count; i++) {
 		snprintf(vf, sizeof(vf), "%s/vf%u", pf->name, i);
-		rc = iol_store_get(state_dir ? state_dir : IOL_STATE_DIR, folder, vf, list[i],
+		rc = iol_store_get(host, state_dir ? state_dir : IOL_STATE_DIR, folder, vf, list[i],
 				   sizeof(list[i]));
 		list[i][strcspn(list[i], "\n")] = '\0';
 	}
@@ -101,14 +99,14 @@ static int first_lines(const struct iol_pf *pf, const char *state_dir, const cha
 	return 0;
 }
 
-int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int count,
-		  char (**labels)[IOL_NAME_MAX])
+int iol_vf_labels(const struct iol_host *host, const struct iol_pf *pf, const char *state_dir,
+		  unsigned int count, char (**labels)[IOL_NAME_MAX])
 {
-	return first_lines(pf, state_dir, STORE_LABELS, count, labels);
+	return first_lines(host, pf, state_dir, STORE_LABELS, count, labels);
 }
 
-int iol_vf_holders(const struct iol_pf *pf, const char *state_dir, unsigned int count,
-		   char (**holders)[IOL_NAME_MAX])
+int iol_vf_holders(const struct iol_host *host, const struct iol_pf *pf, const char *state_dir,
+		   unsigned int count, char (**holders)[IOL_NAME_MAX])
 {
-	return first_lines(pf, state_dir, STORE_LEASES, count, holders);
+	return first_lines(host, pf, state_dir, STORE_LEASES, count, holders);
 }

@@ -11,8 +11,12 @@
 #define STORE_LEASES   "leases"
 #define STORE_PATH_MAX 512
 
-/** iol_store_get() - A note, cut off at @len; empty when there is none. */
-int iol_store_get(const char *dir, const char *folder, const char *vf, char *text, size_t len);
+/**
+ * iol_store_get() - A note, cut off at @len; empty when there is none.
+ * @dir: in @host, which may be a copy.
+ */
+int iol_store_get(const struct iol_host *host, const char *dir, const char *folder, const char *vf,
+		  char *text, size_t len);
 
 /** iol_store_set() - Write a note; empty: remove it. The journal is locked by the caller. */
 int iol_store_set(const char *dir, const char *folder, const char *vf, const char *text);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "sriov/count.h"
+#include "sriov/pf.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,15 +26,9 @@ static bool is_vf_step(const struct iol_step *s)
 /* The VF that a step of vfio/ is on, by its name in steps. */
 static bool vf_at(const struct sriov_env *env, const struct iol_step *s, char name[IOL_NAME_MAX])
 {
-	char pf[IOL_PCI_ADDR_MAX];
 	struct iol_pci_addr addr;
-	struct iol_pci_info info;
 
-	if (iol_pci_addr_parse(s->what, &addr) || iol_pci_info(env->bind.host, &addr, &info) ||
-	    !info.is_vf)
-		return false;
-	snprintf(name, IOL_NAME_MAX, "%s/vf%u", iol_pci_addr_format(&info.pf, pf), info.vf_index);
-	return true;
+	return !iol_pci_addr_parse(s->what, &addr) && iol_vf_name_at(env->bind.host, &addr, name);
 }
 
 static int refuse_pf(struct sriov_env *env, const char *name)

@@ -106,13 +106,19 @@ int iol_refuse_uses(const struct iol_host *host, const struct iol_pci_addr *addr
 	return n < 0 ? n : iol_refuse_listed(uses, n, addr);
 }
 
+int iol_may_take(const struct iol_change_opts *opts, const struct iol_pci_addr *addr)
+{
+	return opts->may_take ? opts->may_take(opts->opaque, addr) : 0;
+}
+
 static int check_target(const struct iol_host *host, const struct iol_pci_info *info,
-			const char *driver)
+			const struct iol_bind_opts *opts)
 {
 	char text[IOL_PCI_ADDR_MAX];
+	int rc;
 
 	iol_pci_addr_format(&info->addr, text);
-	if (!strcmp(info->driver, driver))
+	if (!strcmp(info->driver, opts->driver))
 		return 0;
 	if (info->is_bridge)
 		return iol_fail(EBUSY,
@@ -124,7 +130,8 @@ static int check_target(const struct iol_host *host, const struct iol_pci_info *
 				"%s keeps its driver, as its %u VFs would go with it: bind one of "
 				"them (%s/vf0), or remove them first (sriov_numvfs)",
 				text, info->vfs, text);
-	return iol_refuse_uses(host, &info->addr);
+	rc = iol_may_take(&opts->change, &info->addr);
+	return rc ? rc : iol_refuse_uses(host, &info->addr);
 }
 
 static int refuse_group(const struct iol_pci_info *target, const struct iol_group_member *members,
@@ -198,7 +205,7 @@ static int find_targets(const struct iol_host *host, const struct iol_pci_addr *
 	for (i = 0; !rc && i < named && iol_is_vfio(opts->driver); i++)
 		rc = check_group(host, t, i, opts->with_group);
 	for (i = 0; !rc && i < t->count; i++)
-		rc = check_target(host, &t->list[i], opts->driver);
+		rc = check_target(host, &t->list[i], opts);
 	return rc;
 }
 
@@ -214,68 +221,103 @@ static bool is_given(const struct iol_host *host, const struct iol_pci_info *inf
 	       given;
 }
 
+static bool is_planned(const struct iol_plan *plan, const char *kind, const char *what,
+		       const char *value)
+{
+	unsigned int i;
+
+	for (i = 0; i < plan->count; i++) {
+		const struct iol_step *s = &plan->steps[i];
+
+		if (!strcmp(s->kind, kind) && !strcmp(s->what, what) && !strcmp(s->value, value))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * @fresh: when its turn comes it will be new, with the owner that the kernel gives it. Others, if there are any, stay
+ * until then. A group has one node, whichever of its functions come and go.
+ */
+static int plan_node(const struct iol_engine *engine, const char *kind, const char *what,
+		     const char *owner, bool fresh, struct iol_plan *plan)
+{
+	char now[IOL_NAME_MAX] = "";
+	int rc = fresh ? 0 : iol_node_get(engine->env, what, now);
+
+	if (rc || (!fresh && !now[0]))
+		return rc == -ENODEV ? 0 : rc;
+	if (!strcmp(now, owner) || is_planned(plan, kind, what, owner))
+		return 0;
+	return iol_plan_add(plan, kind, what, owner, now);
+}
+
+static int plan_nodes(const struct iol_engine *engine, const struct iol_pci_info *info,
+		      const char *owner, bool fresh, struct iol_plan *plan)
+{
+	char what[IOL_PCI_ADDR_MAX], node[IOL_NAME_MAX];
+	int rc;
+
+	snprintf(node, sizeof(node), "/dev/vfio/%d", info->iommu_group);
+	rc = plan_node(engine, STEP_NODE, node, owner, fresh, plan);
+	return rc ? rc
+		  : plan_node(engine, STEP_DEVICE_NODE, iol_pci_addr_format(&info->addr, what),
+			      owner, fresh, plan);
+}
+
+int iol_plan_leave(const struct iol_engine *engine, const struct iol_pci_info *info,
+		   struct iol_plan *plan)
+{
+	char what[IOL_PCI_ADDR_MAX];
+	int rc = iol_is_vfio(info->driver) ? plan_nodes(engine, info, "", false, plan) : 0;
+
+	return rc ? rc
+		  : iol_plan_add(plan, STEP_DRIVER, iol_pci_addr_format(&info->addr, what), "",
+				 info->driver);
+}
+
+static int plan_owner(const struct iol_engine *engine, const struct targets *t,
+		      const struct iol_bind_opts *opts, struct iol_plan *plan)
+{
+	const struct iol_host *host = ((const struct bind_env *)engine->env)->host;
+	char owner[IOL_NAME_MAX];
+	unsigned int i;
+	int rc = 0;
+
+	snprintf(owner, sizeof(owner), "%u:%u:0600", opts->uid, opts->gid);
+	for (i = 0; !rc && i < t->count; i++)
+		rc = plan_nodes(engine, &t->list[i], owner,
+				strcmp(t->list[i].driver, opts->driver) != 0, plan);
+	if (!rc && opts->iommufd)
+		rc = plan_node(engine, STEP_NODE, "/dev/iommu", owner,
+			       !iol_host_exists(host, "dev/iommu"), plan);
+	return rc;
+}
+
 /*
  * Off its driver before the override: undone in the reverse order, the old driver is asked last, when the override
  * no longer forbids it.
  */
-static int plan_driver(const struct iol_host *host, const struct iol_pci_info *info,
-		       const char *what, const char *driver, struct iol_plan *plan)
+static int plan_driver(const struct iol_engine *engine, const struct iol_pci_info *info,
+		       const char *driver, struct iol_plan *plan)
 {
+	const struct bind_env *env = engine->env;
+	char what[IOL_PCI_ADDR_MAX];
 	const char *override;
 	int rc = 0;
 
 	if (!strcmp(info->driver, driver))
 		return 0;
-	override =
-		iol_override_to_return(info->driver_override, info->driver, is_given(host, info));
+	iol_pci_addr_format(&info->addr, what);
+	override = iol_override_to_return(info->driver_override, info->driver,
+					  is_given(env->host, info));
 	if (strcmp(override, info->driver_override) != 0)
 		rc = iol_plan_add(plan, STEP_OVERRIDE, what, override, info->driver_override);
 	if (!rc && info->driver[0])
-		rc = iol_plan_add(plan, STEP_DRIVER, what, "", info->driver);
+		rc = iol_plan_leave(engine, info, plan);
 	if (!rc && strcmp(override, driver) != 0)
 		rc = iol_plan_add(plan, STEP_OVERRIDE, what, driver, override);
 	return rc ? rc : iol_plan_add(plan, STEP_DRIVER, what, driver, "");
-}
-
-/* Of a node that is not there yet, the owner is as the kernel makes it; @bound: it would be there. */
-static int plan_node(const struct iol_engine *engine, const char *kind, const char *what,
-		     bool bound, const struct iol_bind_opts *opts, struct iol_plan *plan)
-{
-	char owner[IOL_NAME_MAX], now[IOL_NAME_MAX];
-	int rc = iol_node_get(engine->env, what, now);
-
-	snprintf(owner, sizeof(owner), "%u:%u:0600", opts->uid, opts->gid);
-	if (rc && rc != -ENODEV)
-		return rc;
-	if (bound && !now[0])
-		return 0;
-	return strcmp(now, owner) != 0 ? iol_plan_add(plan, kind, what, owner, now) : 0;
-}
-
-static int plan_nodes(const struct iol_engine *engine, const struct targets *t,
-		      const struct iol_bind_opts *opts, struct iol_plan *plan)
-{
-	unsigned int i, j;
-	int rc = 0;
-
-	for (i = 0; !rc && i < t->count; i++) {
-		bool bound = !strcmp(t->list[i].driver, opts->driver);
-		char what[IOL_PCI_ADDR_MAX], node[IOL_NAME_MAX];
-
-		for (j = 0; j < i && t->list[j].iommu_group != t->list[i].iommu_group;)
-			j++;
-		snprintf(node, sizeof(node), "/dev/vfio/%d", t->list[i].iommu_group);
-		/* One node a group. */
-		if (j == i)
-			rc = plan_node(engine, STEP_NODE, node, bound, opts, plan);
-		if (!rc)
-			rc = plan_node(engine, STEP_DEVICE_NODE,
-				       iol_pci_addr_format(&t->list[i].addr, what), bound, opts,
-				       plan);
-	}
-	if (!rc && opts->iommufd)
-		rc = plan_node(engine, STEP_NODE, "/dev/iommu", false, opts, plan);
-	return rc;
 }
 
 static int plan_rule(const struct iol_engine *engine, const struct iol_pci_info *info,
@@ -297,19 +339,17 @@ static int plan_all(const struct iol_engine *engine, const struct targets *t,
 		    const struct iol_bind_opts *opts, struct iol_plan *plan)
 {
 	const struct bind_env *env = engine->env;
-	char what[IOL_PCI_ADDR_MAX];
 	unsigned int i;
 	int rc = 0;
 
 	if (!iol_host_exists(env->host, "sys/bus/pci/drivers/%s", opts->driver))
 		rc = iol_plan_add(plan, STEP_MODULE, opts->driver, "loaded", "");
 	for (i = 0; !rc && i < t->count; i++)
-		rc = plan_driver(env->host, &t->list[i],
-				 iol_pci_addr_format(&t->list[i].addr, what), opts->driver, plan);
+		rc = plan_driver(engine, &t->list[i], opts->driver, plan);
 	for (i = 0; !rc && opts->persist && i < t->count; i++)
 		rc = plan_rule(engine, &t->list[i], opts, plan);
 	if (!rc && opts->owned && iol_is_vfio(opts->driver))
-		rc = plan_nodes(engine, t, opts, plan);
+		rc = plan_owner(engine, t, opts, plan);
 	return rc;
 }
 

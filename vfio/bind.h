@@ -26,9 +26,19 @@ struct bind_env {
 struct iol_engine iol_bind_engine(struct bind_env *env, const struct iol_host *host,
 				  const struct iol_change_opts *opts);
 
-/** iol_node_get(), iol_node_set() - Owner and mode of a node: of STEP_DEVICE_NODE, and of STEP_NODE by its path. */
+/**
+ * iol_node_get(), iol_node_set() - Owner and mode of a node: of STEP_DEVICE_NODE, and of STEP_NODE by its path. Nothing is
+ * to be done for none, as a node goes with its driver.
+ */
 int iol_node_get(void *env, const char *what, char value[IOL_NAME_MAX]);
 int iol_node_set(void *env, const char *what, const char *value);
+
+/**
+ * iol_plan_leave() - Take a function from its driver. With one of VFIO's its nodes go, so whose they are is noted ahead,
+ * to be put back when they are there again.
+ */
+int iol_plan_leave(const struct iol_engine *engine, const struct iol_pci_info *info,
+		   struct iol_plan *plan);
 
 /**
  * iol_rule_get(), iol_rule_set() - What a udev rule gives a function: a driver ("vfio-pci"), also an owner of its
@@ -68,6 +78,9 @@ static inline const char *iol_override_to_return(const char *override, const cha
 {
 	return !*override && !given ? driver : override;
 }
+
+/** iol_may_take() - What iol_change_opts.may_take says. */
+int iol_may_take(const struct iol_change_opts *opts, const struct iol_pci_addr *addr);
 
 /** iol_may_change() - Whether this is a host that can be changed: -EROFS for a copy. */
 int iol_may_change(const struct iol_host *host);

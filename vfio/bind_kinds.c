@@ -265,8 +265,8 @@ static const struct iol_step_kind kinds[] = {
 	{ STEP_DRIVER, driver_get, driver_set, false },
 	{ STEP_OVERRIDE, override_get, override_set, false },
 	{ STEP_MODULE, module_get, module_set, true },
-	{ STEP_DEVICE_NODE, iol_node_get, iol_node_set, false },
-	{ STEP_NODE, iol_node_get, iol_node_set, false },
+	{ STEP_DEVICE_NODE, iol_node_get, iol_node_set, .goes = true },
+	{ STEP_NODE, iol_node_get, iol_node_set, .goes = true },
 	{ STEP_RULE, iol_rule_get, iol_rule_set, false },
 	{ 0 },
 };

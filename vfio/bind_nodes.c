@@ -112,7 +112,7 @@ int iol_node_set(void *env, const char *what, const char *value)
 	int end = 0, rc = node_path(host, what, path);
 	unsigned int uid, gid, mode;
 
-	if (rc || !*path)
+	if (rc || !*path || !*value)
 		return rc;
 	if (sscanf(value, "%9u:%9u:%4o%n", &uid, &gid, &mode, &end) != 3 || value[end] ||
 	    mode > 07777)

@@ -2,6 +2,11 @@
 /*
  * Pinned memory counts as locked. type1 adds it to what the process has locked (VmLck); iommufd to all that the user has
  * pinned, of which this process's part is told (VmPin).
+ *
+ * Where all devices are mediated, mapping pins nothing: pages count when such a device's driver pins them
+ * (drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_pin_pages()). How many it will is not known ahead, and may be all. A
+ * page too many fails amid the device's work, and nobody is told why; and the first device behind an IOMMU pins all when it
+ * comes. So the limit is asked for all that is mapped, whatever devices there are.
  */
 #include "vfio/context.h"
 

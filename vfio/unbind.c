@@ -150,7 +150,7 @@ static int plan_rest(const struct iol_engine *engine, const struct iol_pci_addr 
 		rc = iol_plan_add(plan, STEP_RULE, what, "", rule);
 	if (rc || covered || !iol_is_vfio(info.driver))
 		return rc;
-	rc = iol_plan_add(plan, STEP_DRIVER, what, "", info.driver);
+	rc = iol_plan_leave(engine, &info, plan);
 	if (!rc && info.driver_override[0])
 		rc = iol_plan_add(plan, STEP_OVERRIDE, what, "", info.driver_override);
 	return rc ? rc : iol_plan_add(plan, STEP_DRIVER, what, ANY_DRIVER, "");
@@ -199,6 +199,8 @@ int iol_unbind(const struct iol_host *host, const struct iol_pci_addr *addrs, un
 	rc = open_journal(host, opts, &j);
 	for (i = 0; !rc && i < count; i++) {
 		rc = iol_pci_info(host, &addrs[i], &info);
+		if (!rc)
+			rc = iol_may_take(opts, &addrs[i]);
 		/* A driver of the host's is what it is to have, so nothing will be taken from it. */
 		if (!rc && iol_is_vfio(info.driver))
 			rc = iol_refuse_uses(host, &addrs[i]);

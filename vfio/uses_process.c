@@ -251,19 +251,23 @@ static int suspect_order(const void *a, const void *b)
 	return ((const struct suspect *)a)->pid - ((const struct suspect *)b)->pid;
 }
 
-/* Those that have no group's node open, or if all have, any of them. */
+/*
+ * Those that have no group's node open, or if all have, any of them: but who asks is not told of itself, as its other
+ * devices explain what it has, and in a container it may be the only one to be seen.
+ */
 static void tell_suspects(const struct search *s, const struct iol_pci_addr *addr)
 {
-	char list[128] = "";
+	char list[128] = "", self[16] = "";
 	size_t i, n = 0, count = 0;
 	bool any = true;
 
+	iol_host_link(s->host, self, sizeof(self), "proc/self");
 	for (i = 0; i < s->suspect_count; i++)
 		any &= s->suspects[i].grouped;
 	for (i = 0; i < s->suspect_count; i++) {
 		const struct suspect *suspect = &s->suspects[i];
 
-		if (suspect->grouped && !any)
+		if (suspect->grouped && (!any || suspect->pid == strtol(self, NULL, 10)))
 			continue;
 		if (n < sizeof(list))
 			n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s (pid %d)",

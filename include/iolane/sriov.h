@@ -279,14 +279,23 @@ int iol_apply(const struct iol_host *host, const struct iol_state *state,
  * @state_dir: NULL for /run/iolane.
  * @count: how many VFs. A VF without one has an empty text.
  */
-int iol_vf_labels(const struct iol_pf *pf, const char *state_dir, unsigned int count,
-		  char (**labels)[IOL_NAME_MAX]);
+int iol_vf_labels(const struct iol_host *host, const struct iol_pf *pf, const char *state_dir,
+		  unsigned int count, char (**labels)[IOL_NAME_MAX]);
 
 /* ---- leases: who has which VF ---- */
 
 /** iol_vf_holders() - Who has leased a PF's VFs, as of iol_vf_labels(); what is longer is cut off. */
-int iol_vf_holders(const struct iol_pf *pf, const char *state_dir, unsigned int count,
-		   char (**holders)[IOL_NAME_MAX]);
+int iol_vf_holders(const struct iol_host *host, const struct iol_pf *pf, const char *state_dir,
+		   unsigned int count, char (**holders)[IOL_NAME_MAX]);
+
+/**
+ * iol_vf_refuse_leased() - Whether a function is a VF that somebody has leased.
+ * @state_dir: NULL for /run/iolane.
+ *
+ * Return: 0: it is not; -EBUSY: the sentence says which VF and by whom.
+ */
+int iol_vf_refuse_leased(const struct iol_host *host, const struct iol_pci_addr *addr,
+			 const char *state_dir);
 
 /**
  * struct iol_lease - A VF that was handed out.

@@ -316,6 +316,8 @@ enum iol_step_event {
  * @step: told of each step as it goes, on the caller's thread; NULL if not wanted. A negative errno at
  *        IOL_STEP_BEGUN, _MADE or _DONE makes the change fail there, with the sentence that is set.
  * @ahead: told how many steps come, before the first of them is made or put back; NULL if not wanted.
+ * @may_take: iol_bind() and iol_unbind() ask before they take a function from its driver, while nobody else changes
+ *            the host: 0, or a negative errno with the sentence set, which refuses it; NULL for nothing against it.
  * @state_dir: where the journal is kept while this host runs; NULL for /run/iolane.
  * @rules_dir: of udev; NULL for /etc/udev/rules.d.
  */
@@ -323,6 +325,7 @@ struct iol_change_opts {
 	bool dry_run, unfinished;
 	int (*step)(void *opaque, enum iol_step_event event, const struct iol_step *step);
 	void (*ahead)(void *opaque, unsigned int count);
+	int (*may_take)(void *opaque, const struct iol_pci_addr *addr);
 	void *opaque;
 	const char *state_dir, *rules_dir;
 };

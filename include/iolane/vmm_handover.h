@@ -41,7 +41,9 @@ enum iol_vmm_kind {
  * @packed: offer the guest packed rings.
  * @iommufd: the function is taken by iommufd and its own node, not by its group.
  * @standby: of a function: the id of the NIC, with the same MAC address, that the guest uses while the function is away, as when
- *           it is migrated; NULL for none. The NIC has @stands_by (virtio 1.3, 5.1.3.1).
+ *           it is migrated; NULL for none. The NIC has @stands_by.
+ * @stands_by: of a NIC: it is such a one (virtio 1.3, 5.1.3.1). It must know from its start on, and iol_vm_attach() is told of
+ *             one device at a time, the NIC first; so who names it can't tell.
  */
 struct iol_vmm_device {
 	enum iol_vmm_kind kind;

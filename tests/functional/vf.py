@@ -85,6 +85,18 @@ class VirtualFunctions(programs.Outcomes):
         tree = host_tree.intel(self.box.path + "/tree").path
         self.bad(run([IOLANE, "export", f"--root={tree}"]), FAILED, "no kernel to ask")
 
+    def test_leased(self):
+        """What somebody has leased is not taken; which is so of a copy's own leases."""
+        tree = host_tree.intel(self.box.path + "/tree")
+        bind = [IOLANE, "bind", f"--root={tree.path}", "--dry-run"]
+        self.good(run([*bind, "eth3/vf1"]))
+        tree.add("run/iolane/leases/0000:01:00.0,vf1", "vm7\nchange 3\n")
+        self.bad(run([*bind, "0000:01:10.2"]), FAILED, "0000:01:00.0/vf1 stays as it is, as it is leased to vm7: "
+                 "iolane release 0000:01:00.0/vf1 first")
+        # It is VFIO's already.
+        tree.add("run/iolane/leases/0000:01:00.0,vf0", "vm8\n")
+        self.assertIn("nothing to do", self.good(run([*bind, "eth3/vf0"])))
+
     def test_help_and_manual_page(self):
         page = self.documented(VERBS)
         for verb in VERBS:

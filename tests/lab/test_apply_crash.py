@@ -214,6 +214,8 @@ def leased(host):
     host.refused(f"iolane vf destroy {IGB}", vf, "leased to vm7")
     host.refused(f"iolane apply {host.fewer}", vf, "leased to vm7")
     host.refused(f"iolane apply {host.other}", vf, "leased to vm7")
+    host.refused(f"iolane bind --driver=igbvf {vf}", vf, "leased to vm7")
+    host.refused(f"iolane unbind {VF0}", vf, "leased to vm7")
     # What is done for him while he has it is not.
     before = host.facts()
     host.sh(f"iolane vf set {vf} vlan=7 spoofchk=off && iolane undo")

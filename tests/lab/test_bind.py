@@ -333,6 +333,9 @@ def owners(host):
         host.sh("iolane undo")
         owner = host.sh("stat -c %u:%g:%a /dev/iommu")
         check(owner == iommu, f"/dev/iommu has {owner} after undo, not {iommu}")
+    # It is new when its driver has gone and come again.
+    host.sh(f"iolane bind {VF0} --driver=igbvf && iolane undo")
+    host.owned(f"/dev/vfio/{node}")
     pid = host.sh(f"sleep 1000 < /dev/vfio/{node} > /dev/null 2>&1 & echo $!")
     for verb in (f"unbind {VF0}", "undo", f"bind {VF0} --driver=igbvf"):
         host.refused(f"iolane {verb}", pid, "sleep")

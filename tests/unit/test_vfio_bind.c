@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What would be done to take functions, and when it is refused, in machines of a few files. Real ones are the lab's. */
+#include "base/error.h"
 #include "base/own.h"
 #include "tests/unit/host_tree.h"
 #include "vfio/bind.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 /* cmocka wants the headers above first. */
 #include <cmocka.h>
 
@@ -227,6 +229,136 @@ static void owners_of_groups(void **state)
 					 "node /dev/iommu >0:0:0600\n"));
 }
 
+/* Somebody who is not to lose VF 0 and one of the group. */
+static int keep(void *opaque, const struct iol_pci_addr *addr)
+{
+	struct iol_pci_addr kept[] = { tree_addr(VF0), tree_addr(OTHER) };
+	char text[IOL_PCI_ADDR_MAX];
+
+	if (!iol_pci_addr_equal(addr, &kept[0]) && !iol_pci_addr_equal(addr, &kept[1]))
+		return 0;
+	return iol_fail(EBUSY, "%s is kept", iol_pci_addr_format(addr, text));
+}
+
+static void the_caller_refuses(void **state)
+{
+	struct env *e = *state;
+	struct iol_pci_addr addrs[] = { tree_addr(VF1), tree_addr(VF0) };
+	char dir[80];
+
+	e->opts.change.may_take = keep;
+	assert_int_equal(bind_one(e, VF1), 2);
+	expect_refused(e, VF0, VF0 " is kept");
+	e->opts.with_group = true;
+	expect_refused(e, FIRST, OTHER " is kept");
+	/* It loses nothing. */
+	e->opts.driver = "igbvf";
+	tree_add(&e->tree, "sys/bus/pci/drivers/igbvf/\n");
+	assert_int_equal(bind_one(e, VF0), 0);
+	/* Of giving back, too; that needs a journal. */
+	tree_add(&e->tree, "proc/sys/kernel/random/boot_id = 1-2-3\n");
+	snprintf(dir, sizeof(dir), "%s/run", e->tree.path);
+	e->opts.change.state_dir = dir;
+	e->tree.host->live = true;
+	assert_int_equal(iol_unbind(e->tree.host, addrs, 1, &e->opts.change), 0);
+	assert_int_equal(iol_unbind(e->tree.host, addrs, 2, &e->opts.change), -EBUSY);
+	assert_string_equal(iol_error(), VF0 " is kept");
+}
+
+/* A node that everybody may make: a device of the number 0. */
+static void add_node(struct env *e, const char *name, const char *class)
+{
+	char path[160];
+
+	tree_add(&e->tree, "%s\ndev/vfio/devices/\n", class);
+	snprintf(path, sizeof(path), "%s/dev/vfio/%s", e->tree.path, name);
+	assert_int_equal(mknod(path, S_IFCHR | 0640, 0), 0);
+	assert_int_equal(chmod(path, 0640), 0);
+}
+
+static void add_vfio(struct env *e)
+{
+	tree_function(&e->tree, "0000:00:0a.0", "8086:10CA", "20000", "vfio-pci", 9);
+	tree_function(&e->tree, "0000:00:0b.0", "8086:10CA", "20000", "vfio-pci", 9);
+	tree_add(&e->tree, "sys/bus/pci/drivers/e1000/\nsys/bus/pci/drivers/my-vfio-pci/\n");
+	add_node(e, "9", "sys/class/vfio/9/");
+	add_node(e, "devices/vfio0", "sys/bus/pci/devices/0000:00:0a.0/vfio-dev/vfio0/dev = 511:0");
+}
+
+/* A node goes with VFIO's driver, and is another's when it comes again: whose it was is noted ahead. */
+static void owners_of_what_leaves_vfio(void **state)
+{
+	struct env *e = *state;
+	struct iol_pci_addr both[] = { tree_addr("0000:00:0b.0"), tree_addr("0000:00:0a.0") };
+	char expected[512];
+
+	add_vfio(e);
+	e->opts.driver = "e1000";
+	assert_int_equal(iol_bind(e->tree.host, both, 2, &e->opts), 8);
+	snprintf(expected, sizeof(expected),
+		 "node /dev/vfio/9 %u:%u:0640>\n"
+		 "driver 0000:00:0b.0 vfio-pci>\n"
+		 "driver_override 0000:00:0b.0 >e1000\n"
+		 "driver 0000:00:0b.0 >e1000\n"
+		 "device node 0000:00:0a.0 %u:%u:0640>\n"
+		 "driver 0000:00:0a.0 vfio-pci>\n"
+		 "driver_override 0000:00:0a.0 >e1000\n"
+		 "driver 0000:00:0a.0 >e1000\n",
+		 geteuid(), getegid(), geteuid(), getegid());
+	assert_string_equal(e->steps, expected);
+	/* From one of VFIO's to another, their nodes are new, whoever had them. */
+	e->opts.driver = "my-vfio-pci";
+	e->opts.owned = true;
+	e->opts.uid = geteuid();
+	e->opts.gid = getegid();
+	assert_int_equal(iol_bind(e->tree.host, both, 2, &e->opts), 11);
+	snprintf(expected, sizeof(expected), "node /dev/vfio/9 >%u:%u:0600\n", geteuid(),
+		 getegid());
+	assert_non_null(strstr(e->steps, expected));
+}
+
+static void owners_come_back(void **state)
+{
+	struct env *e = *state;
+	const struct iol_change_opts opts = { .state_dir = e->steps };
+	_cleanup_plan_ struct iol_plan plan = { 0 };
+	struct bind_env env;
+	struct iol_engine engine = iol_bind_engine(&env, e->tree.host, &opts);
+	struct iol_pci_info info;
+	char path[160];
+	struct stat st;
+	int rc;
+
+	add_vfio(e);
+	tree_add(&e->tree, "proc/sys/kernel/random/boot_id = 1-2-3\n");
+	e->tree.host->live = true;
+	snprintf(e->steps, sizeof(e->steps), "%s/run", e->tree.path);
+	snprintf(path, sizeof(path), "%s/dev/vfio/9", e->tree.path);
+	rc = iol_pci_info(e->tree.host, &(struct iol_pci_addr){ .dev = 10 }, &info);
+	assert_int_equal(rc, 0);
+	/* As when a journal does not know it, nor who gave its node away. */
+	assert_int_equal(iol_plan_add(&plan, STEP_RULE, "0000:00:0a.0", "", "vfio-pci"), 0);
+	assert_int_equal(iol_plan_leave(&engine, &info, &plan), 0);
+	assert_int_equal(plan.count, 4);
+	assert_string_equal(plan.steps[3].kind, STEP_DRIVER);
+	/* There is no driver here that would take it. */
+	memmove(plan.steps, plan.steps + 1, 2 * sizeof(*plan.steps));
+	plan.count = 2;
+	{
+		_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
+
+		assert_int_equal(iol_journal_open(e->tree.host, opts.state_dir, &j), 0);
+		assert_int_equal(iol_steps_make(&engine, &j, "unbind", &plan), 2);
+	}
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+	/* Its driver has gone and come. */
+	assert_int_equal(chmod(path, 0600), 0);
+	assert_int_equal(iol_undo(e->tree.host, &opts), 2);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+}
+
 static void copies_are_not_changed(void **state)
 {
 	struct env *e = *state;
@@ -320,6 +452,9 @@ int main(void)
 		TEST(what_is_in_use),
 		TEST(members_in_use),
 		TEST(owners_of_groups),
+		TEST(the_caller_refuses),
+		TEST(owners_of_what_leaves_vfio),
+		TEST(owners_come_back),
 		TEST(copies_are_not_changed),
 		TEST(names_of_drivers),
 		TEST(rules),

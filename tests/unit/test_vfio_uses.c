@@ -431,6 +431,21 @@ static void test_nameless_descriptors(void **state)
 	tree_add(tree, "proc/100/fd/6 -> /dev/vfio/98\n");
 	CHECK(tree, "00:04.0",
 	      { IOL_USE_PROCESS, true, "it is in use, by one of: vmm (pid 100), other (pid 200)" });
+	/* Who asks has other devices, and knows of those. */
+	tree_add(tree, "proc/self -> 200\n");
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_PROCESS, true, "it is in use, it seems by vmm (pid 100)" });
+	tree_add(tree, "proc/100/fd/7 -> /dev/null\n");
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_PROCESS, true, "it is in use by somebody whom /proc does not show" });
+	/* But what it has open, or has been handed, is in use. */
+	tree_add(tree, "proc/200/fd/6 -> /dev/null\n");
+	CHECK(tree, "00:04.0",
+	      { IOL_USE_PROCESS, true, "it is in use, it seems by other (pid 200)" });
+	tree_add(tree, "proc/200/fd/6 -> /dev/vfio/13\n");
+	CHECK(tree, "00:04.0", { IOL_USE_PROCESS, true, "other (pid 200) has /dev/vfio/13 open" });
+	tree_add(tree, "proc/200/fd/6 -> /dev/vfio/99\n"
+		       "proc/100/fd/7 -> anon_inode:[vfio-device]\n");
 	/* Since Linux 6.18. */
 	add_file(tree, "proc/100/fdinfo/7",
 		 "pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:04.0\n");

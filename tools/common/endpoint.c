@@ -18,7 +18,7 @@ int endpoint_set_path(void *endpoint, const char *what, const char *value)
 	struct sockaddr_un addr;
 	int rc;
 
-	rc = value ? ctl_address(what, value, &addr) : 0;
+	rc = ctl_address(what, value, &addr);
 	return rc < 0 ? rc : setting_string(&e->path, what, value);
 }
 
@@ -30,7 +30,7 @@ int endpoint_set_fd(void *endpoint, const char *what, const char *value)
 	uint64_t n;
 	int rc;
 
-	rc = iol_parse_uint(what, value ? value : "", 3, INT32_MAX, &n);
+	rc = iol_parse_uint(what, value, 3, INT32_MAX, &n);
 	if (rc < 0)
 		return rc;
 	/* Checked before this process opens anything, which could then have that number. */
@@ -48,12 +48,12 @@ int endpoint_set_fd(void *endpoint, const char *what, const char *value)
 
 int endpoint_set_mode(void *mode, const char *what, const char *value)
 {
-	size_t len = value ? strspn(value, "01234567") : 0;
+	size_t len = strspn(value, "01234567");
 	unsigned int *m = mode;
 
 	if (!len || len > 4 || value[len] || strtoul(value, NULL, 8) > 0777)
 		return iol_fail(EINVAL, "%s must be octal permission bits such as 0660, not \"%s\"",
-				what, value ? value : "");
+				what, value);
 	*m = (unsigned int)strtoul(value, NULL, 8);
 	/* 0 says "none given" further on, and a socket that nobody can open is of no use. */
 	if (!(*m & 0222))

@@ -49,6 +49,9 @@ static int set_key(const struct settings *s, void *of, uint64_t *seen, const cha
 			continue;
 		if (*seen & 1ull << i)
 			return iol_fail(EINVAL, "%s is given twice: leave one out", key);
+		if (!value && s->list[i].arg)
+			return iol_fail(EINVAL, "%s needs a value: %s=%s", key, key,
+					s->list[i].arg);
 		return set(s, i, of, seen, key, value);
 	}
 	snprintf(thing, sizeof(thing), "%s setting", s->thing);
@@ -127,7 +130,7 @@ int setting_string(void *field, const char *what, const char *value)
 {
 	char **to = field;
 
-	if (!value || !*value)
+	if (!*value)
 		return iol_fail(EINVAL, "%s needs a value", what);
 	free(*to);
 	*to = strdup(value);
@@ -141,7 +144,7 @@ int setting_name(char **field, const char *what, const char *value, unsigned int
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789._-";
 
-	if (value && (value[strspn(value, letters)] || *value == '-' || strlen(value) > max))
+	if (value[strspn(value, letters)] || *value == '-' || strlen(value) > max)
 		return iol_fail(
 			EINVAL,
 			"%s must be at most %u letters, digits, dots, dashes and underscores, "

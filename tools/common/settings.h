@@ -17,7 +17,7 @@
  * @option: its name as an option of the command line, without the dashes; NULL for one that is none: such
  *          rows come last.
  * @arg: what its value is called in sentences; NULL for one that is on or off.
- * @set: checks a value and stores it in the field at @offset; a NULL value has none.
+ * @set: checks a value and stores it in the field at @offset. NULL is none, and comes only where @arg is NULL.
  */
 struct setting {
 	const char *key;

@@ -15,7 +15,7 @@ static int set_name(void *name, const char *what, const char *value)
 
 static int set_queues(void *queues, const char *what, const char *value)
 {
-	return opt_uint(what, value ? value : "", 1, IOL_BLK_QUEUES_MAX, queues);
+	return opt_uint(what, value, 1, IOL_BLK_QUEUES_MAX, queues);
 }
 
 static int set_block_size(void *block_size, const char *what, const char *value)
@@ -23,9 +23,8 @@ static int set_block_size(void *block_size, const char *what, const char *value)
 	unsigned int *size = block_size;
 	uint64_t n;
 
-	if (!value || iol_parse_size(what, value, &n) < 0 || (n != 512 && n != 4096))
-		return iol_fail(EINVAL, "%s must be 512 or 4096, not \"%s\"", what,
-				value ? value : "");
+	if (iol_parse_size(what, value, &n) < 0 || (n != 512 && n != 4096))
+		return iol_fail(EINVAL, "%s must be 512 or 4096, not \"%s\"", what, value);
 	*size = (unsigned int)n;
 	return 0;
 }
@@ -34,12 +33,12 @@ static int set_block_size(void *block_size, const char *what, const char *value)
 static int set_cache(void *opts, const char *what, const char *value)
 {
 	struct disk_opts *o = opts;
-	bool none = value && !strcmp(value, "none");
-	bool through = value && !strcmp(value, "writethrough");
+	bool none = !strcmp(value, "none");
+	bool through = !strcmp(value, "writethrough");
 
-	if (!none && !through && (!value || strcmp(value, "writeback") != 0))
+	if (!none && !through && strcmp(value, "writeback") != 0)
 		return iol_fail(EINVAL, "%s must be writeback, writethrough or none, not \"%s\"",
-				what, value ? value : "");
+				what, value);
 	o->cache_none = none;
 	o->writethrough = through;
 	return 0;
@@ -49,11 +48,11 @@ static int set_serial(void *serial, const char *what, const char *value)
 {
 	const char *s;
 
-	for (s = value ? value : ""; *s; s++) {
+	for (s = value; *s; s++) {
 		if (*s < 0x20 || *s > 0x7e)
 			return iol_fail(EINVAL, "%s must be printable ASCII", what);
 	}
-	if (value && strlen(value) > IOL_BLK_SERIAL_MAX)
+	if (strlen(value) > IOL_BLK_SERIAL_MAX)
 		return iol_fail(EINVAL, "%s \"%s\" is %zu bytes long: at most %d fit", what, value,
 				strlen(value), IOL_BLK_SERIAL_MAX);
 	return setting_string(serial, what, value);
@@ -61,7 +60,7 @@ static int set_serial(void *serial, const char *what, const char *value)
 
 static int set_timeout(void *ms, const char *what, const char *value)
 {
-	return opt_ms(what, value ? value : "", ms);
+	return opt_ms(what, value, ms);
 }
 
 #define FIELD(field) offsetof(struct disk_opts, field)

@@ -23,17 +23,17 @@ static int set_name(void *name, const char *what, const char *value)
 
 static int set_queues(void *pairs, const char *what, const char *value)
 {
-	return opt_uint(what, value ? value : "", 1, IOL_NET_PAIRS_MAX, pairs);
+	return opt_uint(what, value, 1, IOL_NET_PAIRS_MAX, pairs);
 }
 
 static int set_mtu(void *mtu, const char *what, const char *value)
 {
-	return opt_uint(what, value ? value : "", IOL_NET_MTU_MIN, IOL_NET_MTU_MAX, mtu);
+	return opt_uint(what, value, IOL_NET_MTU_MIN, IOL_NET_MTU_MAX, mtu);
 }
 
 static int set_storm(void *pps, const char *what, const char *value)
 {
-	return opt_uint(what, value ? value : "", 0, UINT32_MAX, pps);
+	return opt_uint(what, value, 0, UINT32_MAX, pps);
 }
 
 static int set_vlan(void *vlan, const char *what, const char *value)
@@ -42,7 +42,7 @@ static int set_vlan(void *vlan, const char *what, const char *value)
 	unsigned int n;
 	int rc;
 
-	rc = opt_uint(what, value ? value : "", 0, IOL_NET_VLAN_MAX, &n);
+	rc = opt_uint(what, value, 0, IOL_NET_VLAN_MAX, &n);
 	if (!rc)
 		*to = (uint16_t)n;
 	return rc;
@@ -61,7 +61,7 @@ static unsigned int read_vlan(const char **text)
 static int set_trunk(void *port_spec, const char *what, const char *value)
 {
 	struct iol_net_port_spec *spec = port_spec;
-	const char *s = value ? value : "";
+	const char *s = value;
 	unsigned int from, to;
 
 	if (!strcmp(s, "all")) {
@@ -79,7 +79,7 @@ static int set_trunk(void *port_spec, const char *what, const char *value)
 				EINVAL,
 				"%s must be VLANs from 1 to %d such as 10-20+30, or all, not "
 				"\"%s\"",
-				what, IOL_NET_VLAN_MAX, value ? value : "");
+				what, IOL_NET_VLAN_MAX, value);
 		for (; from <= to; from++)
 			iol_net_vlan_set(spec->trunk, from);
 	} while (*s++);
@@ -105,10 +105,10 @@ static int set_mac(void *mac, const char *what, const char *value)
 	static const uint8_t none[6];
 	uint8_t *m = mac;
 
-	if (!value || !read_mac(m, value))
+	if (!read_mac(m, value))
 		return iol_fail(EINVAL,
 				"%s must be an address such as 52:54:00:12:34:56, not \"%s\"", what,
-				value ? value : "");
+				value);
 	if (m[0] & 1 || !memcmp(m, none, sizeof(none)))
 		return iol_fail(
 			EINVAL,
@@ -123,13 +123,13 @@ static int set_antispoof(void *spoof, const char *what, const char *value)
 	enum iol_net_spoof *to = spoof;
 	unsigned int i;
 
-	for (i = 0; value && i < sizeof(spoof_words) / sizeof(spoof_words[0]); i++) {
+	for (i = 0; i < sizeof(spoof_words) / sizeof(spoof_words[0]); i++) {
 		if (!strcmp(spoof_words[i], value)) {
 			*to = (enum iol_net_spoof)i;
 			return 0;
 		}
 	}
-	return iol_fail(EINVAL, "%s must be off, mac or ip, not \"%s\"", what, value ? value : "");
+	return iol_fail(EINVAL, "%s must be off, mac or ip, not \"%s\"", what, value);
 }
 
 static int set_ip(void *ip, const char *what, const char *value)
@@ -137,9 +137,9 @@ static int set_ip(void *ip, const char *what, const char *value)
 	struct in_addr in;
 	uint32_t *to = ip;
 
-	if (!value || inet_pton(AF_INET, value, &in) != 1 || !in.s_addr)
+	if (inet_pton(AF_INET, value, &in) != 1 || !in.s_addr)
 		return iol_fail(EINVAL, "%s must be an IPv4 address such as 192.0.2.7, not \"%s\"",
-				what, value ? value : "");
+				what, value);
 	*to = ntohl(in.s_addr);
 	return 0;
 }

@@ -7,6 +7,8 @@
 #include "text.h"
 #include "tools/common/prog.h"
 
+#include <iolane/sriov.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -147,6 +149,14 @@ static int told(void *opaque, enum iol_step_event event, const struct iol_step *
 	return 0;
 }
 
+/* Somebody's guest has it, though no process may have it open at this moment. */
+static int may_take(void *opaque, const struct iol_pci_addr *addr)
+{
+	const struct change *c = opaque;
+
+	return iol_vf_refuse_leased(c->host, addr, NULL);
+}
+
 int change_open(const struct verb_args *a, struct change *c)
 {
 	c->json = a->json;
@@ -155,6 +165,7 @@ int change_open(const struct verb_args *a, struct change *c)
 		.dry_run = asked.dry_run,
 		.step = told,
 		.ahead = ahead,
+		.may_take = may_take,
 		.opaque = c,
 	};
 	c->steps = json_object_new_array();

@@ -20,7 +20,7 @@ const struct verb host_unbind = {
 	.help = "Usage: iolane unbind DEV... [OPTION]...\n"
 		"Give devices back: to the drivers that they had before iolane bind; what it did\n"
 		"not take, to those that the kernel chooses. It is refused while a process has\n"
-		"one open.\n"
+		"one open or a VF is leased.\n"
 		"\n" CHANGE_OPTS_HELP HOST_OPTS_HELP,
 	.opts = opts,
 	.many = true,

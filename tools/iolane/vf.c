@@ -18,8 +18,8 @@ int vf_facts_read(const struct iol_host *host, const struct iol_pf *pf, struct v
 		f->num_nvmes = 0;
 	if (f->num_nvmes < 0)
 		return f->num_nvmes;
-	rc = iol_vf_labels(pf, NULL, pf->enabled, &f->labels);
-	return rc ? rc : iol_vf_holders(pf, NULL, pf->enabled, &f->holders);
+	rc = iol_vf_labels(host, pf, NULL, pf->enabled, &f->labels);
+	return rc ? rc : iol_vf_holders(host, pf, NULL, pf->enabled, &f->holders);
 }
 
 void vf_facts_clear(struct vf_facts *f)

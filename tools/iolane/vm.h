@@ -57,12 +57,13 @@ enum { VM_VF = VERB_OWN, VM_BLK, VM_NET, VM_ASK, VM_DEVICE_OWN };
 /**
  * struct vm_wish - A device as somebody asked for it.
  * @name: as it was given. @control: the control socket of its back end, or NULL.
- * @device: what comes of it; its texts are in @id, @where and @mac.
+ * @device: what comes of it; its texts are in @id, @where, @mac and @standby.
  * @packed_said, @id_said: the command line says whether rings may be packed, and the id.
  */
 struct vm_wish {
 	char *text;
-	const char *name, *control;
+	const char *name;
+	char *control, *standby;
 	struct iol_vmm_device device;
 	char id[48], where[128], mac[18];
 	bool packed_said, id_said;

@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "tools/common/prog.h"
 
+#include <iolane/sriov.h>
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -45,6 +47,9 @@ static int unbind(const char *address, char driver[IOL_NAME_MAX])
 
 	if (!rc)
 		rc = iol_pci_addr_parse(address, &addr);
+	/* That does not end by waiting. */
+	if (!rc)
+		rc = iol_vf_refuse_leased(host, &addr, NULL);
 	if (rc)
 		return rc;
 	for (ms = 0; ms < CLOSE_MS; ms += PAUSE_MS) {

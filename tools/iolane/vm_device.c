@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "tools/common/prog.h"
+#include "tools/common/settings.h"
 #include "vfio/host.h"
 
 #include <iolane/sriov.h>
@@ -32,57 +33,64 @@ static const char *const kinds[] = {
 	[IOL_VMM_NET] = "net",
 };
 
-static int set_mac(struct vm_wish *w, const char *text)
+static int set_id(void *id, const char *what, const char *value)
+{
+	if (!*value || strlen(value) >= sizeof(((struct vm_wish *)NULL)->id))
+		return iol_fail(EINVAL, "\"%s\" can't be an id: it is %s", value,
+				*value ? "too long" : "empty");
+	strcpy(id, value);
+	return 0;
+}
+
+static int set_queues(void *queues, const char *what, const char *value)
+{
+	return opt_uint(what, value, 1, 256, queues);
+}
+
+static int set_mac(void *mac, const char *what, const char *value)
 {
 	unsigned int b[6];
 	char end;
 
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+	if (sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
 		   &end) != 6 ||
-	    strlen(text) != 17 || b[0] & 1)
+	    strlen(value) != 17 || b[0] & 1)
 		return iol_fail(EINVAL,
-				"mac must be six bytes as in 02:00:00:00:00:01, of one station, "
+				"%s must be six bytes as in 02:00:00:00:00:01, of one station, "
 				"not \"%s\"",
-				text);
-	memcpy(w->mac, text, 18);
+				what, value);
+	memcpy(mac, value, 18);
 	return 0;
 }
 
-static int set_key(struct vm_wish *w, const char *key, const char *value)
-{
-	static const struct {
-		const char *name;
-	} keys[] = { { "id" },  { "queues" },  { "packed" }, { "listen" },
-		     { "mac" }, { "control" }, { "standby" } };
-	bool socket = w->device.kind != IOL_VMM_VF;
+#define FIELD(field) offsetof(struct vm_wish, field)
+#define ROWS(table)  (sizeof(table) / sizeof((table)[0]))
 
-	if (!strcmp(key, "id") && value) {
-		if (strlen(value) >= sizeof(w->id))
-			return iol_fail(EINVAL, "the id %s is too long", value);
-		strcpy(w->id, value);
-		w->id_said = true;
-		return 0;
-	}
-	if (socket && !strcmp(key, "queues") && value)
-		return opt_uint("queues", value, 1, 256, &w->device.queues);
-	if (socket && !strcmp(key, "packed")) {
-		w->packed_said = true;
-		return opt_bool("packed", value, &w->device.packed);
-	}
-	if (socket && !strcmp(key, "listen"))
-		return opt_bool("listen", value, &w->device.listen);
-	if (socket && !strcmp(key, "control") && value) {
-		w->control = value;
-		return 0;
-	}
-	if (w->device.kind == IOL_VMM_NET && !strcmp(key, "mac") && value)
-		return set_mac(w, value);
-	if (!socket && !strcmp(key, "standby") && value) {
-		w->device.standby = value;
-		return 0;
-	}
-	return opt_unknown("key", "", key, keys, sizeof(keys) / sizeof(keys[0]), sizeof(keys[0]));
-}
+/* clang-format off */
+#define ID_KEY { "id", NULL, "NAME", set_id, FIELD(id) }
+#define SOCKET_KEYS                                                                              \
+	ID_KEY,                                                                                  \
+	{ "queues",  NULL, "N",      set_queues,     FIELD(device.queues) },                     \
+	{ "packed",  NULL, NULL,     setting_bool,   FIELD(device.packed) },                     \
+	{ "listen",  NULL, NULL,     setting_bool,   FIELD(device.listen) },                     \
+	{ "control", NULL, "SOCKET", setting_string, FIELD(control) }
+
+static const struct setting vf_keys[] = {
+	ID_KEY,
+	{ "standby", NULL, "ID",     setting_string, FIELD(standby) },
+};
+static const struct setting blk_keys[] = { SOCKET_KEYS };
+static const struct setting net_keys[] = {
+	SOCKET_KEYS,
+	{ "mac",     NULL, "ADDRESS", set_mac,       FIELD(mac) },
+};
+/* clang-format on */
+
+static const struct settings keys[] = {
+	[IOL_VMM_VF] = { vf_keys, ROWS(vf_keys), "function" },
+	[IOL_VMM_BLK] = { blk_keys, ROWS(blk_keys), "disk" },
+	[IOL_VMM_NET] = { net_keys, ROWS(net_keys), "NIC" },
+};
 
 /* The name comes first, and may hold what looks like a key. */
 static int set_name(struct vm_wish *w, char **list)
@@ -117,7 +125,8 @@ static int add_wish(enum iol_vmm_kind kind, const char *value)
 {
 	struct vm_wish *w = &wishes.wish[wishes.num];
 	unsigned int i, number = 0;
-	char *list, *key, *v;
+	char *list, option[192];
+	uint64_t seen = 0;
 	int rc;
 
 	if (wishes.num == VM_WISHES_MAX)
@@ -133,11 +142,11 @@ static int add_wish(enum iol_vmm_kind kind, const char *value)
 	rc = set_name(w, &list);
 	if (rc < 0)
 		return rc;
-	while ((rc = opt_keyval(&list, &key, &v)) > 0) {
-		rc = set_key(w, key, v);
-		if (rc < 0)
-			return rc;
-	}
+	snprintf(option, sizeof(option), "--%s=%s with", kinds[kind], w->name);
+	rc = settings_parse(&keys[kind], w, &seen, option, list);
+	w->id_said = settings_seen(&keys[kind], seen, "id");
+	w->packed_said = settings_seen(&keys[kind], seen, "packed");
+	w->device.standby = w->standby;
 	return rc < 0 || kind == IOL_VMM_VF ? rc : make_absolute(w);
 }
 
@@ -168,7 +177,8 @@ static int find_label(const struct iol_host *host, const char *label, struct iol
 	for (i = 0; i < n; i++) {
 		_cleanup_free_ char(*labels)[IOL_NAME_MAX] = NULL;
 
-		if (!pfs[i].is_pci || iol_vf_labels(&pfs[i], NULL, pfs[i].enabled, &labels) < 0)
+		if (!pfs[i].is_pci ||
+		    iol_vf_labels(host, &pfs[i], NULL, pfs[i].enabled, &labels) < 0)
 			continue;
 		for (vf = 0; vf < pfs[i].enabled; vf++) {
 			if (!strcmp(labels[vf], label) && !iol_vf_addr(host, &pfs[i], vf, addr))
@@ -336,31 +346,24 @@ static int check_twice(unsigned int number)
 /* The address that a VF has by its PF; -ENOENT: none. */
 static int vf_mac(const struct iol_host *host, const struct vm_wish *w, char mac[18])
 {
-	_cleanup_free_ struct iol_pf *pfs = NULL;
-	int i, n = iol_pf_list(host, &pfs);
-	char buf[IOL_VF_VALUE_MAX], where[IOL_PCI_ADDR_MAX];
+	_cleanup_free_ struct iol_vf_net *nets = NULL;
+	char buf[IOL_VF_VALUE_MAX], name[IOL_PCI_ADDR_MAX];
 	static const uint8_t none[6];
 	struct iol_pci_addr addr;
-	unsigned int vf;
+	struct iol_pci_info info;
+	struct iol_pf pf;
 
-	for (i = 0; i < n; i++) {
-		_cleanup_free_ struct iol_vf_net *nets = NULL;
-
-		for (vf = 0; pfs[i].is_pci && vf < pfs[i].enabled; vf++) {
-			if (iol_vf_addr(host, &pfs[i], vf, &addr) ||
-			    strcmp(iol_pci_addr_format(&addr, where), w->where) != 0)
-				continue;
-			if (iol_vf_net_list(host, &pfs[i], &nets) <= (int)vf ||
-			    !(nets[vf].has & 1u << IOL_VF_MAC) || !memcmp(nets[vf].mac, none, 6))
-				break;
-			snprintf(mac, 18, "%s", iol_vf_setting_format(IOL_VF_MAC, &nets[vf], buf));
-			return 0;
-		}
-	}
-	return iol_fail(ENOENT,
-			"%s has no address that its standby could have, too: iolane vf set %s "
-			"mac=02:…",
-			w->name, w->name);
+	if (iol_pci_addr_parse(w->where, &addr) || iol_pci_info(host, &addr, &info) ||
+	    !info.is_vf || iol_pf_find(host, iol_pci_addr_format(&info.pf, name), &pf) ||
+	    iol_vf_net_list(host, &pf, &nets) <= (int)info.vf_index ||
+	    !(nets[info.vf_index].has & 1u << IOL_VF_MAC) ||
+	    !memcmp(nets[info.vf_index].mac, none, sizeof(none)))
+		return iol_fail(ENOENT,
+				"%s has no address that its standby could have, too: iolane vf set "
+				"%s mac=02:…",
+				w->name, w->name);
+	snprintf(mac, 18, "%s", iol_vf_setting_format(IOL_VF_MAC, &nets[info.vf_index], buf));
+	return 0;
 }
 
 /* The NIC that stands by for a function gets its address; where both are said they are the same. */
