@@ -6,6 +6,7 @@
 #include "vmm-glue/virtio.h"
 
 #include "base/own.h"
+#include "vhost-user/driver.h"
 #include "vhost-user/ring.h"
 
 #include <endian.h>
@@ -172,13 +173,33 @@ static uint8_t command(struct virtio *v, const struct iol_chain *c)
 static void answer(struct virtio *v, const struct iol_chain *c)
 {
 	uint8_t ack = command(v, c);
+	const struct iol_region *r;
 	unsigned int i;
 
 	for (i = c->nout; i < (unsigned int)c->nout + c->nin && !c->iov[i].iov_len; i++)
 		;
-	if (i < (unsigned int)c->nout + c->nin)
+	if (i < (unsigned int)c->nout + c->nin) {
 		memcpy(c->iov[i].iov_base, &ack, 1);
+		r = iol_mem_find_host(iol_ring_mem(v->ctrl), c->iov[i].iov_base);
+		if (r)
+			iol_guest_memory_wrote(
+				v->mem,
+				r->gpa + (uint64_t)((uint8_t *)c->iov[i].iov_base - r->host), 1);
+	}
 	iol_ring_push(v->ctrl, c->id, c->ndesc, c->in_len ? 1 : 0);
+}
+
+/* No back end's log has what is written here. */
+static void tell_ring(struct virtio *v)
+{
+	const struct virtio_queue *q = &v->queues[v->ctrl_index];
+	bool packed = virtio_has(v, VIRTIO_F_RING_PACKED);
+	size_t bytes[3], align[3];
+
+	iol_driver_areas(q->size, packed, bytes, align);
+	if (packed)
+		iol_guest_memory_wrote(v->mem, q->desc, bytes[0]);
+	iol_guest_memory_wrote(v->mem, q->device, bytes[2]);
 }
 
 void virtio_ctrl_poll(struct virtio *v)
@@ -203,4 +224,5 @@ void virtio_ctrl_poll(struct virtio *v)
 	/* Others came, or did not fit. */
 	if (iol_ring_arm(v->ctrl))
 		eventfd_write(v->queues[v->ctrl_index].kick, 1);
+	tell_ring(v);
 }

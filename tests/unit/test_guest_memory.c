@@ -355,6 +355,14 @@ static void what_is_written_is_joined(void **state)
 	r->a.written[MIB / PAGE] = 1;
 	assert_int_equal(told(r, MIB, 2 * PLUG - MIB, PLUG + 70 * PAGE), 1);
 	assert_int_equal(told(r, ALL, 0), 0);
+	/* What the VMM wrote itself, as far as there is memory. */
+	iol_guest_memory_wrote(r->mem, 2 * PAGE - 1, 2);
+	assert_int_equal(told(r, ALL, PAGE), 2);
+	iol_guest_memory_wrote(r->mem, MIB - 1, PLUG);
+	assert_int_equal(told(r, ALL, MIB - PAGE), 1 + MIB / PAGE);
+	iol_guest_memory_wrote(r->mem, PLUG + MIB - 1, UINT64_MAX);
+	iol_guest_memory_wrote(r->mem, 0, 0);
+	assert_int_equal(told(r, ALL, PLUG + MIB - PAGE), 1);
 	assert_int_equal(iol_guest_memory_dirty_read(r->mem, 1, PAGE, bits), -EINVAL);
 	assert_int_equal(iol_guest_memory_dirty_read(r->mem, 0, 0, bits), -EINVAL);
 	assert_int_equal(iol_guest_memory_dirty_read(r->mem, 0ull - PAGE, 2 * PAGE, bits), -EINVAL);
