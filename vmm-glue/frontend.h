@@ -28,6 +28,9 @@ struct iol_frontend {
 	int listen_fd;
 	int timeout_ms,
 		connect_ms; /* connect_ms: how long it may take to be there; 0: it is, or not */
+	/* Somebody else stands still while we wait: what it takes of our time in all is bounded, too (request.c). */
+	bool rationed;
+	uint64_t paid_at; /* when waits of before are paid for */
 	struct iol_frontend_ops ops;
 	void *ctx;
 	/* The connection. */

@@ -10,10 +10,10 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* Whoever restarts a back end is soon done; one that hangs takes our time at each attempt. */
-#define PAUSE_MIN_MS  10
-#define PAUSE_MAX_MS  1000
-#define PAUSE_HUNG_MS 20000
+/* Whoever restarts a back end is soon done; one that hangs takes our time at each attempt, which has to come from somewhere. */
+#define PAUSE_MIN_MS 10
+#define PAUSE_MAX_MS 1000
+#define PAUSE_HUNG   2 /* times what an answer may take */
 
 /* Features of all devices, where the back end has them. */
 #define COMMON_FEATURES                                                                            \
@@ -112,6 +112,7 @@ int virtio_connect(struct virtio *v, const struct iol_virtio_spec *spec)
 		return rc;
 	/* From now on it is tried again and again instead, with the guest going on meanwhile. */
 	v->fe->connect_ms = 0;
+	v->fe->rationed = true;
 	rc = iol_frontend_negotiate(v->fe, COMMON_FEATURES | v->type->want,
 				    VIRTIO_BIT(VIRTIO_F_VERSION_1));
 	if (rc < 0)
@@ -177,7 +178,8 @@ static void try_again(struct virtio *v)
 		iol_fe_lose(v->fe, rc);
 		complain(v);
 		v->pause_ms = v->pause_ms * 2 < PAUSE_MAX_MS ? v->pause_ms * 2 : PAUSE_MAX_MS;
-		try_later(v, rc == -ETIMEDOUT ? PAUSE_HUNG_MS : v->pause_ms);
+		try_later(v, rc == -ETIMEDOUT ? PAUSE_HUNG * (uint64_t)v->fe->timeout_ms
+					      : v->pause_ms);
 		return;
 	}
 	iol_log(IOL_LOG_INFO, "%s: the back end is back", v->path);
