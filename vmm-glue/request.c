@@ -221,18 +221,24 @@ static int take_message(struct iol_frontend *fe)
 	}
 }
 
-static int no_answer(struct iol_frontend *fe, uint32_t request, uint64_t ms)
+static int no_answer(struct iol_frontend *fe, uint32_t request, bool in_full)
 {
-	return iol_fe_lose(
-		fe, iol_fail(ETIMEDOUT, "the back end has not answered %s within %llu ms%s",
-			     iol_wire_name(request ? request : VHOST_USER_IOTLB_MSG),
-			     (unsigned long long)ms,
-			     ms < (uint64_t)fe->timeout_ms
-				     ? ", and was waited for so often that there is no more for it"
-				     : ""));
+	const char *name = iol_wire_name(request ? request : VHOST_USER_IOTLB_MSG);
+	int rc;
+
+	/* Without a number, it is the same sentence each time. */
+	if (in_full)
+		rc = iol_fail(ETIMEDOUT, "the back end has not answered %s within %d ms", name,
+			      fe->timeout_ms);
+	else
+		rc = iol_fail(ETIMEDOUT,
+			      "the back end has not answered %s within what was left of the time "
+			      "that it may keep its guest waiting",
+			      name);
+	return iol_fe_lose(fe, rc);
 }
 
-static int wait_until(struct iol_frontend *fe, uint32_t request, uint64_t begin, uint64_t end)
+static int wait_until(struct iol_frontend *fe, uint32_t request, uint64_t end, bool in_full)
 {
 	int rc;
 
@@ -250,7 +256,7 @@ static int wait_until(struct iol_frontend *fe, uint32_t request, uint64_t begin,
 			return rc;
 		/* However much it asks meanwhile. */
 		if (now >= end)
-			return no_answer(fe, request, (end - begin) / IOL_NS_PER_MS);
+			return no_answer(fe, request, in_full);
 		if (rc)
 			continue;
 		pfd[1] = (struct pollfd){ .fd = fe->channel, .events = POLLIN };
@@ -261,8 +267,8 @@ static int wait_until(struct iol_frontend *fe, uint32_t request, uint64_t begin,
 /* Wait until a message is whole (@request), or until no acknowledgement is missing (0). */
 static int wait_message(struct iol_frontend *fe, uint32_t request)
 {
-	uint64_t now = iol_now();
-	int rc = wait_until(fe, request, now, now + patience(fe, now));
+	uint64_t now = iol_now(), ns = patience(fe, now);
+	int rc = wait_until(fe, request, now + ns, ns >= fe->timeout_ms * IOL_NS_PER_MS);
 
 	waited(fe, now);
 	return rc;
