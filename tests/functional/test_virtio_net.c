@@ -34,8 +34,8 @@ static struct iol_virtio_spec function(struct nic *n)
 					 .path = n->path,
 					 .cpus = 8,
 					 .memory = n->p->mem,
-					 .ops = &vguest_ops,
-					 .vm = &n->g };
+					 .ops = &machine_ops,
+					 .vm = &n->g.machine };
 }
 
 static void make(struct nic *n, const struct iol_virtio_spec *spec)
@@ -65,7 +65,7 @@ static void nic_down(struct nic **np)
 	struct nic *n = *np;
 
 	iol_pci_function_destroy(&n->g.fn);
-	assert_int_equal(n->g.nbells, 0);
+	machine_end(&n->g.machine);
 	iol_guest_queue_destroy(&n->ctrl);
 	nrig_port_down(&n->p);
 	assert_int_equal(rmdir(n->dir), 0);
