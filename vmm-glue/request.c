@@ -7,13 +7,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/event.h"
 #include "base/own.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #define PROTOCOL_BIT(name) (1ull << VHOST_USER_PROTOCOL_F_##name)
 
@@ -409,9 +409,7 @@ static int look_at_errors(struct iol_frontend *fe, const struct pollfd *pfd)
 	int n = 0;
 
 	for (i = 0; i < fe->nqueues; i++) {
-		eventfd_t count;
-
-		if (!(pfd[i].revents & POLLIN) || eventfd_read(pfd[i].fd, &count) < 0)
+		if (!(pfd[i].revents & POLLIN) || !iol_event_take(pfd[i].fd))
 			continue;
 		n++;
 		if (fe->ops.failed)

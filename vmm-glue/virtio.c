@@ -2,6 +2,7 @@
 /* A virtio device as a PCI function: its configuration space, its turns, its beginning and end. */
 #include "vmm-glue/virtio.h"
 
+#include "base/event.h"
 #include "base/own.h"
 #include "vmm-glue/msix.h"
 
@@ -164,10 +165,9 @@ static void bar_moved(struct iol_pci_function *fn, unsigned int bar, uint64_t gp
 static int poll_function(struct iol_pci_function *fn)
 {
 	struct virtio *v = virtio_of(fn);
-	eventfd_t n;
 
 	virtio_poll_backend(v);
-	if (!eventfd_read(v->err, &n))
+	if (iol_event_take(v->err))
 		v->queue_failed = true;
 	virtio_poll_intx(v);
 	virtio_ctrl_poll(v);

@@ -5,6 +5,7 @@
  */
 #include "vmm-glue/virtio.h"
 
+#include "base/event.h"
 #include "base/own.h"
 #include "vhost-user/driver.h"
 #include "vhost-user/ring.h"
@@ -13,7 +14,6 @@
 #include <errno.h>
 #include <linux/virtio_net.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #define PACKED_BASE 0x80008000u
 
@@ -121,7 +121,7 @@ void virtio_ctrl_start(struct virtio *v, unsigned int index)
 		return;
 	}
 	/* What is there already. */
-	eventfd_write(v->queues[index].kick, 1);
+	iol_event_signal(v->queues[index].kick);
 }
 
 void virtio_ctrl_stop(struct virtio *v)
@@ -205,10 +205,9 @@ static void tell_ring(struct virtio *v)
 void virtio_ctrl_poll(struct virtio *v)
 {
 	struct iol_chain chains[BURST] = { 0 };
-	eventfd_t kicks;
 	int i, n;
 
-	if (!v->ctrl || eventfd_read(v->queues[v->ctrl_index].kick, &kicks) < 0)
+	if (!v->ctrl || !iol_event_take(v->queues[v->ctrl_index].kick))
 		return;
 	n = renew_memory(v);
 	if (!n)
@@ -223,6 +222,6 @@ void virtio_ctrl_poll(struct virtio *v)
 		virtio_call(v, v->ctrl_index);
 	/* Others came, or did not fit. */
 	if (iol_ring_arm(v->ctrl))
-		eventfd_write(v->queues[v->ctrl_index].kick, 1);
+		iol_event_signal(v->queues[v->ctrl_index].kick);
 	tell_ring(v);
 }

@@ -2,6 +2,7 @@
 /* Queues: what the driver sets up is checked, given to the back end, and taken from it; doorbells and calls. */
 #include "vmm-glue/virtio.h"
 
+#include "base/event.h"
 #include "base/own.h"
 #include "vhost-user/driver.h"
 #include "vmm-glue/msix.h"
@@ -89,14 +90,12 @@ void virtio_move_bells(struct virtio *v, bool decodes)
 
 static void reset_queue(struct virtio *v, struct virtio_queue *q)
 {
-	eventfd_t n;
-
 	remove_bell(v, q);
 	*q = (struct virtio_queue){ .size = v->size_max,
 				    .vector = VIRTIO_MSI_NO_VECTOR,
 				    .kick = q->kick };
 	/* A kick for what was there before. */
-	(void)!eventfd_read(q->kick, &n);
+	iol_event_take(q->kick);
 }
 
 void virtio_queues_reset(struct virtio *v)
@@ -175,7 +174,7 @@ void virtio_call(struct virtio *v, unsigned int index)
 	int fd = call_fd(v, &v->queues[index]);
 
 	if (fd >= 0)
-		eventfd_write(fd, 1);
+		iol_event_signal(fd);
 }
 
 /* What was told the old way while it changed may not have been heard: tell it once more. */
@@ -213,7 +212,7 @@ void virtio_poke(struct virtio *v)
 	for (i = 0; i < v->ndata; i++) {
 		if (!iol_fe_started(v->fe, i))
 			continue;
-		eventfd_write(v->queues[i].kick, 1);
+		iol_event_signal(v->queues[i].kick);
 		virtio_call(v, i);
 	}
 }

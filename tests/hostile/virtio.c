@@ -35,6 +35,7 @@ struct between {
 	unsigned int at; /* the answer that goes wrong, counted down; atomic */
 	enum wrong how;
 	int channel; /* for requests of the back end's */
+	bool blocks; /* it takes O_NONBLOCK away from what it shares with the front end */
 };
 
 static int socket_at(const char *path, struct sockaddr_un *sa)
@@ -73,6 +74,9 @@ static bool pass_request(struct between *b, int to, struct iol_wire_rx *rx)
 		iol_close(&b->channel);
 		b->channel = fcntl(rx->msg.fds[0], F_DUPFD_CLOEXEC, 0);
 	}
+	if (b->blocks && (rx->msg.hdr.request == VHOST_USER_SET_VRING_ERR ||
+			  rx->msg.hdr.request == VHOST_USER_SET_VRING_CALL))
+		fcntl(rx->msg.fds[0], F_SETFL, 0);
 	return pass(to, rx);
 }
 
@@ -331,12 +335,34 @@ static void one_that_hangs_costs_little(void **state)
 	box_down(&box);
 }
 
+static void eventfds_that_block(void **state)
+{
+	struct rig_spec spec = { 0 };
+	struct box *box = box_new(&spec);
+	struct between b = { .blocks = true };
+
+	begin(&b, box);
+	assert_int_equal(box_function(box), 0);
+	vguest_probe(&box->g);
+	box_go(box, BOX_ALL);
+	assert_int_equal(iol_pci_function_poll(box->g.fn), 0);
+	rig_works(box->r);
+	assert_int_equal(iol_pci_function_reset(box->g.fn), 0);
+	vguest_probe(&box->g);
+	box_go(box, BOX_ALL);
+	rig_works(box->r);
+	box_drop(box);
+	end(&b);
+	box_down(&box);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_answer_is_wrong),
 		cmocka_unit_test(an_answer_stays_away),
 		cmocka_unit_test(one_that_hangs_costs_little),
+		cmocka_unit_test(eventfds_that_block),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
