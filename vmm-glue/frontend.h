@@ -44,6 +44,7 @@ struct iol_frontend {
 	uint64_t features, protocol;
 	uint64_t
 		offered; /* what may be agreed on anew: all that was asked for and offered at first */
+	bool can_log;
 	bool negotiated;
 	unsigned int queues_max, slots_max;
 	/* What is to be as it was after a reconnection. */
@@ -82,6 +83,9 @@ int iol_fe_has(const struct iol_frontend *fe, uint32_t request);
  */
 int iol_fe_set(struct iol_frontend *fe, uint32_t request, const void *payload, uint32_t size,
 	       const int *fds, unsigned int nfds);
+
+/** iol_fe_seen() - Wait until the back end has taken all that it was sent: where iol_fe_set() has no answer, only that tells. */
+int iol_fe_seen(struct iol_frontend *fe);
 
 /** iol_fe_set_u64() - The same for one number. */
 int iol_fe_set_u64(struct iol_frontend *fe, uint32_t request, uint64_t value);

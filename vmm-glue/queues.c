@@ -13,7 +13,6 @@
 #define FEATURE_PROTOCOL (1ull << VHOST_USER_F_PROTOCOL_FEATURES)
 #define FEATURE_PACKED   (1ull << VIRTIO_F_RING_PACKED)
 #define FEATURE_IOMMU    (1ull << VIRTIO_F_ACCESS_PLATFORM)
-#define REPLY_ACK        (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK)
 
 static int set_state(struct iol_frontend *fe, uint32_t request, unsigned int index, uint32_t num)
 {
@@ -169,7 +168,6 @@ int iol_frontend_queue_enable(struct iol_frontend *fe, unsigned int index, bool 
 
 int iol_fe_set_call(struct iol_frontend *fe, unsigned int index, int call)
 {
-	uint64_t features;
 	int rc;
 
 	rc = check_index(fe, index);
@@ -177,10 +175,7 @@ int iol_fe_set_call(struct iol_frontend *fe, unsigned int index, int call)
 		return rc;
 	fe->queues[index].setup.call = call;
 	rc = set_fd(fe, VHOST_USER_SET_VRING_CALL, index, call);
-	if (rc < 0 || fe->protocol & REPLY_ACK)
-		return rc;
-	/* Messages are taken one after the other, so any answer says that this one was. */
-	return iol_fe_get_u64(fe, VHOST_USER_GET_FEATURES, &features);
+	return rc < 0 ? rc : iol_fe_seen(fe);
 }
 
 void iol_fe_forget_queue(struct iol_frontend *fe, unsigned int index)

@@ -375,6 +375,16 @@ int iol_fe_get_u64(struct iol_frontend *fe, uint32_t request, uint64_t *value)
 	return rc;
 }
 
+int iol_fe_seen(struct iol_frontend *fe)
+{
+	uint64_t features;
+
+	if (fe->protocol & PROTOCOL_BIT(REPLY_ACK))
+		return 0;
+	/* Messages are taken one after the other, so any answer says that those before were. */
+	return iol_fe_get_u64(fe, VHOST_USER_GET_FEATURES, &features);
+}
+
 int iol_fe_send_iotlb(struct iol_frontend *fe, const struct vhost_iotlb_msg *iotlb)
 {
 	int rc;
