@@ -139,6 +139,9 @@ int iol_fe_send_log(struct iol_frontend *fe);
 /** iol_fe_cover_log() - Have the dirty log, if one is kept, reach over a region that is about to come. */
 int iol_fe_cover_log(struct iol_frontend *fe, const struct iol_guest_region *region);
 
+/** iol_fe_mark_log() - Set the bits of [@gpa, @gpa + @size), as far as the log reaches. */
+void iol_fe_mark_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size);
+
 /** iol_fe_take_log() - Set the bits of pages from @gpa on that were written since last asked. -ENOENT: not all are covered. */
 int iol_fe_take_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size, uint64_t *bitmap);
 

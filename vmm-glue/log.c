@@ -146,6 +146,14 @@ int iol_fe_cover_log(struct iol_frontend *fe, const struct iol_guest_region *reg
 	return 0;
 }
 
+void iol_fe_mark_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size)
+{
+	uint64_t page = gpa >> PAGE_BITS, last = (gpa + size - 1) >> PAGE_BITS;
+
+	for (; page <= last && page / 8 < fe->log_size; page++)
+		__atomic_fetch_or(&fe->log[page / 8], (uint8_t)(1u << page % 8), __ATOMIC_SEQ_CST);
+}
+
 int iol_fe_take_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size, uint64_t *bitmap)
 {
 	uint64_t first = gpa >> PAGE_BITS, last = (gpa + size - 1) >> PAGE_BITS;

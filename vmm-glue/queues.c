@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vhost-user/driver.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -270,6 +271,18 @@ static void base_from_ring(const struct iol_frontend *fe, struct iol_frontend_qu
 	q->base = le16toh(index);
 }
 
+/* It may have died just between writing to the ring and noting that. */
+static void count_as_written(struct iol_frontend *fe, const struct iol_frontend_queue *q)
+{
+	bool packed = fe->features & FEATURE_PACKED;
+	size_t bytes[3], align[3];
+
+	if (!fe->logging || fe->features & FEATURE_IOMMU)
+		return;
+	iol_driver_areas(q->size, packed, bytes, align);
+	iol_fe_mark_log(fe, packed ? q->desc : q->used, bytes[packed ? 0 : 2]);
+}
+
 int iol_fe_restart_queues(struct iol_frontend *fe)
 {
 	unsigned int i;
@@ -279,6 +292,7 @@ int iol_fe_restart_queues(struct iol_frontend *fe)
 		if (!fe->queues[i].started)
 			continue;
 		base_from_ring(fe, &fe->queues[i].setup);
+		count_as_written(fe, &fe->queues[i].setup);
 		rc = start(fe, i);
 		if (rc < 0)
 			return iol_fail_more(rc, "starting queue %u again", i);
