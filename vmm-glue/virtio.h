@@ -80,6 +80,7 @@ struct virtio {
 	bool waiting;
 	bool config_stale, queue_failed; /* as it told, in the middle of something */
 	char complaint[IOL_ERROR_MAX];
+	unsigned int complaints; /* of what the guest did */
 	/* What the driver sees. */
 	uint64_t offered, features;
 	uint32_t offer_select, feature_select;
@@ -122,6 +123,9 @@ void virtio_reset(struct virtio *v);
 
 /** virtio_needs_reset() - It can't go on; the driver is told. */
 void virtio_needs_reset(struct virtio *v);
+
+/** virtio_complain() - Log iol_error() and @what it is the end of, which a guest can bring about over and over: a few times. */
+void virtio_complain(struct virtio *v, const char *what);
 
 /* ---- virtio_queue.c ---- */
 

@@ -106,7 +106,7 @@ static int start(struct virtio *v, const struct virtio_queue *q)
 
 static void fail(struct virtio *v)
 {
-	iol_log(IOL_LOG_WARNING, "%s: the control queue stopped: %s", v->path, iol_error());
+	virtio_complain(v, "the control queue stopped");
 	virtio_ctrl_stop(v);
 	virtio_needs_reset(v);
 }

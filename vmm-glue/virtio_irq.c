@@ -30,8 +30,7 @@ static void hold_up(struct virtio *v)
 	if (!v->isr || !uses_intx(v))
 		return;
 	if (!v->has_intx && ops->intx_add(v->fn.vm, v->fn.slot, INTA, v->intx, v->resample) < 0) {
-		iol_log(IOL_LOG_WARNING, "%s: no interrupts without MSI-X: %s", v->path,
-			iol_error());
+		virtio_complain(v, "no interrupts without MSI-X");
 		return;
 	}
 	v->has_intx = true;

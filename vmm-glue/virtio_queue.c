@@ -70,8 +70,7 @@ static void add_bell(struct virtio *v, unsigned int index)
 	};
 	q->has_bell = !v->fn.vm_ops->doorbell_add(v->fn.vm, &q->bell);
 	if (!q->has_bell)
-		iol_log(IOL_LOG_WARNING, "%s: queue %u is kicked the slow way: %s", v->path, index,
-			iol_error());
+		virtio_complain(v, "a queue is kicked the slow way");
 }
 
 void virtio_move_bells(struct virtio *v, bool decodes)
@@ -137,8 +136,7 @@ void virtio_enable_queue(struct virtio *v, unsigned int index)
 	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || index > data_queues(v))
 		return;
 	if (check_areas(v, q) < 0) {
-		iol_log(IOL_LOG_WARNING, "%s: queue %u can't start: %s", v->path, index,
-			iol_error());
+		virtio_complain(v, "a queue can't start");
 		virtio_needs_reset(v);
 		return;
 	}
@@ -271,7 +269,7 @@ void virtio_start(struct virtio *v)
 			rc = start_queue(v, i);
 	/* Without a connection it is done when there is one again. */
 	if (rc < 0 && iol_frontend_connected(v->fe)) {
-		iol_log(IOL_LOG_ERROR, "%s: the device can't start: %s", v->path, iol_error());
+		virtio_complain(v, "the device can't start");
 		virtio_needs_reset(v);
 	}
 }

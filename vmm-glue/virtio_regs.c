@@ -26,6 +26,8 @@ _Static_assert(sizeof(struct common) == 64, "common");
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
 	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
 
+#define COMPLAINTS_MAX 10u
+
 static struct virtio_queue *selected(struct virtio *v)
 {
 	return v->select < v->nqueues ? &v->queues[v->select] : NULL;
@@ -64,6 +66,12 @@ static void read_common(struct virtio *v, struct common *c)
 }
 
 /* ---- status ---- */
+
+void virtio_complain(struct virtio *v, const char *what)
+{
+	if (v->complaints++ < COMPLAINTS_MAX)
+		iol_log(IOL_LOG_WARNING, "%s: %s: %s", v->path, what, iol_error());
+}
 
 void virtio_needs_reset(struct virtio *v)
 {
