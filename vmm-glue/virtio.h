@@ -77,6 +77,7 @@ struct virtio {
 	int err;   /* what all its queues tell errors by */
 	int timer; /* when to try again */
 	uint64_t pause_ms;
+	unsigned int hung; /* how often it did when it was tried */
 	bool waiting;
 	bool config_stale, queue_failed; /* as it told, in the middle of something */
 	char complaint[IOL_ERROR_MAX];
