@@ -25,7 +25,7 @@
 enum wrong { CLOSE, HALF, ANOTHER, SHORT, REFUSE, ONES, WRONGS, SILENCE, MUTE, SLOW, ASKING, END };
 
 /* Of an answer that is waited for, in tests that wait for many. */
-#define PATIENCE 300
+#define PATIENCE 150
 
 struct between {
 	char path[128];
