@@ -223,11 +223,12 @@ int iol_frontend_reconnect(struct iol_frontend *fe)
 		return rc;
 	/* It must offer all that the first one did, as the guest may choose anew. */
 	rc = iol_frontend_negotiate(fe, fe->offered | features, fe->offered | features);
+	/* Whatever fails from here on, the next one has to get what the guest chose. */
+	if (!rc && features != fe->features)
+		rc = iol_frontend_set_features(fe, features);
 	if (!rc && fe->nqueues > fe->queues_max)
 		rc = iol_fail(ENOTSUP, "it has %u queues, and %u are in use", fe->queues_max,
 			      fe->nqueues);
-	if (!rc && features != fe->features)
-		rc = iol_frontend_set_features(fe, features);
 	if (!rc && fe->memory)
 		rc = iol_frontend_set_memory(fe, fe->memory);
 	if (!rc && fe->inflight_fd >= 0)

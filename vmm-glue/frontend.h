@@ -28,6 +28,9 @@ struct iol_frontend {
 	int listen_fd;
 	int timeout_ms,
 		connect_ms; /* connect_ms: how long it may take to be there; 0: it is, or not */
+	/* Somebody else stands still while we wait: what it takes of our time in all is bounded, too (request.c). */
+	bool rationed;
+	uint64_t paid_at; /* when waits of before are paid for */
 	struct iol_frontend_ops ops;
 	void *ctx;
 	/* The connection. */
@@ -41,6 +44,7 @@ struct iol_frontend {
 	uint64_t features, protocol;
 	uint64_t
 		offered; /* what may be agreed on anew: all that was asked for and offered at first */
+	bool can_log;
 	bool negotiated;
 	unsigned int queues_max, slots_max;
 	/* What is to be as it was after a reconnection. */
@@ -79,6 +83,9 @@ int iol_fe_has(const struct iol_frontend *fe, uint32_t request);
  */
 int iol_fe_set(struct iol_frontend *fe, uint32_t request, const void *payload, uint32_t size,
 	       const int *fds, unsigned int nfds);
+
+/** iol_fe_seen() - Wait until the back end has taken all that it was sent: where iol_fe_set() has no answer, only that tells. */
+int iol_fe_seen(struct iol_frontend *fe);
 
 /** iol_fe_set_u64() - The same for one number. */
 int iol_fe_set_u64(struct iol_frontend *fe, uint32_t request, uint64_t value);
@@ -131,6 +138,9 @@ int iol_fe_send_log(struct iol_frontend *fe);
 
 /** iol_fe_cover_log() - Have the dirty log, if one is kept, reach over a region that is about to come. */
 int iol_fe_cover_log(struct iol_frontend *fe, const struct iol_guest_region *region);
+
+/** iol_fe_mark_log() - Set the bits of [@gpa, @gpa + @size), as far as the log reaches. */
+void iol_fe_mark_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size);
 
 /** iol_fe_take_log() - Set the bits of pages from @gpa on that were written since last asked. -ENOENT: not all are covered. */
 int iol_fe_take_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size, uint64_t *bitmap);

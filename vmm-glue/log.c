@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -48,32 +49,32 @@ int iol_fe_send_log(struct iol_frontend *fe)
 	return iol_fe_set(fe, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fe->log_fd, 1);
 }
 
-static int tell_rings(struct iol_frontend *fe, uint64_t features)
+/* Have it log from now on, or no more: what it writes once this returned, it does so. */
+static int tell_rings(struct iol_frontend *fe, bool logging)
 {
 	unsigned int i;
 	int rc;
 
-	rc = iol_fe_set_u64(fe, VHOST_USER_SET_FEATURES, features);
-	if (rc < 0)
-		return rc;
-	fe->features = features;
-	for (i = 0; i < fe->nqueues; i++) {
+	fe->logging = logging;
+	fe->features = (fe->features & ~FEATURE_LOG) | (logging ? FEATURE_LOG : 0);
+	rc = iol_fe_set_u64(fe, VHOST_USER_SET_FEATURES, fe->features);
+	for (i = 0; !rc && i < fe->nqueues; i++)
 		rc = fe->queues[i].started ? iol_fe_send_addr(fe, i) : 0;
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	return rc < 0 ? rc : iol_fe_seen(fe);
 }
 
 int iol_frontend_log_start(struct iol_frontend *fe)
 {
 	unsigned int n = fe->memory ? iol_guest_memory_regions(fe->memory) : 0;
 	const struct iol_guest_region *last;
+	char why[IOL_ERROR_MAX];
 	int rc;
 
 	if (fe->logging)
 		return iol_fail(EBUSY, "the dirty log is kept already");
 	rc = iol_fe_has(fe, VHOST_USER_SET_LOG_BASE);
+	if (!rc && !fe->can_log)
+		rc = iol_fail(ENOTSUP, "the back end does not offer to keep a dirty log");
 	if (rc < 0)
 		return rc;
 	if (!n)
@@ -83,17 +84,16 @@ int iol_frontend_log_start(struct iol_frontend *fe)
 	if (rc < 0)
 		return rc;
 	rc = iol_fe_send_log(fe);
+	if (!rc)
+		rc = tell_rings(fe, true);
 	if (rc < 0) {
+		snprintf(why, sizeof(why), "%s", iol_error());
+		if (fe->logging)
+			tell_rings(fe, false);
 		drop_log(fe);
-		return rc;
+		return iol_fail(-rc, "%s", why);
 	}
-	fe->logging = true;
-	rc = tell_rings(fe, fe->features | FEATURE_LOG);
-	if (rc < 0) {
-		fe->logging = false;
-		drop_log(fe);
-	}
-	return rc;
+	return 0;
 }
 
 int iol_frontend_log_stop(struct iol_frontend *fe)
@@ -102,8 +102,7 @@ int iol_frontend_log_stop(struct iol_frontend *fe)
 
 	if (!fe->logging)
 		return iol_fail(EINVAL, "no dirty log is kept");
-	fe->logging = false;
-	rc = tell_rings(fe, fe->features & ~FEATURE_LOG);
+	rc = tell_rings(fe, false);
 	drop_log(fe);
 	return rc;
 }
@@ -145,6 +144,14 @@ int iol_fe_cover_log(struct iol_frontend *fe, const struct iol_guest_region *reg
 	munmap(log, size);
 	close(fd);
 	return 0;
+}
+
+void iol_fe_mark_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size)
+{
+	uint64_t page = gpa >> PAGE_BITS, last = (gpa + size - 1) >> PAGE_BITS;
+
+	for (; page <= last && page / 8 < fe->log_size; page++)
+		__atomic_fetch_or(&fe->log[page / 8], (uint8_t)(1u << page % 8), __ATOMIC_SEQ_CST);
 }
 
 int iol_fe_take_log(struct iol_frontend *fe, uint64_t gpa, uint64_t size, uint64_t *bitmap)

@@ -111,11 +111,21 @@ int iol_guest_memory_dirty_stop(struct iol_guest_memory *mem)
 	return 0;
 }
 
+/* How much of [@first, @last] lies in a region, and from where on. */
+static uint64_t common(const struct iol_guest_region *r, uint64_t first, uint64_t last,
+		       uint64_t *from)
+{
+	uint64_t end = r->gpa + r->size - 1, to = end < last ? end : last;
+
+	*from = r->gpa > first ? r->gpa : first;
+	return *from > to ? 0 : to - *from + 1;
+}
+
 /* What users know of a part of a region goes into the set, where it stays if one of them fails. */
 static int collect(struct iol_guest_memory *mem, const struct iol_guest_region *r, uint64_t first,
-		   uint64_t last, uint64_t *scratch)
+		   uint64_t bytes, uint64_t *scratch)
 {
-	uint64_t pages = (last - first) / PAGE_SET_PAGE + 1;
+	uint64_t pages = bytes / PAGE_SET_PAGE;
 
 	for (unsigned int i = 0; i < mem->num_users; i++) {
 		const struct memory_user *user = &mem->users[i];
@@ -124,12 +134,24 @@ static int collect(struct iol_guest_memory *mem, const struct iol_guest_region *
 		if (!user->ops->dirty_read)
 			continue;
 		memset(scratch, 0, (pages / 64 + 1) * sizeof(*scratch));
-		rc = user->ops->dirty_read(user->ctx, r, first, last - first + 1, scratch);
+		rc = user->ops->dirty_read(user->ctx, r, first, bytes, scratch);
 		if (rc < 0)
 			return iol_fail_more(rc, "%s does not tell what it wrote", user->ops->name);
 		page_set_add(&mem->dirty, first, PAGE_SET_PAGE, scratch, pages);
 	}
 	return 0;
+}
+
+void iol_guest_memory_wrote(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size)
+{
+	uint64_t last = size - 1 > UINT64_MAX - gpa ? UINT64_MAX : gpa + size - 1;
+
+	for (unsigned int i = 0; mem->tracked && size && i < mem->n; i++) {
+		uint64_t from, bytes = common(&mem->slots[i].region, gpa, last, &from);
+
+		if (bytes)
+			memory_mark(mem, from, bytes);
+	}
 }
 
 int iol_guest_memory_dirty_read(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size,
@@ -147,16 +169,15 @@ int iol_guest_memory_dirty_read(struct iol_guest_memory *mem, uint64_t gpa, uint
 				gpa, size);
 	for (unsigned int i = 0; i < mem->n; i++) {
 		const struct iol_guest_region *r = &mem->slots[i].region;
-		uint64_t end = r->gpa + r->size - 1, from = r->gpa > gpa ? r->gpa : gpa,
-			 to = end < last ? end : last;
+		uint64_t from, bytes = common(r, gpa, last, &from);
 
-		if (from > to)
+		if (!bytes)
 			continue;
 		free(scratch);
-		scratch = calloc((to - from) / PAGE_SET_PAGE / 64 + 2, sizeof(*scratch));
+		scratch = calloc(bytes / PAGE_SET_PAGE / 64 + 1, sizeof(*scratch));
 		if (!scratch)
 			return no_room();
-		rc = collect(mem, r, from, to, scratch);
+		rc = collect(mem, r, from, bytes, scratch);
 		if (rc < 0)
 			return rc;
 	}

@@ -2,6 +2,7 @@
 #include "vmm-glue/msix.h"
 
 #include "base/error.h"
+#include "base/event.h"
 #include "base/own.h"
 
 #include <poll.h>
@@ -114,16 +115,15 @@ int msix_fd(struct msix *msix, unsigned int vector)
  */
 static int route(struct msix *m, struct vector *v)
 {
-	eventfd_t came;
-	bool waits = !eventfd_read(v->fd, &came);
+	bool waits = iol_event_take(v->fd);
 	int rc = m->vm_ops->msi_add(m->vm, v->fd, &v->msg, &v->route);
 
 	if (rc)
 		v->route = IOL_NO_ROUTE;
-	else if (!eventfd_read(v->fd, &came))
+	else if (iol_event_take(v->fd))
 		waits = true;
 	if (waits)
-		eventfd_write(v->fd, 1);
+		iol_event_signal(v->fd);
 	return rc;
 }
 
@@ -183,8 +183,6 @@ void msix_control(struct msix *msix, bool enable, bool mask)
 
 void msix_reset(struct msix *msix)
 {
-	eventfd_t came;
-
 	msix->enabled = msix->masked = false;
 	for (unsigned int i = 0; i < msix->num; i++) {
 		struct vector *v = &msix->vectors[i];
@@ -193,7 +191,7 @@ void msix_reset(struct msix *msix)
 		v->msg = (struct iol_msi_message){ 0 };
 		v->masked = true;
 		if (v->fd >= 0)
-			eventfd_read(v->fd, &came);
+			iol_event_take(v->fd);
 	}
 }
 
@@ -281,5 +279,5 @@ void msix_signal(struct msix *msix, unsigned int vector)
 	int fd = msix_fd(msix, vector);
 
 	if (fd >= 0)
-		eventfd_write(fd, 1);
+		iol_event_signal(fd);
 }

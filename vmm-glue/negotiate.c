@@ -145,6 +145,7 @@ int iol_frontend_negotiate(struct iol_frontend *fe, uint64_t want, uint64_t need
 		return rc;
 	fe->features = agreed;
 	fe->offered = agreed & ~FEATURE_LOG;
+	fe->can_log = offered & FEATURE_LOG;
 	fe->negotiated = true;
 	return 0;
 }

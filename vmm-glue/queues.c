@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/own.h"
+#include "vhost-user/driver.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -13,7 +14,6 @@
 #define FEATURE_PROTOCOL (1ull << VHOST_USER_F_PROTOCOL_FEATURES)
 #define FEATURE_PACKED   (1ull << VIRTIO_F_RING_PACKED)
 #define FEATURE_IOMMU    (1ull << VIRTIO_F_ACCESS_PLATFORM)
-#define REPLY_ACK        (1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK)
 
 static int set_state(struct iol_frontend *fe, uint32_t request, unsigned int index, uint32_t num)
 {
@@ -169,7 +169,6 @@ int iol_frontend_queue_enable(struct iol_frontend *fe, unsigned int index, bool 
 
 int iol_fe_set_call(struct iol_frontend *fe, unsigned int index, int call)
 {
-	uint64_t features;
 	int rc;
 
 	rc = check_index(fe, index);
@@ -177,10 +176,7 @@ int iol_fe_set_call(struct iol_frontend *fe, unsigned int index, int call)
 		return rc;
 	fe->queues[index].setup.call = call;
 	rc = set_fd(fe, VHOST_USER_SET_VRING_CALL, index, call);
-	if (rc < 0 || fe->protocol & REPLY_ACK)
-		return rc;
-	/* Messages are taken one after the other, so any answer says that this one was. */
-	return iol_fe_get_u64(fe, VHOST_USER_GET_FEATURES, &features);
+	return rc < 0 ? rc : iol_fe_seen(fe);
 }
 
 void iol_fe_forget_queue(struct iol_frontend *fe, unsigned int index)
@@ -275,6 +271,18 @@ static void base_from_ring(const struct iol_frontend *fe, struct iol_frontend_qu
 	q->base = le16toh(index);
 }
 
+/* It may have died just between writing to the ring and noting that. */
+static void count_as_written(struct iol_frontend *fe, const struct iol_frontend_queue *q)
+{
+	bool packed = fe->features & FEATURE_PACKED;
+	size_t bytes[3], align[3];
+
+	if (!fe->logging || fe->features & FEATURE_IOMMU)
+		return;
+	iol_driver_areas(q->size, packed, bytes, align);
+	iol_fe_mark_log(fe, packed ? q->desc : q->used, bytes[packed ? 0 : 2]);
+}
+
 int iol_fe_restart_queues(struct iol_frontend *fe)
 {
 	unsigned int i;
@@ -284,6 +292,7 @@ int iol_fe_restart_queues(struct iol_frontend *fe)
 		if (!fe->queues[i].started)
 			continue;
 		base_from_ring(fe, &fe->queues[i].setup);
+		count_as_written(fe, &fe->queues[i].setup);
 		rc = start(fe, i);
 		if (rc < 0)
 			return iol_fail_more(rc, "starting queue %u again", i);

@@ -7,15 +7,51 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/event.h"
 #include "base/own.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #define PROTOCOL_BIT(name) (1ull << VHOST_USER_PROTOCOL_F_##name)
+
+/*
+ * A back end that is slow at each of many requests, or hangs or goes again whenever it was connected to, would take all the time of a
+ * guest whose processors wait for us. So time is lent to it: as long as for one request and a tenth, to be paid back
+ * twentyfold by time in which it lets us be. Of those that work, answers take some microseconds each.
+ */
+#define RATE      20u
+#define LENT(max) ((max)*RATE + (max)*RATE / 10)
+
+/* How long it may be waited for, from @now on. */
+static uint64_t patience(const struct iol_frontend *fe, uint64_t now)
+{
+	uint64_t max = (uint64_t)fe->timeout_ms * IOL_NS_PER_MS, debt, left;
+
+	if (!fe->rationed)
+		return max;
+	debt = fe->paid_at > now ? fe->paid_at - now : 0;
+	left = debt < LENT(max) ? (LENT(max) - debt) / RATE : 0;
+	return left < max ? left : max;
+}
+
+static void waited(struct iol_frontend *fe, uint64_t since)
+{
+	fe->paid_at = (fe->paid_at > since ? fe->paid_at : since) + (iol_now() - since) * RATE;
+}
+
+static int send_message(struct iol_frontend *fe, int sock, uint32_t request, uint32_t flags,
+			const void *payload, uint32_t size, const int *fds, unsigned int nfds)
+{
+	uint64_t now = iol_now();
+	int rc = iol_wire_send(sock, request, flags, payload, size, fds, nfds,
+			       (int)(patience(fe, now) / IOL_NS_PER_MS) + 1);
+
+	waited(fe, now);
+	return rc;
+}
 
 static int not_connected(void)
 {
@@ -54,8 +90,8 @@ static int answer_backend(struct iol_frontend *fe, const struct iol_msg *msg, ui
 	if (!(msg->hdr.flags & VHOST_USER_NEED_REPLY_MASK) ||
 	    !(fe->protocol & PROTOCOL_BIT(REPLY_ACK)))
 		return 0;
-	return iol_wire_send(fe->channel, msg->hdr.request, VHOST_USER_REPLY_MASK, &status,
-			     sizeof(status), NULL, 0, fe->timeout_ms);
+	return send_message(fe, fe->channel, msg->hdr.request, VHOST_USER_REPLY_MASK, &status,
+			    sizeof(status), NULL, 0);
 }
 
 static int serve_backend(struct iol_frontend *fe, const struct iol_msg *msg)
@@ -181,15 +217,29 @@ static int take_message(struct iol_frontend *fe)
 	}
 }
 
-/* Wait until a message is whole (@request), or until no acknowledgement is missing (0). */
-static int wait_message(struct iol_frontend *fe, uint32_t request)
+static int no_answer(struct iol_frontend *fe, uint32_t request, bool in_full)
 {
-	uint64_t end = iol_now() + (uint64_t)fe->timeout_ms * IOL_NS_PER_MS;
+	const char *name = iol_wire_name(request ? request : VHOST_USER_IOTLB_MSG);
+	int rc;
+
+	/* Without a number, it is the same sentence each time. */
+	if (in_full)
+		rc = iol_fail(ETIMEDOUT, "the back end has not answered %s within %d ms", name,
+			      fe->timeout_ms);
+	else
+		rc = iol_fail(ETIMEDOUT,
+			      "the back end has not answered %s within what was left of the time "
+			      "that it may keep its guest waiting",
+			      name);
+	return iol_fe_lose(fe, rc);
+}
+
+static int wait_until(struct iol_frontend *fe, uint32_t request, uint64_t end, bool in_full)
+{
 	int rc;
 
 	for (;;) {
-		struct pollfd pfd[2] = { { .fd = fe->fd, .events = POLLIN },
-					 { .fd = fe->channel, .events = POLLIN } };
+		struct pollfd pfd[2] = { { .fd = fe->fd, .events = POLLIN } };
 		uint64_t now = iol_now();
 
 		rc = take_message(fe);
@@ -200,17 +250,24 @@ static int wait_message(struct iol_frontend *fe, uint32_t request)
 		rc = serve_channel(fe);
 		if (rc < 0)
 			return rc;
+		/* However much it asks meanwhile. */
+		if (now >= end)
+			return no_answer(fe, request, in_full);
 		if (rc)
 			continue;
-		if (now >= end)
-			return iol_fe_lose(
-				fe,
-				iol_fail(ETIMEDOUT, "the back end has not answered %s within %d ms",
-					 iol_wire_name(request ? request : VHOST_USER_IOTLB_MSG),
-					 fe->timeout_ms));
-		pfd[1].fd = fe->channel;
+		pfd[1] = (struct pollfd){ .fd = fe->channel, .events = POLLIN };
 		poll(pfd, 2, (int)((end - now) / IOL_NS_PER_MS) + 1);
 	}
+}
+
+/* Wait until a message is whole (@request), or until no acknowledgement is missing (0). */
+static int wait_message(struct iol_frontend *fe, uint32_t request)
+{
+	uint64_t now = iol_now(), ns = patience(fe, now);
+	int rc = wait_until(fe, request, now + ns, ns >= fe->timeout_ms * IOL_NS_PER_MS);
+
+	waited(fe, now);
+	return rc;
 }
 
 /* ---- requests ---- */
@@ -225,7 +282,7 @@ static int send_request(struct iol_frontend *fe, uint32_t request, uint32_t flag
 	rc = iol_fe_has(fe, request);
 	if (rc < 0)
 		return rc;
-	rc = iol_wire_send(fe->fd, request, flags, payload, size, fds, nfds, fe->timeout_ms);
+	rc = send_message(fe, fe->fd, request, flags, payload, size, fds, nfds);
 	return rc < 0 ? gone(fe, rc) : 0;
 }
 
@@ -314,6 +371,16 @@ int iol_fe_get_u64(struct iol_frontend *fe, uint32_t request, uint64_t *value)
 	return rc;
 }
 
+int iol_fe_seen(struct iol_frontend *fe)
+{
+	uint64_t features;
+
+	if (fe->protocol & PROTOCOL_BIT(REPLY_ACK))
+		return 0;
+	/* Messages are taken one after the other, so any answer says that those before were. */
+	return iol_fe_get_u64(fe, VHOST_USER_GET_FEATURES, &features);
+}
+
 int iol_fe_send_iotlb(struct iol_frontend *fe, const struct vhost_iotlb_msg *iotlb)
 {
 	int rc;
@@ -348,9 +415,7 @@ static int look_at_errors(struct iol_frontend *fe, const struct pollfd *pfd)
 	int n = 0;
 
 	for (i = 0; i < fe->nqueues; i++) {
-		eventfd_t count;
-
-		if (!(pfd[i].revents & POLLIN) || eventfd_read(pfd[i].fd, &count) < 0)
+		if (!(pfd[i].revents & POLLIN) || !iol_event_take(pfd[i].fd))
 			continue;
 		n++;
 		if (fe->ops.failed)

@@ -220,6 +220,8 @@ static void remove_region(void *ctx, const struct iol_guest_region *region)
 		fe->regions[at] = fe->regions[--fe->nregions];
 		rc = by_slots(fe) ? send_region(fe, VHOST_USER_REM_MEM_REG, &desc, -1)
 				  : send_table(fe);
+		if (!rc)
+			rc = iol_fe_seen(fe);
 	}
 	/* Who does not let go of it is no back end of ours any more. */
 	if (rc < 0) {

@@ -2,6 +2,7 @@
 /* A virtio device as a PCI function: its configuration space, its turns, its beginning and end. */
 #include "vmm-glue/virtio.h"
 
+#include "base/event.h"
 #include "base/own.h"
 #include "vmm-glue/msix.h"
 
@@ -164,10 +165,9 @@ static void bar_moved(struct iol_pci_function *fn, unsigned int bar, uint64_t gp
 static int poll_function(struct iol_pci_function *fn)
 {
 	struct virtio *v = virtio_of(fn);
-	eventfd_t n;
 
 	virtio_poll_backend(v);
-	if (!eventfd_read(v->err, &n))
+	if (iol_event_take(v->err))
 		v->queue_failed = true;
 	virtio_poll_intx(v);
 	virtio_ctrl_poll(v);
@@ -223,7 +223,9 @@ static const struct pci_function_ops ops = {
 static int make_descriptors(struct virtio *v)
 {
 	int *const events[] = { &v->err, &v->isr_call, &v->intx, &v->resample };
+	int *const watched[] = { &v->timer, &v->err, &v->isr_call, &v->resample };
 	unsigned int i;
+	int rc = 0;
 
 	v->fn.fd = epoll_create1(EPOLL_CLOEXEC);
 	v->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -233,10 +235,9 @@ static int make_descriptors(struct virtio *v)
 	    v->resample < 0)
 		return iol_fail(errno, "cannot make the descriptors of a device: %s",
 				strerror(errno));
-	if (virtio_watch(v, v->timer) < 0 || virtio_watch(v, v->err) < 0 ||
-	    virtio_watch(v, v->isr_call) < 0)
-		return -errno;
-	return virtio_watch(v, v->resample);
+	for (i = 0; !rc && i < sizeof(watched) / sizeof(watched[0]); i++)
+		rc = virtio_watch(v, *watched[i]);
+	return rc;
 }
 
 static const struct virtio_type *find_type(uint16_t id)

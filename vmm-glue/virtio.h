@@ -77,9 +77,11 @@ struct virtio {
 	int err;   /* what all its queues tell errors by */
 	int timer; /* when to try again */
 	uint64_t pause_ms;
+	unsigned int hung; /* how often it did when it was tried */
 	bool waiting;
 	bool config_stale, queue_failed; /* as it told, in the middle of something */
 	char complaint[IOL_ERROR_MAX];
+	unsigned int complaints; /* of what the guest did */
 	/* What the driver sees. */
 	uint64_t offered, features;
 	uint32_t offer_select, feature_select;
@@ -122,6 +124,9 @@ void virtio_reset(struct virtio *v);
 
 /** virtio_needs_reset() - It can't go on; the driver is told. */
 void virtio_needs_reset(struct virtio *v);
+
+/** virtio_complain() - Log iol_error() and @what it is the end of, which a guest can bring about over and over: a few times. */
+void virtio_complain(struct virtio *v, const char *what);
 
 /* ---- virtio_queue.c ---- */
 

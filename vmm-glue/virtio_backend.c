@@ -10,10 +10,12 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* Whoever restarts a back end is soon done; one that hangs takes our time at each attempt. */
-#define PAUSE_MIN_MS  10
-#define PAUSE_MAX_MS  1000
-#define PAUSE_HUNG_MS 20000
+/* Whoever restarts a back end is soon done; one that hangs takes our time at each attempt, which has to come from somewhere. */
+#define PAUSE_MIN_MS 10
+#define PAUSE_MAX_MS 1000
+/* Powers of two of what an answer may take. Each time there is more for it, as it may be the host that is slow. */
+#define PAUSE_HUNG_MIN 1u
+#define PAUSE_HUNG_MAX 3u
 
 /* Features of all devices, where the back end has them. */
 #define COMMON_FEATURES                                                                            \
@@ -112,6 +114,7 @@ int virtio_connect(struct virtio *v, const struct iol_virtio_spec *spec)
 		return rc;
 	/* From now on it is tried again and again instead, with the guest going on meanwhile. */
 	v->fe->connect_ms = 0;
+	v->fe->rationed = true;
 	rc = iol_frontend_negotiate(v->fe, COMMON_FEATURES | v->type->want,
 				    VIRTIO_BIT(VIRTIO_F_VERSION_1));
 	if (rc < 0)
@@ -165,6 +168,14 @@ static int come_back(struct virtio *v)
 	return rc < 0 ? rc : watch_connection(v);
 }
 
+static uint64_t hung_pause(struct virtio *v)
+{
+	unsigned int power = PAUSE_HUNG_MIN + v->hung;
+
+	v->hung += power < PAUSE_HUNG_MAX;
+	return (uint64_t)v->fe->timeout_ms << power;
+}
+
 static void try_again(struct virtio *v)
 {
 	uint8_t before[VIRTIO_CONFIG_MAX];
@@ -177,12 +188,13 @@ static void try_again(struct virtio *v)
 		iol_fe_lose(v->fe, rc);
 		complain(v);
 		v->pause_ms = v->pause_ms * 2 < PAUSE_MAX_MS ? v->pause_ms * 2 : PAUSE_MAX_MS;
-		try_later(v, rc == -ETIMEDOUT ? PAUSE_HUNG_MS : v->pause_ms);
+		try_later(v, rc == -ETIMEDOUT ? hung_pause(v) : v->pause_ms);
 		return;
 	}
 	iol_log(IOL_LOG_INFO, "%s: the back end is back", v->path);
 	v->complaint[0] = '\0';
 	v->pause_ms = PAUSE_MIN_MS;
+	v->hung = 0;
 	virtio_start(v);
 	virtio_poke(v);
 	tell_if_other(v, before);

@@ -5,14 +5,15 @@
  */
 #include "vmm-glue/virtio.h"
 
+#include "base/event.h"
 #include "base/own.h"
+#include "vhost-user/driver.h"
 #include "vhost-user/ring.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <linux/virtio_net.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #define PACKED_BASE 0x80008000u
 
@@ -105,7 +106,7 @@ static int start(struct virtio *v, const struct virtio_queue *q)
 
 static void fail(struct virtio *v)
 {
-	iol_log(IOL_LOG_WARNING, "%s: the control queue stopped: %s", v->path, iol_error());
+	virtio_complain(v, "the control queue stopped");
 	virtio_ctrl_stop(v);
 	virtio_needs_reset(v);
 }
@@ -120,7 +121,7 @@ void virtio_ctrl_start(struct virtio *v, unsigned int index)
 		return;
 	}
 	/* What is there already. */
-	eventfd_write(v->queues[index].kick, 1);
+	iol_event_signal(v->queues[index].kick);
 }
 
 void virtio_ctrl_stop(struct virtio *v)
@@ -172,22 +173,41 @@ static uint8_t command(struct virtio *v, const struct iol_chain *c)
 static void answer(struct virtio *v, const struct iol_chain *c)
 {
 	uint8_t ack = command(v, c);
+	const struct iol_region *r;
 	unsigned int i;
 
 	for (i = c->nout; i < (unsigned int)c->nout + c->nin && !c->iov[i].iov_len; i++)
 		;
-	if (i < (unsigned int)c->nout + c->nin)
+	if (i < (unsigned int)c->nout + c->nin) {
 		memcpy(c->iov[i].iov_base, &ack, 1);
+		r = iol_mem_find_host(iol_ring_mem(v->ctrl), c->iov[i].iov_base);
+		if (r)
+			iol_guest_memory_wrote(
+				v->mem,
+				r->gpa + (uint64_t)((uint8_t *)c->iov[i].iov_base - r->host), 1);
+	}
 	iol_ring_push(v->ctrl, c->id, c->ndesc, c->in_len ? 1 : 0);
+}
+
+/* No back end's log has what is written here. */
+static void tell_ring(struct virtio *v)
+{
+	const struct virtio_queue *q = &v->queues[v->ctrl_index];
+	bool packed = virtio_has(v, VIRTIO_F_RING_PACKED);
+	size_t bytes[3], align[3];
+
+	iol_driver_areas(q->size, packed, bytes, align);
+	if (packed)
+		iol_guest_memory_wrote(v->mem, q->desc, bytes[0]);
+	iol_guest_memory_wrote(v->mem, q->device, bytes[2]);
 }
 
 void virtio_ctrl_poll(struct virtio *v)
 {
 	struct iol_chain chains[BURST] = { 0 };
-	eventfd_t kicks;
 	int i, n;
 
-	if (!v->ctrl || eventfd_read(v->queues[v->ctrl_index].kick, &kicks) < 0)
+	if (!v->ctrl || !iol_event_take(v->queues[v->ctrl_index].kick))
 		return;
 	n = renew_memory(v);
 	if (!n)
@@ -202,5 +222,6 @@ void virtio_ctrl_poll(struct virtio *v)
 		virtio_call(v, v->ctrl_index);
 	/* Others came, or did not fit. */
 	if (iol_ring_arm(v->ctrl))
-		eventfd_write(v->queues[v->ctrl_index].kick, 1);
+		iol_event_signal(v->queues[v->ctrl_index].kick);
+	tell_ring(v);
 }

@@ -2,12 +2,12 @@
 /* Interrupts that don't go by the kernel alone: those of the config space, and all where the driver uses no MSI-X. */
 #include "vmm-glue/virtio.h"
 
+#include "base/event.h"
 #include "vmm-glue/msix.h"
 
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
-#include <sys/eventfd.h>
 
 #define INTA 0
 
@@ -30,12 +30,11 @@ static void hold_up(struct virtio *v)
 	if (!v->isr || !uses_intx(v))
 		return;
 	if (!v->has_intx && ops->intx_add(v->fn.vm, v->fn.slot, INTA, v->intx, v->resample) < 0) {
-		iol_log(IOL_LOG_WARNING, "%s: no interrupts without MSI-X: %s", v->path,
-			iol_error());
+		virtio_complain(v, "no interrupts without MSI-X");
 		return;
 	}
 	v->has_intx = true;
-	eventfd_write(v->intx, 1);
+	iol_event_signal(v->intx);
 }
 
 void virtio_remove_intx(struct virtio *v)
@@ -88,10 +87,8 @@ void virtio_config_changed(struct virtio *v)
 
 void virtio_poll_intx(struct virtio *v)
 {
-	eventfd_t n;
-
-	if (!eventfd_read(v->isr_call, &n))
+	if (iol_event_take(v->isr_call))
 		virtio_interrupt(v, VIRTIO_ISR_QUEUE);
-	if (!eventfd_read(v->resample, &n))
+	if (iol_event_take(v->resample))
 		hold_up(v);
 }

@@ -2,6 +2,7 @@
 /* Queues: what the driver sets up is checked, given to the back end, and taken from it; doorbells and calls. */
 #include "vmm-glue/virtio.h"
 
+#include "base/event.h"
 #include "base/own.h"
 #include "vhost-user/driver.h"
 #include "vmm-glue/msix.h"
@@ -69,8 +70,7 @@ static void add_bell(struct virtio *v, unsigned int index)
 	};
 	q->has_bell = !v->fn.vm_ops->doorbell_add(v->fn.vm, &q->bell);
 	if (!q->has_bell)
-		iol_log(IOL_LOG_WARNING, "%s: queue %u is kicked the slow way: %s", v->path, index,
-			iol_error());
+		virtio_complain(v, "a queue is kicked the slow way");
 }
 
 void virtio_move_bells(struct virtio *v, bool decodes)
@@ -89,14 +89,12 @@ void virtio_move_bells(struct virtio *v, bool decodes)
 
 static void reset_queue(struct virtio *v, struct virtio_queue *q)
 {
-	eventfd_t n;
-
 	remove_bell(v, q);
 	*q = (struct virtio_queue){ .size = v->size_max,
 				    .vector = VIRTIO_MSI_NO_VECTOR,
 				    .kick = q->kick };
 	/* A kick for what was there before. */
-	(void)!eventfd_read(q->kick, &n);
+	iol_event_take(q->kick);
 }
 
 void virtio_queues_reset(struct virtio *v)
@@ -138,8 +136,7 @@ void virtio_enable_queue(struct virtio *v, unsigned int index)
 	if (!(v->status & VIRTIO_CONFIG_S_FEATURES_OK) || index > data_queues(v))
 		return;
 	if (check_areas(v, q) < 0) {
-		iol_log(IOL_LOG_WARNING, "%s: queue %u can't start: %s", v->path, index,
-			iol_error());
+		virtio_complain(v, "a queue can't start");
 		virtio_needs_reset(v);
 		return;
 	}
@@ -175,7 +172,7 @@ void virtio_call(struct virtio *v, unsigned int index)
 	int fd = call_fd(v, &v->queues[index]);
 
 	if (fd >= 0)
-		eventfd_write(fd, 1);
+		iol_event_signal(fd);
 }
 
 /* What was told the old way while it changed may not have been heard: tell it once more. */
@@ -213,7 +210,7 @@ void virtio_poke(struct virtio *v)
 	for (i = 0; i < v->ndata; i++) {
 		if (!iol_fe_started(v->fe, i))
 			continue;
-		eventfd_write(v->queues[i].kick, 1);
+		iol_event_signal(v->queues[i].kick);
 		virtio_call(v, i);
 	}
 }
@@ -272,7 +269,7 @@ void virtio_start(struct virtio *v)
 			rc = start_queue(v, i);
 	/* Without a connection it is done when there is one again. */
 	if (rc < 0 && iol_frontend_connected(v->fe)) {
-		iol_log(IOL_LOG_ERROR, "%s: the device can't start: %s", v->path, iol_error());
+		virtio_complain(v, "the device can't start");
 		virtio_needs_reset(v);
 	}
 }

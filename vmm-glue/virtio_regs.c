@@ -2,11 +2,12 @@
 /* Registers: the structures in the BAR (virtio 1.3, 4.1.4), and the device's status (2.1). */
 #include "vmm-glue/virtio.h"
 
+#include "base/event.h"
+
 #include <endian.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 /* struct virtio_pci_common_cfg as virtio 1.3 has it; all is little-endian. */
 struct common {
@@ -24,6 +25,8 @@ _Static_assert(sizeof(struct common) == 64, "common");
 #define STATUS_KNOWN                                                                               \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
 	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
+
+#define COMPLAINTS_MAX 10u
 
 static struct virtio_queue *selected(struct virtio *v)
 {
@@ -64,6 +67,12 @@ static void read_common(struct virtio *v, struct common *c)
 
 /* ---- status ---- */
 
+void virtio_complain(struct virtio *v, const char *what)
+{
+	if (v->complaints++ < COMPLAINTS_MAX)
+		iol_log(IOL_LOG_WARNING, "%s: %s: %s", v->path, what, iol_error());
+}
+
 void virtio_needs_reset(struct virtio *v)
 {
 	if (v->status & VIRTIO_CONFIG_S_NEEDS_RESET)
@@ -74,8 +83,6 @@ void virtio_needs_reset(struct virtio *v)
 
 void virtio_reset(struct virtio *v)
 {
-	eventfd_t n;
-
 	/* What it can't do, having no message for it or no connection, stopping its queues did. */
 	if (v->status & VIRTIO_CONFIG_S_DRIVER_OK) {
 		iol_frontend_reset(v->fe);
@@ -85,7 +92,7 @@ void virtio_reset(struct virtio *v)
 	iol_fe_forget(v->fe);
 	virtio_ctrl_stop(v);
 	virtio_queues_reset(v);
-	(void)!eventfd_read(v->err, &n);
+	iol_event_take(v->err);
 	v->pairs = 1;
 	v->status = 0;
 	v->features = 0;
@@ -247,7 +254,7 @@ static void write_bar(struct virtio *v, uint64_t structure, uint64_t off, const 
 		/* The machine has the doorbell, or lacks room for one more. */
 		off /= VIRTIO_NOTIFY_MUL;
 		if (off < v->nqueues && v->queues[off].enabled)
-			eventfd_write(v->queues[off].kick, 1);
+			iol_event_signal(v->queues[off].kick);
 		break;
 	default:
 		break;

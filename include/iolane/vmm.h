@@ -195,7 +195,8 @@ extern const struct iol_memory_user_ops iol_context_memory;
  * struct iol_virtio_spec - The device (virtio 1.3, 4.1: PCI, modern only).
  * @type: VIRTIO_ID_NET or VIRTIO_ID_BLOCK.
  * @path: of the back end's socket. It has to be there at the start; when it goes away later, the device stands still until it
- *        is back, and then goes on, without the guest noticing more than a delay.
+ *        is back, and then goes on, without the guest noticing more than a delay. One that hangs is disconnected, too: calls of the
+ *        function wait for it, in all, no longer than 11 s and a twentieth of the time that has passed.
  * @queues: of a disk, or pairs of a NIC; 0: as many as the back end has, up to @cpus.
  * @queue_size: 0 for 256.
  * @mac: of a NIC; all zero: the back end's, or a random one.

@@ -3,7 +3,8 @@
  * Guest memory: one description of a guest's RAM, from which all who reach it are kept in step: KVM's slots,
  * devices' DMA mappings, vhost-user back ends' tables.
  *
- * One thread at a time changes a memory; any may look things up meanwhile only if nothing is changed.
+ * One thread at a time changes a memory or asks what was written; any may look things up meanwhile only if nothing is changed. Whoever is
+ * attached is called, so the lock that is around the calls of a function or front end is around those of its memory, too.
  *
  * Each function returns 0 or a count, or a negative errno with the sentence set (iol_error()).
  */
@@ -183,6 +184,12 @@ int iol_guest_memory_dirty_stop(struct iol_guest_memory *mem);
  */
 int iol_guest_memory_dirty_read(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size,
 				uint64_t *bitmap);
+
+/**
+ * iol_guest_memory_wrote() - The VMM itself wrote to [@gpa, @gpa + @size), for a device of its own or as firmware does: call it after
+ * the write. What of it is no guest memory does not count.
+ */
+void iol_guest_memory_wrote(struct iol_guest_memory *mem, uint64_t gpa, uint64_t size);
 
 #ifdef __cplusplus
 }

@@ -104,6 +104,31 @@ static void written_pages_are_dirty(void **state)
 	}
 }
 
+/* One that dies may have written to its rings, and not noted it. */
+static void a_dead_back_ends_rings_are_dirty(void **state)
+{
+	static uint8_t got[2 * RIG_HALF / PAGE];
+	unsigned int packed;
+
+	for (packed = 0; packed < 2; packed++) {
+		struct rig_spec spec = { .packed = packed, .track = true };
+		struct rig *r = rig_up(&spec);
+		uint64_t ring = packed ? r->queue[0]->setup.desc : r->queue[0]->setup.used;
+
+		rig_works(r);
+		assert_int_equal(iol_frontend_log_start(r->fe), 0);
+		rig_stop_backend(r, SIGTERM);
+		take_log(r, got);
+		rig_start_backend(r);
+		assert_int_equal(iol_frontend_reconnect(r->fe), 0);
+		take_log(r, got);
+		assert_int_equal(got[page_of(ring)], 1);
+		assert_int_equal(got[page_of(r->buf_gpa)], 0);
+		rig_works(r);
+		rig_down(&r);
+	}
+}
+
 /* ---- moving ---- */
 
 /* The source is suspended, and the destination goes on in the same rings. */
@@ -226,6 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(written_pages_are_dirty),
+		cmocka_unit_test(a_dead_back_ends_rings_are_dirty),
 		cmocka_unit_test(a_guest_moves),
 		cmocka_unit_test(misses_are_asked_for_and_answered),
 		cmocka_unit_test(mappings_move),

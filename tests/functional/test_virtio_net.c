@@ -34,8 +34,8 @@ static struct iol_virtio_spec function(struct nic *n)
 					 .path = n->path,
 					 .cpus = 8,
 					 .memory = n->p->mem,
-					 .ops = &vguest_ops,
-					 .vm = &n->g };
+					 .ops = &machine_ops,
+					 .vm = &n->g.machine };
 }
 
 static void make(struct nic *n, const struct iol_virtio_spec *spec)
@@ -65,7 +65,7 @@ static void nic_down(struct nic **np)
 	struct nic *n = *np;
 
 	iol_pci_function_destroy(&n->g.fn);
-	assert_int_equal(n->g.nbells, 0);
+	machine_end(&n->g.machine);
 	iol_guest_queue_destroy(&n->ctrl);
 	nrig_port_down(&n->p);
 	assert_int_equal(rmdir(n->dir), 0);
@@ -308,6 +308,49 @@ static void several_pairs(void **state)
 	}
 }
 
+static bool written(struct nic *n, uint64_t gpa)
+{
+	uint64_t bit = 0;
+
+	assert_int_equal(iol_guest_memory_dirty_read(n->p->mem, gpa & ~4095ull, 4096, &bit), 0);
+	return bit;
+}
+
+/* What answers a command is in nobody's log but is told: the answer, the ring, and where the ring asks for kicks. */
+static void answers_count_as_written(void **state)
+{
+	unsigned int packed;
+
+	for (packed = 0; packed < 2; packed++) {
+		struct iol_net *net = nrig_net_up(NULL);
+		struct nic *n = nic_up(net, 2, packed ? NRIG_BIT(VIRTIO_F_RING_PACKED) : 0);
+		struct iol_virtio_spec spec = function(n);
+		uint64_t far, ring;
+		unsigned int i;
+
+		make(n, &spec);
+		nic_go(n);
+		/* The answer, and the ring, on pages of their own. */
+		assert_int_equal(iol_guest_memory_alloc(n->p->mem, 4096, 4096, &n->command), 0);
+		assert_int_equal(iol_guest_memory_alloc(n->p->mem, 4096, 4096, &far), 0);
+		ring = packed ? n->ctrl->setup.desc : n->ctrl->setup.used;
+		assert_int_equal(iol_guest_memory_dirty_start(n->p->mem), 0);
+		for (i = 0; i < 3; i++) {
+			assert_false(written(n, ring) || written(n, n->command));
+			assert_int_equal(use_pairs(n, 2), VIRTIO_NET_OK);
+			assert_true(written(n, n->command));
+			assert_true(written(n, ring));
+			if (packed)
+				written(n, n->ctrl->setup.used);
+			assert_false(written(n, far));
+		}
+		assert_int_equal(iol_guest_memory_dirty_stop(n->p->mem), 0);
+		assert_int_equal(use_pairs(n, 1), VIRTIO_NET_OK);
+		nic_down(&n);
+		nrig_net_down(&net);
+	}
+}
+
 /* Frames that were sent while there was no back end leave when there is one. */
 static void the_back_end_comes_and_goes(void **state)
 {
@@ -375,6 +418,7 @@ int main(void)
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(a_standby),
 		cmocka_unit_test(several_pairs),
+		cmocka_unit_test(answers_count_as_written),
 		cmocka_unit_test(the_back_end_comes_and_goes),
 		cmocka_unit_test(a_driver_without_mq),
 	};

@@ -20,8 +20,8 @@ int box_function(struct box *b)
 					.queues = b->r->spec.queues,
 					.cpus = 2,
 					.memory = b->r->mem,
-					.ops = &vguest_ops,
-					.vm = &b->g };
+					.ops = &machine_ops,
+					.vm = &b->g.machine };
 
 	return iol_virtio_new(&spec, &b->g.fn);
 }
@@ -52,13 +52,8 @@ struct box *box_up(const struct rig_spec *spec)
 
 void box_drop(struct box *b)
 {
-	unsigned int i;
-
 	iol_pci_function_destroy(&b->g.fn);
-	assert_int_equal(b->g.nbells, 0);
-	assert_int_equal(b->g.intx, -1);
-	for (i = 0; i < VGUEST_ROUTES; i++)
-		assert_int_equal(b->g.route[i].fd, -1);
+	machine_end(&b->g.machine);
 }
 
 void box_down(struct box **bp)

@@ -5,7 +5,6 @@
 
 #include <iolane/base.h>
 
-#include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
@@ -21,100 +20,20 @@
 
 /* ---- the machine ---- */
 
-static int msi_add(void *vm, int fd, const struct iol_msi_message *msg, uint32_t *id)
-{
-	struct vguest *g = vm;
-
-	for (*id = 0; g->route[*id].fd >= 0; ++*id)
-		assert_true(*id + 1 < VGUEST_ROUTES);
-	g->route[*id] = (struct vguest_route){ fd, *msg };
-	return 0;
-}
-
-static int msi_set(void *vm, uint32_t id, const struct iol_msi_message *msg)
-{
-	struct vguest *g = vm;
-
-	assert_true(id < VGUEST_ROUTES && g->route[id].fd >= 0);
-	g->route[id].msg = *msg;
-	return 0;
-}
-
-static void msi_remove(void *vm, uint32_t id)
-{
-	struct vguest *g = vm;
-
-	assert_true(id < VGUEST_ROUTES && g->route[id].fd >= 0);
-	g->route[id].fd = -1;
-}
-
-static int intx_add(void *vm, unsigned int slot, unsigned int pin, int fd, int resample)
-{
-	struct vguest *g = vm;
-
-	assert_int_equal(g->intx, -1);
-	assert_int_equal(pin, 0);
-	g->intx = fd;
-	g->resample = resample;
-	return 0;
-}
-
-static void intx_remove(void *vm, unsigned int slot, unsigned int pin, int fd)
-{
-	struct vguest *g = vm;
-
-	assert_int_equal(g->intx, fd);
-	g->intx = -1;
-}
-
-static int doorbell_add(void *vm, const struct iol_doorbell *bell)
-{
-	struct vguest *g = vm;
-
-	if (g->no_doorbells)
-		return -ENOSPC;
-	assert_true(g->nbells < VGUEST_BELLS);
-	g->bell[g->nbells++] = *bell;
-	return 0;
-}
-
-static void doorbell_remove(void *vm, const struct iol_doorbell *bell)
-{
-	struct vguest *g = vm;
-	unsigned int i;
-
-	for (i = 0; g->bell[i].gpa != bell->gpa || g->bell[i].fd != bell->fd; i++)
-		assert_true(i + 1 < g->nbells);
-	g->bell[i] = g->bell[--g->nbells];
-}
-
-const struct iol_vm_ops vguest_ops = {
-	.msi_add = msi_add,
-	.msi_set = msi_set,
-	.msi_remove = msi_remove,
-	.intx_add = intx_add,
-	.intx_remove = intx_remove,
-	.doorbell_add = doorbell_add,
-	.doorbell_remove = doorbell_remove,
-};
-
 void vguest_init(struct vguest *g)
 {
-	unsigned int i;
-
 	memset(g, 0, sizeof(*g));
-	for (i = 0; i < VGUEST_ROUTES; i++)
-		g->route[i].fd = -1;
-	g->intx = -1;
+	machine_begin(&g->machine);
 }
 
 void vguest_write(struct vguest *g, uint64_t gpa, unsigned int len, uint64_t value)
 {
+	const struct iol_doorbell *bell = g->machine.bells;
 	unsigned int i;
 
-	for (i = 0; i < g->nbells; i++)
-		if (g->bell[i].gpa == gpa && (!g->bell[i].len || g->bell[i].len == len)) {
-			assert_int_equal(eventfd_write(g->bell[i].fd, 1), 0);
+	for (i = 0; i < g->machine.num_bells; i++)
+		if (bell[i].gpa == gpa && (!bell[i].len || bell[i].len == len)) {
+			assert_int_equal(eventfd_write(bell[i].fd, 1), 0);
 			return;
 		}
 	assert_int_equal(iol_pci_mmio(g->fn, gpa, &value, len, true), 1);
@@ -130,12 +49,12 @@ uint64_t vguest_read(struct vguest *g, uint64_t gpa, unsigned int len)
 
 int vguest_irq(const struct vguest *g, uint32_t data)
 {
+	const struct machine_route *r = g->machine.routes;
 	unsigned int i;
 
-	for (i = 0; i < VGUEST_ROUTES; i++)
-		if (g->route[i].fd >= 0 && g->route[i].msg.addr == MESSAGE_ADDR &&
-		    g->route[i].msg.data == data)
-			return g->route[i].fd;
+	for (i = 0; i < MACHINE_ROUTES; i++)
+		if (r[i].fd >= 0 && r[i].msg.addr == MESSAGE_ADDR && r[i].msg.data == data)
+			return r[i].fd;
 	return -1;
 }
 
@@ -156,9 +75,9 @@ int vguest_kick(const struct vguest *g, unsigned int index)
 {
 	unsigned int i;
 
-	for (i = 0; i < g->nbells; i++)
-		if (g->bell[i].gpa == bell_of(g, index))
-			return g->bell[i].fd;
+	for (i = 0; i < g->machine.num_bells; i++)
+		if (g->machine.bells[i].gpa == bell_of(g, index))
+			return g->machine.bells[i].fd;
 	return -1;
 }
 
@@ -330,7 +249,7 @@ void vguest_select(struct vguest *g, unsigned int index)
 void vguest_attach(struct vguest *g, unsigned int index, struct iol_guest_queue *q, uint16_t vector)
 {
 	iol_close(&q->setup.call);
-	if (!g->no_doorbells) {
+	if (!g->machine.no_bells) {
 		iol_close(&q->setup.kick);
 		q->setup.kick = dup(vguest_kick(g, index));
 	}

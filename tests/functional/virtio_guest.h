@@ -7,38 +7,21 @@
 #ifndef IOL_TESTS_VIRTIO_GUEST_H
 #define IOL_TESTS_VIRTIO_GUEST_H
 
+#include "tests/unit/machine.h"
 #include "vmm-glue/guest_queue.h"
-
-#include <iolane/vmm.h>
-
-#define VGUEST_BELLS   64
-#define VGUEST_ROUTES  64
-#define VGUEST_VECTORS 16
 
 /* Where the driver puts BARs. */
 #define VGUEST_BAR 0xe0000000ull
 
-struct vguest_route {
-	int fd;
-	struct iol_msi_message msg;
-};
-
 struct vguest {
 	struct iol_pci_function *fn;
-	/* The machine. */
-	struct iol_doorbell bell[VGUEST_BELLS];
-	unsigned int nbells;
-	struct vguest_route route[VGUEST_ROUTES]; /* fd -1: none */
-	int intx, resample;                       /* -1: not asked for */
-	bool no_doorbells;
+	struct machine machine;
 	/* What the driver found. */
 	uint64_t common, notify, isr, device, table;
 	uint32_t notify_mul;
 	unsigned int msix, window; /* capabilities */
 	uint64_t features;
 };
-
-extern const struct iol_vm_ops vguest_ops;
 
 void vguest_init(struct vguest *g);
 

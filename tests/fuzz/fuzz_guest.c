@@ -210,12 +210,7 @@ static void begin(struct guest *g, struct input *in)
 
 	fake_new();
 	machine_begin(&g->machine);
-	pci_sample_read(s, g->config);
-	fake.config = g->config;
-	fake.config_size = s->size;
-	memcpy(fake.sizes, s->sizes, sizeof(fake.sizes));
-	memcpy(fake.irqs, s->irqs, sizeof(s->irqs));
-	fake.ports = s->ports;
+	pci_sample_plug(s, g->config);
 	fake.dynamic = byte(in) & 1;
 	fake.vectors_left = byte(in);
 	for (changes = byte(in) % 8; changes; changes--) {

@@ -10,6 +10,7 @@
 #include "tests/unit/open_fds.h"
 #include "vmm-glue/virtio.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -20,7 +21,11 @@
 
 #define NEVER 1000
 
-enum wrong { CLOSE, HALF, ANOTHER, SHORT, REFUSE, ONES, WRONGS, SILENCE };
+/* Those from MUTE on are what it is from then on. */
+enum wrong { CLOSE, HALF, ANOTHER, SHORT, REFUSE, ONES, WRONGS, SILENCE, MUTE, SLOW, ASKING, END };
+
+/* Of an answer that is waited for, in tests that wait for many. */
+#define PATIENCE 150
 
 struct between {
 	char path[128];
@@ -29,6 +34,8 @@ struct between {
 	pthread_t thread;
 	unsigned int at; /* the answer that goes wrong, counted down; atomic */
 	enum wrong how;
+	int channel; /* for requests of the back end's */
+	bool blocks; /* it takes O_NONBLOCK away from what it shares with the front end */
 };
 
 static int socket_at(const char *path, struct sockaddr_un *sa)
@@ -36,6 +43,18 @@ static int socket_at(const char *path, struct sockaddr_un *sa)
 	*sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	snprintf(sa->sun_path, sizeof(sa->sun_path), "%s", path);
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+/* Ask for nothing, and for no answer, as long as somebody listens. */
+static bool ask(const struct between *b)
+{
+	struct pollfd stop = { b->stop, POLLIN, 0 };
+
+	while (!poll(&stop, 1, 0) &&
+	       !iol_wire_send(b->channel, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0, NULL, 0, NULL, 0,
+			      RIG_WAIT))
+		;
+	return false;
 }
 
 /* Whether the connection goes on. */
@@ -49,18 +68,38 @@ static bool pass(int to, struct iol_wire_rx *rx)
 	return rc == 0;
 }
 
+static bool pass_request(struct between *b, int to, struct iol_wire_rx *rx)
+{
+	if (rx->msg.hdr.request == VHOST_USER_SET_BACKEND_REQ_FD && rx->msg.nfds == 1) {
+		iol_close(&b->channel);
+		b->channel = fcntl(rx->msg.fds[0], F_DUPFD_CLOEXEC, 0);
+	}
+	if (b->blocks && (rx->msg.hdr.request == VHOST_USER_SET_VRING_ERR ||
+			  rx->msg.hdr.request == VHOST_USER_SET_VRING_CALL))
+		fcntl(rx->msg.fds[0], F_SETFL, 0);
+	return pass(to, rx);
+}
+
 static bool pass_answer(struct between *b, int to, struct iol_wire_rx *rx)
 {
 	struct iol_msg *m = &rx->msg;
+	bool stays = b->how >= MUTE && !__atomic_load_n(&b->at, __ATOMIC_RELAXED);
 
-	if (__atomic_fetch_sub(&b->at, 1, __ATOMIC_RELAXED) != 0)
+	if (!stays && __atomic_fetch_sub(&b->at, 1, __ATOMIC_RELAXED) != 0)
 		return pass(to, rx);
 	switch (b->how) {
 	case CLOSE:
 		return false;
 	case SILENCE:
+	case MUTE:
 		iol_wire_next(rx);
 		return true;
+	case SLOW:
+		poll(NULL, 0, PATIENCE / 3);
+		return pass(to, rx);
+	case ASKING:
+		iol_wire_next(rx);
+		return b->channel < 0 || ask(b);
 	case HALF:
 		return send(to, &m->hdr, 7, MSG_NOSIGNAL) < 0;
 	case ANOTHER:
@@ -91,13 +130,14 @@ static void relay(struct between *b, int front, int back)
 	while (on && poll(pfd, 3, -1) > 0 && !pfd[2].revents) {
 		if (pfd[0].revents)
 			on = !iol_wire_wait(front, &from_front, RIG_WAIT) &&
-			     pass(back, &from_front);
+			     pass_request(b, back, &from_front);
 		else if (pfd[1].revents)
 			on = !iol_wire_wait(back, &from_back, RIG_WAIT) &&
 			     pass_answer(b, front, &from_back);
 	}
 	iol_msg_close(&from_front.msg);
 	iol_msg_close(&from_back.msg);
+	iol_close(&b->channel);
 }
 
 static void *run(void *arg)
@@ -125,6 +165,7 @@ static void begin(struct between *b, struct box *box)
 	snprintf(b->path, sizeof(b->path), "%s/between", box->r->dir);
 	b->real = box->r->socket;
 	b->at = NEVER;
+	b->channel = -1;
 	b->listen = socket_at(b->path, &sa);
 	b->stop = eventfd(0, EFD_CLOEXEC);
 	assert_int_equal(bind(b->listen, (struct sockaddr *)&sa, sizeof(sa)), 0);
@@ -231,6 +272,7 @@ static void an_answer_stays_away(void **state)
 	patience = virtio_of(box->g.fn)->fe->timeout_ms;
 	for (i = 0; i < 4; i++) {
 		virtio_of(box->g.fn)->fe->timeout_ms = 100;
+		virtio_of(box->g.fn)->fe->paid_at = 0;
 		__atomic_store_n(&b.at, 2 * i, __ATOMIC_RELAXED);
 		box_go(box, BOX_ALL);
 		assert_true(box_alone(box));
@@ -245,11 +287,82 @@ static void an_answer_stays_away(void **state)
 	box_down(&box);
 }
 
+static char said[1024];
+
+static void keep(void *ctx, enum iol_log_level level, const char *line)
+{
+	if (strstr(line, "not back yet"))
+		snprintf(said, sizeof(said), "%s", line);
+}
+
+static bool tried(struct box *b)
+{
+	return said[0];
+}
+
+/* It answers nothing any more, or not soon, or asks all the time: once it took a guest's time, it gets next to none. */
+static void one_that_hangs_costs_little(void **state)
+{
+	struct rig_spec spec = { 0 };
+	struct box *box = box_new(&spec);
+	struct between b = { 0 };
+	int patience;
+
+	begin(&b, box);
+	iol_log_set(keep, NULL, IOL_LOG_WARNING);
+	for (b.how = MUTE; b.how < END; b.how++) {
+		assert_int_equal(box_function(box), 0);
+		vguest_probe(&box->g);
+		patience = virtio_of(box->g.fn)->fe->timeout_ms;
+		virtio_of(box->g.fn)->fe->timeout_ms = PATIENCE;
+		__atomic_store_n(&b.at, 0, __ATOMIC_RELAXED);
+		box_go(box, BOX_ALL);
+		assert_true(box_alone(box));
+		said[0] = '\0';
+		box_until(box, tried);
+		if (!strstr(said, "what was left"))
+			fail_msg("%s", said);
+		assert_true(box_alone(box));
+		__atomic_store_n(&b.at, NEVER, __ATOMIC_RELAXED);
+		virtio_of(box->g.fn)->fe->timeout_ms = patience;
+		box_until(box, box_connected);
+		assert_int_equal(vguest_status(&box->g), 15);
+		rig_works(box->r);
+		box_drop(box);
+	}
+	iol_log_set(NULL, NULL, IOL_LOG_WARNING);
+	end(&b);
+	box_down(&box);
+}
+
+static void eventfds_that_block(void **state)
+{
+	struct rig_spec spec = { 0 };
+	struct box *box = box_new(&spec);
+	struct between b = { .blocks = true };
+
+	begin(&b, box);
+	assert_int_equal(box_function(box), 0);
+	vguest_probe(&box->g);
+	box_go(box, BOX_ALL);
+	assert_int_equal(iol_pci_function_poll(box->g.fn), 0);
+	rig_works(box->r);
+	assert_int_equal(iol_pci_function_reset(box->g.fn), 0);
+	vguest_probe(&box->g);
+	box_go(box, BOX_ALL);
+	rig_works(box->r);
+	box_drop(box);
+	end(&b);
+	box_down(&box);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_answer_is_wrong),
 		cmocka_unit_test(an_answer_stays_away),
+		cmocka_unit_test(one_that_hangs_costs_little),
+		cmocka_unit_test(eventfds_that_block),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,6 +140,8 @@ static int doorbell_add(void *vm, const struct iol_doorbell *bell)
 	struct machine *m = vm;
 
 	demand(is_open(bell->fd));
+	if (m->no_bells)
+		return -ENOSPC;
 	for (unsigned int i = 0; i < m->num_bells; i++)
 		if (same_bell(&m->bells[i], bell))
 			return -EEXIST;

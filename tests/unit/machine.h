@@ -28,7 +28,7 @@ struct machine_map {
 
 struct machine {
 	/* How it behaves: so many calls work, then those of a kind fail. */
-	bool no_routes, no_maps;
+	bool no_routes, no_maps, no_bells;
 	/* What it has. */
 	struct machine_route routes[MACHINE_ROUTES];
 	unsigned int num_routes;

@@ -30,12 +30,7 @@ void rig_begin(struct rig *r, const struct pci_sample *sample, enum iol_context_
 	r->fds = open_fds();
 	fake_begin(&r->tree);
 	machine_begin(&r->machine);
-	pci_sample_read(sample, r->config);
-	fake.config = r->config;
-	fake.config_size = sample->size;
-	memcpy(fake.sizes, sample->sizes, sizeof(fake.sizes));
-	memcpy(fake.irqs, sample->irqs, sizeof(sample->irqs));
-	fake.ports = sample->ports;
+	pci_sample_plug(sample, r->config);
 	assert_int_equal(iol_context_new(r->tree.host, &spec, &r->ctx), 0);
 }
 

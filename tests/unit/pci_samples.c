@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tests/unit/pci_samples.h"
 
+#include "tests/unit/vfio_kernel.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -291,9 +293,8 @@ const struct pci_sample *pci_sample(const char *name)
 	abort();
 }
 
-void pci_sample_read(const struct pci_sample *sample, uint8_t config[4096])
+static void read_dump(const char *at, uint8_t config[4096])
 {
-	const char *at = sample->dump;
 	char *end;
 
 	memset(config, 0, 4096);
@@ -304,4 +305,14 @@ void pci_sample_read(const struct pci_sample *sample, uint8_t config[4096])
 			config[off++] = (uint8_t)strtoul(at, &end, 16);
 		at += *at == '\n';
 	}
+}
+
+void pci_sample_plug(const struct pci_sample *sample, uint8_t config[4096])
+{
+	read_dump(sample->dump, config);
+	fake.config = config;
+	fake.config_size = sample->size;
+	memcpy(fake.sizes, sample->sizes, sizeof(fake.sizes));
+	memcpy(fake.irqs, sample->irqs, sizeof(sample->irqs));
+	fake.ports = sample->ports;
 }

@@ -31,7 +31,7 @@ extern const struct pci_sample pci_samples[PCI_SAMPLES];
 /** pci_sample() - One by its name. */
 const struct pci_sample *pci_sample(const char *name);
 
-/** pci_sample_read() - Its bytes; those that the dump does not have are 0. */
-void pci_sample_read(const struct pci_sample *sample, uint8_t config[4096]);
+/** pci_sample_plug() - Have the kernel of the tests show it. @config: gets its bytes, and stays the device's; those that the dump lacks are 0. */
+void pci_sample_plug(const struct pci_sample *sample, uint8_t config[4096]);
 
 #endif

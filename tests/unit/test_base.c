@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/error.h"
+#include "base/event.h"
 #include "base/hist.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -8,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -129,6 +131,25 @@ static void histogram_keeps_its_error_bound(void **state)
 	assert_int_equal(iol_hist_quantile(&sum, 1.0), 1000);
 }
 
+/* Of one that blocks, as its other owner wants it. */
+static void eventfds_never_block(void **state)
+{
+	eventfd_t n;
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_false(iol_event_take(fd));
+	iol_event_signal(fd);
+	iol_event_signal(fd);
+	assert_true(iol_event_take(fd));
+	assert_false(iol_event_take(fd));
+	assert_int_equal(eventfd_write(fd, UINT64_MAX - 1), 0);
+	iol_event_signal(fd);
+	assert_int_equal(eventfd_read(fd, &n), 0);
+	assert_true(n == UINT64_MAX - 1);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -138,6 +159,7 @@ int main(void)
 		cmocka_unit_test(error_sentence),
 		cmocka_unit_test(text_for_terminals),
 		cmocka_unit_test(histogram_keeps_its_error_bound),
+		cmocka_unit_test(eventfds_never_block),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

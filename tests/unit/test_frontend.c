@@ -70,7 +70,7 @@ struct peer {
 	uint8_t status;
 	uint64_t mtu, mac;
 	/* Before it answers GET_VRING_BASE it asks for this on its channel. */
-	bool ask_first;
+	bool ask_first, no_log;
 	uint64_t ask_iova;
 };
 
@@ -170,8 +170,8 @@ static void handle(struct peer *p, struct iol_msg *msg)
 	p->seen[msg->hdr.request]++;
 	switch (msg->hdr.request) {
 	case VHOST_USER_GET_FEATURES:
-		out.u64 = FEATURES | (p->protocol ? PROTOCOL : 0) |
-			  (p->pairs ? 1ull << VIRTIO_NET_F_MQ : 0);
+		out.u64 = (p->no_log ? FEATURES & ~(1ull << VHOST_F_LOG_ALL) : FEATURES) |
+			  (p->protocol ? PROTOCOL : 0) | (p->pairs ? 1ull << VIRTIO_NET_F_MQ : 0);
 		break;
 	case VHOST_USER_SET_FEATURES:
 		p->features = msg->payload.u64;
@@ -307,49 +307,6 @@ static struct iol_guest_memory *two_regions(void)
 
 	assert_int_equal(iol_guest_memory_new(&spec, &mem), 0);
 	return mem;
-}
-
-/* ---- guest memory ---- */
-
-static void memory_has_a_hole(void **state)
-{
-	struct iol_guest_memory *mem = two_regions();
-	uint64_t gpa, gpa2;
-
-	assert_int_equal(iol_guest_memory_regions(mem), 2);
-	assert_int_equal(iol_guest_memory_region(mem, 1)->gpa, 1ull << 32);
-	assert_int_equal(iol_guest_memory_region(mem, 1)->offset, MIB);
-	assert_non_null(iol_guest_memory_host(mem, MIB - 1, 1));
-	assert_null(iol_guest_memory_host(mem, MIB - 1, 2));
-	assert_null(iol_guest_memory_host(mem, MIB, 1));
-	assert_null(iol_guest_memory_host(mem, 0, UINT64_MAX));
-	/* Sealed: nobody can pull it from under us. */
-	assert_int_equal(ftruncate(iol_guest_memory_region(mem, 0)->fd, 0), -1);
-	assert_int_equal(iol_guest_memory_alloc(mem, 100, 64, &gpa), 0);
-	assert_int_equal(iol_guest_memory_alloc(mem, MIB, 4096, &gpa2), 0);
-	assert_int_equal(gpa2, 1ull << 32);
-	assert_int_equal(iol_guest_memory_alloc(mem, 100, 64, &gpa2), 0);
-	assert_int_equal(gpa2, gpa + 128);
-	assert_int_equal(iol_guest_memory_alloc(mem, 3 * MIB, 1, &gpa), -ENOSPC);
-	iol_guest_memory_destroy(&mem);
-	assert_null(mem);
-}
-
-static void memory_is_plugged_and_unplugged(void **state)
-{
-	struct iol_guest_memory *mem = two_regions();
-
-	assert_int_equal(iol_guest_memory_add(mem, MIB, MIB, -1, 0), 0);
-	assert_int_equal(iol_guest_memory_regions(mem), 3);
-	assert_int_equal(iol_guest_memory_region(mem, 1)->gpa, MIB);
-	assert_int_equal(iol_guest_memory_add(mem, 2 * MIB - 4096, 8192, -1, 0), -EEXIST);
-	assert_int_equal(iol_guest_memory_add(mem, 2 * MIB + 1, 4096, -1, 0), -EINVAL);
-	assert_int_equal(iol_guest_memory_add(mem, 2 * MIB, 0, -1, 0), -EINVAL);
-	assert_int_equal(iol_guest_memory_add(mem, 0ull - 4096, 8192, -1, 0), -EINVAL);
-	assert_int_equal(iol_guest_memory_remove(mem, MIB + 4096), -ENOENT);
-	assert_int_equal(iol_guest_memory_remove(mem, MIB), 0);
-	assert_null(iol_guest_memory_host(mem, MIB, 1));
-	iol_guest_memory_destroy(&mem);
 }
 
 /* ---- a good back end ---- */
@@ -529,6 +486,32 @@ static void the_dirty_log_is_a_bit_a_page(void **state)
 	assert_int_equal(iol_frontend_log_stop(fe), 0);
 	assert_false(p.features >> VHOST_F_LOG_ALL & 1);
 	assert_int_equal(p.addr.flags, 0);
+	end_peer(&p, &fe);
+	iol_guest_memory_destroy(&mem);
+}
+
+/* Without acknowledgements something else must tell that it keeps the log; and one that does not offer to keep any is not asked to. */
+static void a_log_is_kept_when_it_was_begun(void **state)
+{
+	struct iol_guest_memory *mem = two_regions();
+	struct peer p = { 0 };
+	struct iol_frontend *fe;
+	unsigned int asked;
+
+	fe = start_peer(&p, ALL_BITS, 1ull << VHOST_USER_PROTOCOL_F_REPLY_ACK, NULL, NULL);
+	assert_int_equal(iol_frontend_negotiate(fe, FEATURES, 0), 0);
+	assert_int_equal(iol_frontend_set_memory(fe, mem), 0);
+	asked = p.seen[VHOST_USER_GET_FEATURES];
+	assert_int_equal(iol_frontend_log_start(fe), 0);
+	assert_int_equal(p.seen[VHOST_USER_GET_FEATURES], asked + 1);
+	assert_int_equal(iol_frontend_log_stop(fe), 0);
+	end_peer(&p, &fe);
+	p = (struct peer){ .no_log = true };
+	fe = start_peer(&p, ALL_BITS, 0, NULL, NULL);
+	assert_int_equal(iol_frontend_negotiate(fe, FEATURES, 0), 0);
+	assert_int_equal(iol_frontend_set_memory(fe, mem), 0);
+	assert_int_equal(iol_frontend_log_start(fe), -ENOTSUP);
+	assert_int_equal(p.seen[VHOST_USER_SET_LOG_BASE], 0);
 	end_peer(&p, &fe);
 	iol_guest_memory_destroy(&mem);
 }
@@ -782,14 +765,13 @@ static void nobody_listens(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(memory_has_a_hole),
-		cmocka_unit_test(memory_is_plugged_and_unplugged),
 		cmocka_unit_test(everything_is_negotiated),
 		cmocka_unit_test(a_nic_has_pairs),
 		cmocka_unit_test(an_old_back_end_will_do),
 		cmocka_unit_test(memory_goes_slot_by_slot),
 		cmocka_unit_test(a_queue_is_set_up),
 		cmocka_unit_test(the_dirty_log_is_a_bit_a_page),
+		cmocka_unit_test(a_log_is_kept_when_it_was_begun),
 		cmocka_unit_test(the_back_end_may_ask),
 		cmocka_unit_test(a_bad_request_ends_the_connection),
 		cmocka_unit_test(every_reply_is_checked),

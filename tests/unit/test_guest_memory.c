@@ -355,6 +355,14 @@ static void what_is_written_is_joined(void **state)
 	r->a.written[MIB / PAGE] = 1;
 	assert_int_equal(told(r, MIB, 2 * PLUG - MIB, PLUG + 70 * PAGE), 1);
 	assert_int_equal(told(r, ALL, 0), 0);
+	/* What the VMM wrote itself, as far as there is memory. */
+	iol_guest_memory_wrote(r->mem, 2 * PAGE - 1, 2);
+	assert_int_equal(told(r, ALL, PAGE), 2);
+	iol_guest_memory_wrote(r->mem, MIB - 1, PLUG);
+	assert_int_equal(told(r, ALL, MIB - PAGE), 1 + MIB / PAGE);
+	iol_guest_memory_wrote(r->mem, PLUG + MIB - 1, UINT64_MAX);
+	iol_guest_memory_wrote(r->mem, 0, 0);
+	assert_int_equal(told(r, ALL, PLUG + MIB - PAGE), 1);
 	assert_int_equal(iol_guest_memory_dirty_read(r->mem, 1, PAGE, bits), -EINVAL);
 	assert_int_equal(iol_guest_memory_dirty_read(r->mem, 0, 0, bits), -EINVAL);
 	assert_int_equal(iol_guest_memory_dirty_read(r->mem, 0ull - PAGE, 2 * PAGE, bits), -EINVAL);
@@ -410,6 +418,56 @@ static void what_is_not_known_is_told(void **state)
 	assert_int_equal(iol_guest_memory_remove(r->mem, PLUG), 0);
 	assert_int_equal(told(r, ALL, 0), 0);
 	assert_int_equal(iol_guest_memory_dirty_stop(r->mem), 0);
+}
+
+static struct iol_guest_memory *two_regions(void)
+{
+	struct iol_guest_memory_spec spec = { .size = 4 * MIB, .below_4g = MIB };
+	struct iol_guest_memory *mem = NULL;
+
+	assert_int_equal(iol_guest_memory_new(&spec, &mem), 0);
+	return mem;
+}
+
+static void memory_has_a_hole(void **state)
+{
+	struct iol_guest_memory *mem = two_regions();
+	uint64_t gpa, gpa2;
+
+	assert_int_equal(iol_guest_memory_regions(mem), 2);
+	assert_int_equal(iol_guest_memory_region(mem, 1)->gpa, 1ull << 32);
+	assert_int_equal(iol_guest_memory_region(mem, 1)->offset, MIB);
+	assert_non_null(iol_guest_memory_host(mem, MIB - 1, 1));
+	assert_null(iol_guest_memory_host(mem, MIB - 1, 2));
+	assert_null(iol_guest_memory_host(mem, MIB, 1));
+	assert_null(iol_guest_memory_host(mem, 0, UINT64_MAX));
+	/* Sealed: nobody can pull it from under us. */
+	assert_int_equal(ftruncate(iol_guest_memory_region(mem, 0)->fd, 0), -1);
+	assert_int_equal(iol_guest_memory_alloc(mem, 100, 64, &gpa), 0);
+	assert_int_equal(iol_guest_memory_alloc(mem, MIB, 4096, &gpa2), 0);
+	assert_int_equal(gpa2, 1ull << 32);
+	assert_int_equal(iol_guest_memory_alloc(mem, 100, 64, &gpa2), 0);
+	assert_int_equal(gpa2, gpa + 128);
+	assert_int_equal(iol_guest_memory_alloc(mem, 3 * MIB, 1, &gpa), -ENOSPC);
+	iol_guest_memory_destroy(&mem);
+	assert_null(mem);
+}
+
+static void memory_is_plugged_and_unplugged(void **state)
+{
+	struct iol_guest_memory *mem = two_regions();
+
+	assert_int_equal(iol_guest_memory_add(mem, MIB, MIB, -1, 0), 0);
+	assert_int_equal(iol_guest_memory_regions(mem), 3);
+	assert_int_equal(iol_guest_memory_region(mem, 1)->gpa, MIB);
+	assert_int_equal(iol_guest_memory_add(mem, 2 * MIB - 4096, 8192, -1, 0), -EEXIST);
+	assert_int_equal(iol_guest_memory_add(mem, 2 * MIB + 1, 4096, -1, 0), -EINVAL);
+	assert_int_equal(iol_guest_memory_add(mem, 2 * MIB, 0, -1, 0), -EINVAL);
+	assert_int_equal(iol_guest_memory_add(mem, 0ull - 4096, 8192, -1, 0), -EINVAL);
+	assert_int_equal(iol_guest_memory_remove(mem, MIB + 4096), -ENOENT);
+	assert_int_equal(iol_guest_memory_remove(mem, MIB), 0);
+	assert_null(iol_guest_memory_host(mem, MIB, 1));
+	iol_guest_memory_destroy(&mem);
 }
 
 static void pages_come_from_their_nodes(void **state)
@@ -473,6 +531,15 @@ static void a_back_end_follows(uint64_t off)
 	assert_int_equal(iol_guest_memory_add(mem, PLUG, MIB, -1, 0), 0);
 	assert_int_equal(iol_guest_memory_dirty_stop(mem), 0);
 	assert_true(iol_frontend_connected(fe));
+	/* It is not there to hear that it need not log any more. */
+	assert_int_equal(iol_guest_memory_dirty_start(mem), 0);
+	assert_true(iol_frontend_features(fe) >> VHOST_F_LOG_ALL & 1);
+	iol_server_destroy(&s);
+	assert_int_equal(iol_guest_memory_dirty_stop(mem), 0);
+	assert_false(iol_frontend_connected(fe));
+	assert_int_equal(iol_server_new(echo_device(echo), &server, &s), 0);
+	assert_int_equal(iol_frontend_reconnect(fe), 0);
+	assert_false(iol_frontend_features(fe) >> VHOST_F_LOG_ALL & 1);
 	iol_guest_memory_detach(mem, fe);
 	/* All was let go of, so none is there already. */
 	assert_true(iol_frontend_connected(fe));
@@ -503,6 +570,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_written_is_joined, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_failed_read_loses_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_known_is_told, setup, teardown),
+		cmocka_unit_test(memory_has_a_hole),
+		cmocka_unit_test(memory_is_plugged_and_unplugged),
 		cmocka_unit_test(pages_come_from_their_nodes),
 		cmocka_unit_test(a_back_end_follows_by_slots),
 		cmocka_unit_test(a_back_end_follows_by_tables),

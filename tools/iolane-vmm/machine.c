@@ -140,17 +140,15 @@ static int open_cpus(struct machine *m, struct kvm_cpuid2 *cpuid)
 /* Linux with EFI in it does not reset by the register that ACPI names, as there is no EFI here: it goes where firmware begins. */
 static void write_reset_vector(uint8_t *ram)
 {
+	/* clang-format off */
 	static const uint8_t code[] = {
-		0xba,
-		RESET_PORT & 0xff,
-		RESET_PORT >> 8, /* mov dx, RESET_PORT */
-		0xb0,
-		RESET_VALUE, /* mov al, RESET_VALUE */
-		0xee,        /* out dx, al */
-		0xf4,        /* hlt */
-		0xeb,
-		0xfd, /* jmp to it */
+		0xba, RESET_PORT & 0xff, RESET_PORT >> 8, /* mov dx, RESET_PORT */
+		0xb0, RESET_VALUE,                        /* mov al, RESET_VALUE */
+		0xee,                                     /* out dx, al */
+		0xf4,                                     /* hlt */
+		0xeb, 0xfd,                               /* jmp to it */
 	};
+	/* clang-format on */
 
 	memcpy(ram + RESET_VECTOR_ADDR, code, sizeof(code));
 }

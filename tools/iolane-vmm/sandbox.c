@@ -23,6 +23,7 @@ static const int everybody[] = {
 	SCMP_SYS(read),
 	SCMP_SYS(write),
 	SCMP_SYS(pread64),
+	SCMP_SYS(preadv2),
 	SCMP_SYS(pwrite64),
 	SCMP_SYS(recvmsg),
 	SCMP_SYS(sendmsg),
