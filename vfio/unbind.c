@@ -184,6 +184,66 @@ static int open_journal(const struct iol_host *host, const struct iol_change_opt
 	return rc ? rc : iol_journal_open(host, opts->state_dir, j);
 }
 
+/* Whether undoing a step takes its function from the driver that has it. */
+static bool would_release(const struct iol_entry *e, unsigned int i, const char *driver)
+{
+	const struct iol_step *s = &e->steps[i];
+
+	if (!driver[0] || !strcmp(driver, s->was))
+		return false;
+	return e->marks[i] == STEP_BEGUN || !strcmp(driver, s->value) ||
+	       !strcmp(s->value, ANY_DRIVER);
+}
+
+/*
+ * What has been given back may be in use by the host again.
+ * @w: which functions are asked for; NULL for all.
+ */
+static int refuse_entry(const struct iol_host *host, const struct iol_entry *e,
+			const struct which *w)
+{
+	struct iol_pci_addr addr;
+	struct iol_pci_info info;
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < e->count; i++) {
+		const struct iol_step *s = &e->steps[i];
+
+		if (is_undone(e, i) || strcmp(s->kind, STEP_DRIVER) != 0 || !step_addr(s, &addr) ||
+		    (w && !is_named(w, &addr)))
+			continue;
+		rc = iol_pci_info(host, &addr, &info);
+		if (rc == -ENODEV)
+			continue;
+		if (!rc && would_release(e, i, info.driver))
+			rc = iol_refuse_uses(host, &addr);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int refuse_journalled(const struct iol_host *host, struct iol_journal *j,
+			     const struct which *w)
+{
+	unsigned int before = UINT_MAX;
+	int rc = 0;
+
+	while (!rc) {
+		_cleanup_entry_ struct iol_entry *entry = NULL;
+
+		rc = iol_journal_before(j, before, &entry);
+		if (rc == -ENOENT)
+			return 0;
+		if (rc)
+			return rc;
+		before = entry->number;
+		rc = refuse_entry(host, entry, w);
+	}
+	return rc;
+}
+
 int iol_unbind(const struct iol_host *host, const struct iol_pci_addr *addrs, unsigned int count,
 	       const struct iol_change_opts *opts)
 {
@@ -201,46 +261,12 @@ int iol_unbind(const struct iol_host *host, const struct iol_pci_addr *addrs, un
 		rc = iol_pci_info(host, &addrs[i], &info);
 		if (!rc)
 			rc = iol_may_take(opts, &addrs[i]);
-		/* A driver of the host's is what it is to have, so nothing will be taken from it. */
 		if (!rc && iol_is_vfio(info.driver))
 			rc = iol_refuse_uses(host, &addrs[i]);
 	}
+	if (!rc)
+		rc = refuse_journalled(host, &j, &w);
 	return rc ? rc : give_back(&engine, &j, &w);
-}
-
-/* Whether undoing a step takes its function from the driver that has it. */
-static bool would_release(const struct iol_entry *e, unsigned int i, const char *driver)
-{
-	const struct iol_step *s = &e->steps[i];
-
-	if (!driver[0] || !strcmp(driver, s->was))
-		return false;
-	return e->marks[i] == STEP_BEGUN || !strcmp(driver, s->value) ||
-	       !strcmp(s->value, ANY_DRIVER);
-}
-
-/* What has been given back may be in use by the host again. */
-static int refuse_entry(const struct iol_host *host, const struct iol_entry *e)
-{
-	struct iol_pci_addr addr;
-	struct iol_pci_info info;
-	unsigned int i;
-	int rc;
-
-	for (i = 0; i < e->count; i++) {
-		const struct iol_step *s = &e->steps[i];
-
-		if (is_undone(e, i) || strcmp(s->kind, STEP_DRIVER) != 0 || !step_addr(s, &addr))
-			continue;
-		rc = iol_pci_info(host, &addr, &info);
-		if (rc == -ENODEV)
-			continue;
-		if (!rc && would_release(e, i, info.driver))
-			rc = iol_refuse_uses(host, &addr);
-		if (rc)
-			return rc;
-	}
-	return 0;
 }
 
 int iol_undo_by(const struct iol_engine *engine, const struct iol_host *host)
@@ -255,7 +281,7 @@ int iol_undo_by(const struct iol_engine *engine, const struct iol_host *host)
 	    (!rc && engine->opts->unfinished && (!iol_entry_made(entry) || iol_entry_whole(entry))))
 		return iol_fail(ENOENT, "there is no change to take back");
 	if (!rc)
-		rc = refuse_entry(host, entry);
+		rc = refuse_entry(host, entry, NULL);
 	if (!rc && engine->may_undo)
 		rc = engine->may_undo(engine, entry);
 	return rc ? rc : undo_entry(engine, &j, entry, NULL);

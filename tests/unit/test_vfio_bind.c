@@ -202,17 +202,18 @@ static void what_is_in_use(void **state)
 	assert_non_null(strstr(iol_error(), "by another interface first"));
 }
 
+#define BRIDGED_OTHER                                                                              \
+	"sys/class/net/eth4 -> ../../devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4\n"         \
+	"sys/devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4/ifindex = 4\n"                     \
+	"sys/devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4/master -> ../br0\n"
+
 static void members_in_use(void **state)
 {
 	struct env *e = *state;
 
 	/* Nobody named it, but it would go along. */
 	e->opts.with_group = true;
-	tree_add(&e->tree,
-		 "sys/class/net/eth4 -> "
-		 "../../devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4\n"
-		 "sys/devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4/ifindex = 4\n"
-		 "sys/devices/pci0000:00/0000:00:03.0/" OTHER "/net/eth4/master -> ../br0\n");
+	tree_add(&e->tree, BRIDGED_OTHER);
 	expect_refused(e, FIRST, OTHER " keeps its driver");
 }
 
@@ -359,6 +360,57 @@ static void owners_come_back(void **state)
 	assert_int_equal(st.st_mode & 0777, 0640);
 }
 
+static void relink(struct env *e, const char *driver)
+{
+	char path[192], target[64];
+
+	snprintf(path, sizeof(path), "%s/sys/devices/pci0000:00/0000:00:03.0/" OTHER "/driver",
+		 e->tree.path);
+	snprintf(target, sizeof(target), "../../../../bus/pci/drivers/%s", driver);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink(target, path), 0);
+}
+
+/* As the kernel does, which is not here. */
+static int as_it_begins(void *opaque, enum iol_step_event event, const struct iol_step *s)
+{
+	if (event == IOL_STEP_BEGUN && !strcmp(s->kind, STEP_DRIVER) && *s->value)
+		relink(opaque, s->value);
+	return 0;
+}
+
+/* It was VFIO's before somebody bound it to the host's driver, from which it would now be taken. */
+static void given_back_in_use(void **state)
+{
+	struct env *e = *state;
+	const struct iol_change_opts opts = {
+		.state_dir = e->steps,
+		.step = as_it_begins,
+		.opaque = e,
+	};
+	struct iol_pci_addr addrs[] = { tree_addr(VF1), tree_addr(OTHER) };
+	_cleanup_plan_ struct iol_plan plan = { 0 };
+	struct bind_env env;
+	struct iol_engine engine = iol_bind_engine(&env, e->tree.host, &opts);
+
+	tree_add(&e->tree, "proc/sys/kernel/random/boot_id = 1-2-3\n"
+			   "sys/bus/pci/drivers/e1000/\n" BRIDGED_OTHER);
+	e->tree.host->live = true;
+	snprintf(e->steps, sizeof(e->steps), "%s/run", e->tree.path);
+	relink(e, "vfio-pci");
+	assert_int_equal(iol_plan_add(&plan, STEP_DRIVER, OTHER, "e1000", "vfio-pci"), 0);
+	{
+		_cleanup_journal_ struct iol_journal j = JOURNAL_CLOSED;
+
+		assert_int_equal(iol_journal_open(e->tree.host, opts.state_dir, &j), 0);
+		assert_int_equal(iol_steps_make(&engine, &j, "bind", &plan), 1);
+	}
+	assert_int_equal(iol_unbind(e->tree.host, addrs, 2, &opts), -EBUSY);
+	assert_non_null(strstr(iol_error(), OTHER " keeps its driver"));
+	/* Nothing was done to the other. */
+	assert_int_equal(iol_unbind(e->tree.host, addrs, 1, &opts), 0);
+}
+
 static void copies_are_not_changed(void **state)
 {
 	struct env *e = *state;
@@ -455,6 +507,7 @@ int main(void)
 		TEST(the_caller_refuses),
 		TEST(owners_of_what_leaves_vfio),
 		TEST(owners_come_back),
+		TEST(given_back_in_use),
 		TEST(copies_are_not_changed),
 		TEST(names_of_drivers),
 		TEST(rules),
