@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-import unittest
 
 import programs
 from programs import BENCH, SOON, Outcomes, Sandbox, run, until
@@ -161,64 +160,6 @@ class Through(Outcomes):
             self.assertEqual(report["manifest"]["settings"]["max_loss"], 0.05)
 
 
-class Compared(Outcomes):
-    def test_rounds(self):
-        command = (f"{TESTPMD} --lcores=0@0-1,1@0-1 --no-huge --no-shconf --no-pci -m 128"
-                   " --log-level=error --vdev=net_vhost0,iface={tx},queues=1"
-                   " --vdev=net_vhost1,iface={rx},queues=1 -- --nb-cores=1 --forward-mode=io"
-                   " --no-flush-rx --auto-start --disable-link-check --total-num-mbufs=4096"
-                   # With input that is at its end it stays only if it has something to print.
-                   " --stats-period=3600")
-        words = [f"--compare={command}", f"--compare={command} --burst=64", "--rounds=2", *SHORT]
-        report = json.loads(self.good(bench(*words, "--json")))
-        self.assertEqual([run["name"] for run in report["runs"]],
-                         ["dpdk-testpmd", "dpdk-testpmd #2"] * 2)
-        for measured in report["runs"]:
-            self.assertGreater(measured["pps"], 0)
-            self.assertGreater(measured["start_ms"], 0)
-        rates = [measured["pps"] for measured in report["runs"]]
-        for got, a, b in zip(report["ratio"]["rounds"], rates[::2], rates[1::2], strict=True):
-            self.assertAlmostEqual(got, a / b, delta=got / 100)
-        self.assertIn("{rx}", report["manifest"]["commands"]["dpdk-testpmd"])
-        text = self.good(bench(*words[1:2], "--rounds=1", *SHORT))
-        for word in ("packets/s", "lost %"):
-            self.assertIn(word, text)
-
-    def test_commands_that_do_not_work(self):
-        self.bad(bench("--compare=true {tx}"), FAILED, "{rx}")
-        self.bad(bench("--compare=false {tx} {rx}"), FAILED, "ended before it listened")
-        self.bad(bench("--compare=false {rx}", "--to-null"), FAILED, "{tx}")
-        self.bad(bench("--against=ovs"), FAILED, "testpmd only")
-
-
-    @unittest.skipUnless(programs.NET, "iolane-net is not built")
-    def test_against(self):
-        for words in ([], ["--packed", "--queues=2", "--size=1518"], ["--to-null"], ["--from-null", "--size=1514"]):
-            report = json.loads(self.good(bench("--against=testpmd", "--rounds=1", "--json", *words, *SHORT)))
-            self.assertEqual([run["name"] for run in report["runs"]], ["iolane-net", "dpdk-testpmd"])
-            for measured in report["runs"]:
-                self.assertGreater(measured["pps"], 0)
-                self.assertGreater(measured["cycles"], 0)
-                self.assertEqual("loss" in measured, "--to-null" not in words and "--from-null" not in words)
-            a, b = (measured["pps"] for measured in report["runs"])
-            self.assertAlmostEqual(report["ratio"]["median"] / (a / b), 1, delta=0.01)
-
-    def test_null_uplinks(self):
-        command = (f"{TESTPMD} --lcores=0@0-1,1@0-1 --no-huge --no-shconf --no-pci -m 128 --log-level=error"
-                   " --vdev=net_vhost0,iface={%s} --vdev=net_null0,%s -- --nb-cores=1 --forward-mode=io"
-                   " --no-flush-rx --auto-start --disable-link-check --total-num-mbufs=4096"
-                   " --stats-period=3600")
-        for words in ([f"--compare={command % ('tx', 'no-rx=1')}", "--to-null"],
-                      [f"--compare={command % ('rx', 'size=200')}", "--from-null"]):
-            report = json.loads(self.good(bench(*words, "--rounds=1", "--json", *SHORT)))
-            measured, = report["runs"]
-            self.assertGreater(measured["pps"], 0)
-            self.assertGreater(measured["cycles"], 0)
-            self.assertNotIn("loss", measured)
-        text = self.good(bench(*words, "--rounds=1", *SHORT))
-        self.assertIn("cycles", text)
-
-
 class LoadOnly(Outcomes):
     def test_all_comes_back(self):
         for load in (["--size=64"], ["--packed", "--burst=7"], ["--queues=3"],
@@ -302,8 +243,12 @@ class Bad(Outcomes):
                          "took not one packet")
 
 
-if __name__ == "__main__":
+def main():
     if not shutil.which(TESTPMD):
         print(f"not run: {TESTPMD} is not installed (Debian package dpdk-dev)")
         sys.exit(77)
     programs.main()
+
+
+if __name__ == "__main__":
+    main()
