@@ -197,7 +197,7 @@ static bool would_release(const struct iol_entry *e, unsigned int i, const char 
 
 /*
  * What has been given back may be in use by the host again.
- * @w: which functions are asked for; NULL for all.
+ * @w: which functions are asked for, of those that VFIO does not have; NULL for all.
  */
 static int refuse_entry(const struct iol_host *host, const struct iol_entry *e,
 			const struct which *w)
@@ -214,7 +214,7 @@ static int refuse_entry(const struct iol_host *host, const struct iol_entry *e,
 		    (w && !is_named(w, &addr)))
 			continue;
 		rc = iol_pci_info(host, &addr, &info);
-		if (rc == -ENODEV)
+		if (rc == -ENODEV || (!rc && w && iol_is_vfio(info.driver)))
 			continue;
 		if (!rc && would_release(e, i, info.driver))
 			rc = iol_refuse_uses(host, &addr);
