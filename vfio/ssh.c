@@ -49,7 +49,8 @@ static void load_own(const struct iol_host *host, struct ssh_list *list)
 		int n;
 
 		n = iol_host_read(host, env, sizeof(env), "proc/%d/environ", pid);
-		for (at = env, end = env + n; n > 0 && at < end; at += strlen(at) + 1)
+		end = env + (n > 0 ? n : 0);
+		for (at = env; at < end; at += strlen(at) + 1)
 			if (!strncmp(at, "SSH_CONNECTION=", 15))
 				add_connection(list, at + 15);
 		/* The name in parentheses may hold anything. */
