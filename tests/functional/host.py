@@ -492,29 +492,25 @@ class Checks(Looking):
 
     def test_files_that_are_nonsense(self):
         tree = self.machine(host_tree.intel)
-        verbs = (["list", "--all"], ["show", DRIVE], ["check"])
-        names = ("proc/cpuinfo", "proc/interrupts", "proc/self/limits", "proc/devices",
-                 "proc/sys/kernel/osrelease", "proc/sys/kernel/io_uring_disabled",
-                 "sys/kernel/security/lockdown", f"sys/bus/pci/devices/{NIC}/config",
-                 "sys/kernel/iommu_groups/6/reserved_regions",
-                 "sys/kernel/iommu_groups/6/type",
-                 "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
-                 "sys/class/iommu/dmar0/intel-iommu/ecap",
-                 f"sys/bus/pci/devices/{NIC}/uevent")
-        bad = (b"", b"\0" * 5000, b"\xff\n" * 3000, b"9" * 5000, b"-1\n", b"../..\n")
-        for i, name in enumerate(names):
+        for name in ("proc/cpuinfo", "proc/interrupts", "proc/self/limits", "proc/devices",
+                     "proc/sys/kernel/osrelease", "proc/sys/kernel/io_uring_disabled",
+                     "sys/kernel/security/lockdown", f"sys/bus/pci/devices/{NIC}/config",
+                     "sys/kernel/iommu_groups/6/reserved_regions",
+                     "sys/kernel/iommu_groups/6/type",
+                     "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
+                     "sys/class/iommu/dmar0/intel-iommu/ecap",
+                     f"sys/bus/pci/devices/{NIC}/uevent"):
             with open(f"{tree.path}/{name}", "rb") as file:
                 before = file.read()
-            for n, nonsense in enumerate(bad):
+            for nonsense in (b"", b"\0" * 5000, b"\xff\n" * 3000, b"9" * 5000, b"-1\n", b"../..\n"):
                 tree.add(name, nonsense)
-                # Each meets each file twice, and each nonsense in many.
-                verb = verbs[(i + n) % len(verbs)]
-                with self.subTest(name=name, nonsense=nonsense[:8], verb=verb):
-                    result = self.look(*verb, "--json", errors="replace")
-                    self.assertIn(result.returncode, (0, FAILED), result.stderr)
-                    self.assertLessEqual(result.stderr.count("\n"), 1, result.stderr)
-                    if not result.stderr:
-                        json.loads(result.stdout)
+                for verb in (["list", "--all"], ["show", DRIVE], ["check"]):
+                    with self.subTest(name=name, nonsense=nonsense[:8], verb=verb):
+                        result = self.look(*verb, "--json", errors="replace")
+                        self.assertIn(result.returncode, (0, FAILED), result.stderr)
+                        self.assertLessEqual(result.stderr.count("\n"), 1, result.stderr)
+                        if not result.stderr:
+                            json.loads(result.stdout)
             tree.add(name, before)
 
 

@@ -302,7 +302,7 @@ class Traffic(Control):
             programs.until("packets at the other end",
                            lambda: self.port_stats("b")["out_packets"] > 10)
             front_ends = self.net.log().count("a front end has connected")
-            for number in range(5):
+            for number in range(10):
                 self.verb("add-port", f"name=x,socket={self.box.path}/x")
                 self.verb("add-port", f"name=up,uplink=net_null{number}")
                 before = self.port_stats("b")["out_packets"]
