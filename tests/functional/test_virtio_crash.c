@@ -13,19 +13,6 @@
 
 #define ROUNDS 10
 
-static char said[1024];
-
-static void keep(void *ctx, enum iol_log_level level, const char *line)
-{
-	if (strstr(line, "not back yet"))
-		snprintf(said, sizeof(said), "%s", line);
-}
-
-static bool complained(struct box *b)
-{
-	return said[0];
-}
-
 /* ---- killed ---- */
 
 static void killed_in_mid_load(void **state)
@@ -109,7 +96,7 @@ static void restart(struct box *b)
 {
 	rig_stop_backend(b->r, SIGTERM);
 	box_until(b, box_alone);
-	said[0] = '\0';
+	box_said[0] = '\0';
 	rig_start_backend(b->r);
 }
 
@@ -120,7 +107,7 @@ static void another_is_refused(void **state)
 	struct box *b;
 	unsigned int i;
 
-	iol_log_set(keep, NULL, IOL_LOG_WARNING);
+	box_hear();
 	b = box_up(&spec);
 	/* Not all that is offered: who is refused, and who is not, must not make it more. */
 	box_go(b, BOX_ALL & ~BOX_PACKED);
@@ -134,9 +121,9 @@ static void another_is_refused(void **state)
 		else
 			b->r->spec.file = "null:8M";
 		restart(b);
-		box_until(b, complained);
-		if (!strstr(said, wrong[i]))
-			fail_msg("%u: %s", i, said);
+		box_until(b, box_complained);
+		if (!strstr(box_said, wrong[i]))
+			fail_msg("%u: %s", i, box_said);
 		assert_true(box_alone(b));
 		/* Time to try again, and again. */
 		assert_int_equal(vguest_status(&b->g), 15);

@@ -6,7 +6,9 @@
 
 #include <linux/virtio_ids.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void turn(void *ctx)
 {
@@ -102,4 +104,22 @@ bool box_connected(struct box *b)
 bool box_alone(struct box *b)
 {
 	return !box_connected(b);
+}
+
+char box_said[1024];
+
+static void keep(void *ctx, enum iol_log_level level, const char *line)
+{
+	if (strstr(line, "not back yet"))
+		snprintf(box_said, sizeof(box_said), "%s", line);
+}
+
+void box_hear(void)
+{
+	iol_log_set(keep, NULL, IOL_LOG_WARNING);
+}
+
+bool box_complained(struct box *b)
+{
+	return box_said[0];
 }

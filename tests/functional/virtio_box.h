@@ -45,4 +45,13 @@ void box_until(struct box *b, bool (*done)(struct box *b));
 bool box_connected(struct box *b);
 bool box_alone(struct box *b);
 
+/** box_said - What was logged last of a back end that is not back, while box_hear() has the log; the test empties it. */
+extern char box_said[1024];
+
+/** box_hear() - Keep that from now on; iol_log_set() ends it. */
+void box_hear(void);
+
+/** box_complained() - Whether there is something in box_said; for box_until(). */
+bool box_complained(struct box *b);
+
 #endif

@@ -287,19 +287,6 @@ static void an_answer_stays_away(void **state)
 	box_down(&box);
 }
 
-static char said[1024];
-
-static void keep(void *ctx, enum iol_log_level level, const char *line)
-{
-	if (strstr(line, "not back yet"))
-		snprintf(said, sizeof(said), "%s", line);
-}
-
-static bool tried(struct box *b)
-{
-	return said[0];
-}
-
 /* It answers nothing any more, or not soon, or asks all the time: once it took a guest's time, it gets next to none. */
 static void one_that_hangs_costs_little(void **state)
 {
@@ -309,7 +296,7 @@ static void one_that_hangs_costs_little(void **state)
 	int patience;
 
 	begin(&b, box);
-	iol_log_set(keep, NULL, IOL_LOG_WARNING);
+	box_hear();
 	for (b.how = MUTE; b.how < END; b.how++) {
 		assert_int_equal(box_function(box), 0);
 		vguest_probe(&box->g);
@@ -318,10 +305,10 @@ static void one_that_hangs_costs_little(void **state)
 		__atomic_store_n(&b.at, 0, __ATOMIC_RELAXED);
 		box_go(box, BOX_ALL);
 		assert_true(box_alone(box));
-		said[0] = '\0';
-		box_until(box, tried);
-		if (!strstr(said, "what was left"))
-			fail_msg("%s", said);
+		box_said[0] = '\0';
+		box_until(box, box_complained);
+		if (!strstr(box_said, "what was left"))
+			fail_msg("%s", box_said);
 		assert_true(box_alone(box));
 		__atomic_store_n(&b.at, NEVER, __ATOMIC_RELAXED);
 		virtio_of(box->g.fn)->fe->timeout_ms = patience;

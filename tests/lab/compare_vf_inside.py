@@ -42,25 +42,18 @@ def here():
 
 OURS = (in_initramfs, ["/bin/iolane", "apply", "/host/state.yaml"])
 BARE = (in_initramfs, ["/bin/vfbare", PF, NETDEV, COUNT])
-SCRIPT_OF_BOTH = (here, ["sh", SCRIPT])
 
 # Name, where it runs, what it is: the first is iolane.
-TOOLS = {
-    "calls": [
-        ("iolane apply", *OURS),
-        ("bare calls", *BARE),
-    ],
-    "script": [
-        ("iolane apply, with udevd", here, ["iolane", "apply", "/state.yaml"]),
+if GROUP == "calls":
+    TOOLS = [("iolane apply", *OURS), ("bare calls", *BARE)]
+else:
+    # Where the share keeps nothing, iolane is where the lab has it.
+    ours = OURS if GROUP == "uncached" else (here, ["iolane", "apply", "/state.yaml"])
+    TOOLS = [
+        ("iolane apply, with udevd", *ours),
         ("bare calls, with udevd", *BARE),
-        ("ip and driverctl, with udevd", *SCRIPT_OF_BOTH),
-    ],
-    "uncached": [
-        ("iolane apply, with udevd", *OURS),
-        ("bare calls, with udevd", *BARE),
-        ("ip and driverctl, with udevd", *SCRIPT_OF_BOTH),
-    ],
-}[GROUP]
+        ("ip and driverctl, with udevd", here, ["sh", SCRIPT]),
+    ]
 
 
 def started(command, root):
