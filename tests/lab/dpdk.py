@@ -30,7 +30,7 @@ def copy_dpdk(args, machine):
 def start_net(machine, name, options):
     """Starts it with two ports, and waits for them. Gives its pid."""
     drivers = " ".join(f"-d {DPDK}/librte_{driver}.so" for driver in DRIVERS)
-    eal = f"--no-huge -m 128 --no-shconf --file-prefix={name} {drivers}"
+    eal = f"--file-prefix={name} {drivers}"
     command = f"LD_LIBRARY_PATH={DPDK} {DPDK}/iolane-net --mode=patch {options} -- {eal}"
     pid = machine.sh(f"{command} > /tmp/{name}.log 2>&1 & echo $!")
 

@@ -124,7 +124,10 @@ def devices(machine, kernel, vf):
     before = machine.sh(f"readlink /sys/bus/pci/devices/{vf}/driver; iolane vf list")
     machine.sh(f"head -c {inner.SIZE} /dev/urandom > {inner.DISK}")
     disk = inner.start_disk(machine)
+    # Huge pages, but too few for an uplink's packets.
+    machine.sh("echo 3 > /proc/sys/vm/nr_hugepages")
     net = start_net(machine, "net", "--port socket=/tmp/net.sock --uplink=net_tap0,iface=tap")
+    machine.sh("grep -q 'less than 128 MiB of huge pages are free' /tmp/net.log && echo 0 > /proc/sys/vm/nr_hugepages")
     inner.make_ends(machine)
     guest = start(machine, kernel, f"--memory=256M --cpus=2 --vfio={IGB}/vf0 --blk=/tmp/disk.sock --net=/tmp/net.sock")
     check(guest.sh("nproc") == "2", "not two processors")

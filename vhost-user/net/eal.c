@@ -21,6 +21,8 @@
 
 /* Without huge pages memory is reserved at start, and taken when it is used. */
 #define NO_HUGE_MIB "512"
+/* Huge pages are worth starting with when the uplinks' packets, and what NICs need, fit into them. */
+#define HUGE_MIB 128UL
 /* Options of ours, each with a value, and room for the end. */
 #define OWN_ARGS 16
 
@@ -200,34 +202,36 @@ int iol_eal_cpu(unsigned int lcore)
 
 /* ---- start ---- */
 
-static bool has_free_pages(const char *folder)
+/* KiB of huge pages that are free, of a folder named by their size: "hugepages-2048kB". */
+static unsigned long free_kib(const char *folder)
 {
+	unsigned long size, n = 0;
 	char path[320];
-	unsigned long n = 0;
 	FILE *f;
 
+	if (sscanf(folder, "hugepages-%lukB", &size) != 1)
+		return 0;
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/%s/free_hugepages", folder);
 	f = fopen(path, "re");
 	if (!f)
-		return false;
+		return 0;
 	if (fscanf(f, "%lu", &n) != 1)
 		n = 0;
 	fclose(f);
-	return n;
+	return n * size;
 }
 
 static bool has_hugepages(void)
 {
 	DIR *dir = opendir("/sys/kernel/mm/hugepages");
-	bool found = false;
+	unsigned long kib = 0;
 	struct dirent *e;
 
-	while (dir && !found && (e = readdir(dir)))
-		found = !strncmp(e->d_name, "hugepages-", strlen("hugepages-")) &&
-			has_free_pages(e->d_name);
+	while (dir && (e = readdir(dir)))
+		kib += free_kib(e->d_name);
 	if (dir)
 		closedir(dir);
-	return found;
+	return kib >= HUGE_MIB * 1024;
 }
 
 /* Whether an option is among the caller's, as "--name", "--name=value" or "-nvalue". */
@@ -290,10 +294,10 @@ int iol_net_eal_start(const struct iol_net_eal_spec *spec)
 		args[n++] = (char *)NO_HUGE_MIB;
 		args[n++] = (char *)"--no-shconf";
 		iol_log(IOL_LOG_INFO,
-			"no huge pages are free, so uplinks use ordinary ones: more TLB misses, "
-			"and "
-			"no access to physical NICs without an IOMMU (guest to guest traffic is "
-			"not concerned)");
+			"less than %lu MiB of huge pages are free, so uplinks use ordinary ones: "
+			"more TLB misses, and no access to physical NICs without an IOMMU (guest "
+			"to guest traffic is not concerned)",
+			HUGE_MIB);
 	}
 	/* A list of devices that may be used, of none at first: they are probed when they are named. */
 	if (!given(spec, pci_options)) {

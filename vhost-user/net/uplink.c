@@ -17,6 +17,7 @@
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_devargs.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_pci.h>
@@ -151,8 +152,9 @@ static int make_pool(struct iol_net *net)
 					    RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (net->pool)
 		return 0;
-	return iol_fail(ENOMEM, "no memory for %u packets of uplinks: %s", POOL_MBUFS,
-			iol_eal_words());
+	return iol_fail(ENOMEM, "no memory for %u packets of uplinks in DPDK's %s pages: %s",
+			POOL_MBUFS, rte_eal_has_hugepages() ? "huge" : "ordinary",
+			iol_eal_words()[0] ? iol_eal_words() : rte_strerror(rte_errno));
 }
 
 static void choose_offloads(struct net_uplink *u, const struct rte_eth_dev_info *info,
