@@ -133,6 +133,7 @@ class Verbs(Control):
                 ("socket=x,vlan=4095", FAILED, "vlan must be from 0 to 4094"),
                 ("socket=x,antispoof=mac", FAILED, "add mac=ADDRESS"),
                 ("socket=no/x", FAILED, f"{d}/no/x"),
+                ("socket", FAILED, "socket needs a value: socket=PATH"),
                 ("socket=a", FAILED, "port a has the socket"),
                 ("name=a,socket=x", FAILED, "there is a port a already"),
                 (f"socket=x,mac={MAC}", FAILED, "port m has the address"),

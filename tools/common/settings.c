@@ -75,6 +75,12 @@ int settings_parse(const struct settings *s, void *of, uint64_t *seen, const cha
 	return rc < 0 ? iol_fail_more(rc, "%s %s", option, text) : 0;
 }
 
+/* A key that was given alone, as in "read-only", is true. */
+static bool stands_alone(struct json_object *value)
+{
+	return json_object_is_type(value, json_type_boolean) && json_object_get_boolean(value);
+}
+
 int settings_read(const struct settings *s, void *of, uint64_t *seen, struct json_object *obj)
 {
 	struct json_object_iterator it = json_object_iter_begin(obj);
@@ -82,14 +88,13 @@ int settings_read(const struct settings *s, void *of, uint64_t *seen, struct jso
 	int rc = 0;
 
 	for (; !rc && !json_object_iter_equal(&it, &end); json_object_iter_next(&it)) {
-		const char *key = json_object_iter_peek_name(&it), *value;
+		const char *key = json_object_iter_peek_name(&it), *value = NULL;
 
 		/* Descriptors come by the command line only: any number here would be one of our own. */
 		if (!strcmp(key, "fd"))
 			return iol_fail(EINVAL, "fd cannot be given here: use socket");
-		rc = ctl_get_string(obj, key, &value);
-		if (!rc && !value)
-			rc = iol_fail(EINVAL, "\"%s\" must be a string", key);
+		if (!stands_alone(json_object_iter_peek_value(&it)))
+			rc = ctl_get_string(obj, key, &value);
 		if (!rc)
 			rc = set_key(s, of, seen, key, value);
 	}

@@ -138,7 +138,7 @@ struct json_object *verb_request(const char *cmd);
 int verb_call(const struct verb_args *a, struct json_object *request, struct json_object **result);
 
 /**
- * verb_settings() - Read KEY=VALUE,… into an object of strings.
+ * verb_settings() - Read KEY=VALUE,… into an object of strings; a KEY alone is true.
  * @is_path: whether the value of a key is a path, which is made absolute: the program that is
  *           asked has another working folder.
  *

@@ -61,8 +61,10 @@ static int read_settings(struct json_object *settings, char *list,
 			return iol_fail(EINVAL, "%s is given twice: leave one out", key);
 		if (value && *value != '/' && is_path(key, value))
 			rc = add_absolute(settings, key, value);
+		else if (value)
+			ctl_add_string(settings, key, value);
 		else
-			ctl_add_string(settings, key, value ? value : "on");
+			json_object_object_add(settings, key, json_object_new_boolean(true));
 		if (rc < 0)
 			return rc;
 	}
