@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks that several guest tests make on a disk."""
 
-from basis import Failure, check, wait_for
+from basis import check
+from load import Load
 
 # The virtio feature bit of each property of QEMU's device, and whether QEMU sets it unasked.
 FEATURES = {
@@ -53,45 +54,16 @@ def verify_files(guest, name, mounted=False):
     guest.sh(f"umount /mnt/{name} && e2fsck -fn /dev/{name}")
 
 
-class Stress:
-    """guestio's journalled load on one disk, running in the guest while the host does its worst.
-
-    The disk must be blank when it starts."""
+class Stress(Load):
+    """guestio's journalled load on one disk, which must be blank when it starts."""
 
     def __init__(self, guest, name, options=""):
-        self.guest = guest
-        self.name = name
-        self.status = guest.sh(f"mktemp /run/stress-{name}-XXXXXX")
-        self.pid = guest.sh(
-            f"guestio stress /dev/{name} --status={self.status} {options}"
-            " > /dev/null 2>&1 & echo $!"
-        )
-        self.progress()
+        super().__init__(guest, f"the load on {name}", f"guestio stress /dev/{name} {options}")
 
     def operations(self):
-        status, text = self.guest.run(f"cat {self.status}")
-        words = text.split()
-        if status or len(words) < 2:
-            return 0
-        check(words[0] == "running", f"the load on {self.name} ended early: {text}")
-        return int(words[1].split("=")[1])
+        words = self.said().split()
+        return int(words[1].split("=")[1]) if len(words) > 1 else 0
 
-    def progress(self, operations=100, seconds=120):
-        """Waits until the load has done that many more; a lost request would stop its thread."""
+    def further(self, operations=100):
         goal = self.operations() + operations
-        try:
-            wait_for("progress", lambda: self.operations() >= goal, seconds)
-        except Failure as err:
-            raise Failure(f"the load on {self.name}: {err}") from err
-
-    def stop(self, seconds=180):
-        """Stops the load; all threads must come back and all data must be what was written last."""
-        self.guest.sh(f"kill -TERM {self.pid}")
-
-        def ended():
-            text = self.guest.sh(f"cat {self.status}")
-            return None if text.startswith("running") else text
-
-        text = wait_for(f"the load on {self.name} to end", ended, seconds)
-        check(text.startswith("passed"), f"the load on {self.name}: {text}")
-        return text
+        return lambda: self.operations() >= goal

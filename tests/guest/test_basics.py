@@ -7,6 +7,7 @@ import signal
 import checks
 import harness
 from basis import check, wait_for
+from load import progress
 
 GROWN = 96 << 20
 GROWN_MORE = 128 << 20
@@ -18,7 +19,7 @@ def use(lab, guest, disk):
     checks.raw(guest, name)
     guest.sh(f"guestio zero /dev/{name} --discard")
     load = checks.Stress(guest, name, "--threads=8")
-    load.progress(300)
+    progress([load], operations=300)
     load.stop()
     checks.file_system(guest, name)
     lab.step(f"{disk.name}: data, zeroes, discard, load and file system are right")

@@ -5,6 +5,7 @@
 import checks
 import harness
 from basis import Missing, check
+from load import progress
 
 
 def test(lab):
@@ -37,10 +38,11 @@ def test(lab):
 
     for disk in disks:
         load = checks.Stress(guest, guest.device(disk))
+        progress([load])
         for _ in range(2):
             disk.backend.kill()
             disk.backend.start()
-            load.progress()
+            progress([load])
         lab.step(f"{disk.name}: {load.stop()} over two kills")
 
 

@@ -7,6 +7,7 @@ import struct
 import checks
 import harness
 from basis import Failure, check
+from load import progress
 
 MACHINE = ("-device", "intel-iommu,intremap=on,device-iotlb=on,caching-mode=on")
 ATS_CAPABILITY = 0x000F
@@ -56,10 +57,11 @@ def test(lab):
 
     if not lab.stand_in:
         loads = [checks.Stress(guest, guest.device(disk)) for disk in disks]
+        progress(loads)
         for disk, load in zip(disks, loads):
             disk.backend.kill()
             disk.backend.start()
-            load.progress()
+            progress([load])
             lab.step(f"{disk.name}: {load.stop()} over a kill, which empties the IOTLB")
     guest.reboot()
     for disk in disks:

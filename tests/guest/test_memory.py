@@ -5,6 +5,7 @@
 import checks
 import harness
 from basis import check, wait_for
+from load import progress, stop
 
 SIZE = 256 << 20
 MODULES = 3
@@ -39,11 +40,11 @@ def test(lab):
     disks = [lab.disk("split"), lab.disk("packed", properties=lab.packed())]
     guest = lab.guest("guest", disks, memory="512M,slots=4,maxmem=4G")
     first = [checks.Stress(guest, guest.device(disk), "--size=16777216") for disk in disks]
+    progress(first)
     lab.step("booted, loads run")
     for number in range(MODULES):
         plug(guest, number)
-        for load in first:
-            load.progress()
+        progress(first)
     wait_for("the memory to come online", lambda: online(guest))
     lab.step(f"{MODULES} memory modules are in use, the loads go on")
 
@@ -53,19 +54,17 @@ def test(lab):
         checks.Stress(guest, guest.device(disks[1]), "--offset=33554432 --size=16777216 --seed=2"
                       " --buffered"),
     ]
-    for load in later:
-        load.progress()
+    progress(later)
     used = movable(guest)[1]
     check(used > 1 << 20, f"the loads use only {used} bytes of the new memory")
 
     for number in range(MODULES):
         guest.unplug(f"dimm{number}", 120)
         guest.qmp("object-del", id=f"more{number}")
-        for load in first + later:
-            load.progress()
+        progress(first + later)
     lab.step("all modules are out again, the loads go on")
-    for load in first + later:
-        lab.step(load.stop())
+    for said in stop(first + later):
+        lab.step(said)
 
 
 harness.main(test)

@@ -8,6 +8,7 @@ import checks
 import harness
 from backend import Backend, Disk
 from basis import check
+from load import progress, stop
 
 
 def other_processes(lab, name, disks):
@@ -41,6 +42,7 @@ def test(lab):
     ]
     guest = lab.guest("first", disks)
     loads = [checks.Stress(guest, guest.device(disk), "--threads=8") for disk in disks]
+    progress(loads)
     lab.step("booted, loads run")
     for name, others in (("second", other_processes), ("third", other_sockets)):
         disks = list(others(lab, name, disks))
@@ -49,18 +51,17 @@ def test(lab):
         # The source is still there, its disks suspended: the images are the destination's now.
         for load in loads:
             load.guest = target
-            load.progress()
+        progress(loads)
         guest.quit()
         for backend in {disk.backend for disk in guest.disks} - {disk.backend for disk in disks}:
             backend.kill(signal.SIGTERM)
-        for load in loads:
-            load.progress()
+        progress(loads)
         for disk in disks:
             check_locked(lab, disk)
         lab.step(f"the guest runs on the {name} QEMU, the loads go on")
         guest = target
-    for load in loads:
-        lab.step(load.stop())
+    for said in stop(loads):
+        lab.step(said)
     for disk in disks:
         guest.sh(f"guestio zero /dev/{guest.device(disk)} --discard")
         checks.file_system(guest, guest.device(disk), 2)

@@ -6,6 +6,7 @@ packed rings, several queues, links that go down and up."""
 import harness
 import traffic
 from basis import check
+from load import progress
 from network import Nic, Switch
 
 JUMBO = 9000
@@ -100,13 +101,14 @@ def link(lab, guests, nics):
     """QEMU's link of the NIC alone, then of the NIC and its backend, which stops the queues."""
     for name in (f"d-{nics[0].name}", f"n-{nics[0].name}"):
         load = traffic.Traffic(guests[0], nics[1].v4)
+        progress([load])
         guests[0].qmp("set_link", name=name, up=False)
         traffic.wait_carrier(guests[0], nics[0], up=False)
         traffic.no_ping(guests[0], nics[1].v4)
         guests[0].qmp("set_link", name=name, up=True)
         traffic.wait_carrier(guests[0], nics[0])
         traffic.reach(guests[0], nics[1].v4)
-        load.progress()
+        progress([load])
         lab.step(f"after the link of {name} was down: {load.stop()}")
 
 

@@ -6,6 +6,7 @@ on which nothing is sent."""
 import harness
 import traffic
 from basis import check, wait_for
+from load import progress, stop
 from network import Nic, Switch
 
 # By the guest's own announcement, or by the RARP that the backend sends in its place.
@@ -51,6 +52,7 @@ def test(lab):
     check_place(switch, here)
     loads = [traffic.Traffic(partner, nic.v4) for nic in here[:LOADED]]
     own = [traffic.Traffic(guest, nic.v6, threads=1) for nic in fixed[:LOADED]]
+    progress(loads + own)
     for nic, other in list(zip(fixed, here))[LOADED:]:
         be_quiet(partner, nic)
         be_quiet(guest, other)
@@ -62,16 +64,14 @@ def test(lab):
             load.guest = target
         # The source is still there, paused.
         check_place(switch, nics)
-        for load in (*loads, *own):
-            load.progress()
+        progress(loads + own)
         guest.quit()
-        for load in (*loads, *own):
-            load.progress()
+        progress(loads + own)
         check_place(switch, nics)
         lab.step(f"the guest runs on the {name} QEMU, traffic goes on")
         guest = target
-    for load in (*loads, *own):
-        lab.step(load.stop())
+    for said in stop(loads + own):
+        lab.step(said)
     for one, other in zip(fixed, here):
         traffic.ping(partner, other.v4)
         traffic.both_ways(guest, one.v4, 2 << 20)

@@ -5,6 +5,7 @@
 import harness
 import traffic
 from basis import Failure, check, wait_for
+from load import progress
 from network import Nic, Switch
 
 AMOUNT = 3 << 20
@@ -81,6 +82,7 @@ def bring_up(guest, nic):
 def come_and_go(lab, switch, guests, busy):
     """Ports are added for NICs that are plugged in, used, and taken away."""
     load = traffic.Traffic(guests[0], busy[1].v4)
+    progress([load])
     changes = [carrier_changes(guest, nic) for guest, nic in zip(guests, busy)]
     for turn in range(2):
         nics = []
@@ -97,7 +99,7 @@ def come_and_go(lab, switch, guests, busy):
             guest.remove_nic(nic)
             wait_for(f"{nic.name} to be free", lambda: not switch.connected(nic.port))
             switch.del_port(nic.port)
-        load.progress()
+        progress([load])
         check(
             [carrier_changes(guest, nic) for guest, nic in zip(guests, busy)] == changes,
             "a link went down while ports came and went",

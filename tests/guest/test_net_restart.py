@@ -9,6 +9,7 @@ import time
 import harness
 import traffic
 from basis import check
+from load import progress, stop
 from network import Nic, Switch
 
 # What ends the switch in each round, and how long it stays away.
@@ -48,10 +49,11 @@ def pair(switch, number, name, queues, properties):
 def reset(lab, guests, pairs):
     """NICs, and then a whole guest, are reset in the midst of traffic, and come back."""
     loads = [traffic.Traffic(guests[1], nic.v4, threads=1) for nic, _ in pairs]
+    progress(loads)
     for load, (nic, other) in zip(loads, pairs):
         traffic.rebind(guests[0], nic)
         traffic.reach(guests[0], other.v4)
-        load.progress()
+        progress([load])
     lab.step("the driver of each NIC let go of it and took it again, traffic goes on")
     for load in loads:
         guests[1].sh(f"kill -KILL {load.pid}")
@@ -76,16 +78,16 @@ def test(lab):
     )
     loads = [traffic.Traffic(guests[0], nic.v4) for _, nic in pairs]
     loads += [traffic.Traffic(guests[1], nic.v6, threads=1) for nic, _ in pairs[:2]]
+    progress(loads)
     lab.step("booted, traffic runs")
     for number, (how, pause) in enumerate(ROUNDS, 1):
         end(switch, how)
         time.sleep(pause)
         switch.start()
-        for load in loads:
-            load.progress()
+        progress(loads)
         lab.step(f"round {number}: traffic goes on after {how.name} and {pause} s")
-    for load in loads:
-        lab.step(load.stop())
+    for said in stop(loads):
+        lab.step(said)
     for nics in pairs:
         for guest, nic in zip(guests, nics):
             check(traffic.has_carrier(guest, nic), f"{nic.name} has no link")

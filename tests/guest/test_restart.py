@@ -8,6 +8,7 @@ import time
 
 import checks
 import harness
+from load import progress, stop
 
 # What ends the backends in each round, and how long they stay away.
 ROUNDS = [
@@ -43,7 +44,8 @@ def test(lab):
         lab.disk("pool", engine="pool", properties=lab.packed(indirect_desc=False)),
     ]
     guest = lab.guest("guest", disks)
-    loads = [checks.Stress(guest, guest.device(disk), "--threads=8") for disk in disks]
+    loads = [checks.Stress(guest, guest.device(disk), "--threads=4") for disk in disks]
+    progress(loads)
     lab.step("booted, loads run")
     for number, (how, pause) in enumerate(ROUNDS, 1):
         for disk in disks:
@@ -51,11 +53,10 @@ def test(lab):
         time.sleep(pause)
         for disk in disks:
             disk.backend.start()
-        for load in loads:
-            load.progress()
+        progress(loads)
         lab.step(f"round {number}: all loads go on after {how.name} and {pause} s")
-    for disk, load in zip(disks, loads):
-        lab.step(f"{disk.name}: {load.stop()}")
+    for disk, said in zip(disks, stop(loads)):
+        lab.step(f"{disk.name}: {said}")
     for disk in disks:
         guest.sh(f"guestio zero /dev/{guest.device(disk)} --discard")
         checks.file_system(guest, guest.device(disk), 2)

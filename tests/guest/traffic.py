@@ -2,6 +2,7 @@
 """What the network tests do inside guests: set NICs up, move checked data, look at frames."""
 
 from basis import Failure, check, wait_for
+from load import Load
 
 MODULES = ["virtio_net", "8021q"]
 PROGRAMS = ["guestnet"]
@@ -157,48 +158,23 @@ class Watch:
         return self.counts[name]
 
 
-class Traffic:
-    """Streams and datagrams that go on while the host does its worst."""
+class Traffic(Load):
+    """Streams and datagrams."""
 
     def __init__(self, guest, address, threads=2):
-        self.guest = guest
-        self.address = address
-        self.status = guest.sh("mktemp /run/traffic-XXXXXX")
-        self.pid = guest.sh(
-            f"guestnet traffic {address} --threads={threads} --status={self.status}"
-            " > /dev/null 2>&1 < /dev/null & echo $!"
-        )
-        self.progress()
+        super().__init__(guest, f"traffic to {address}", f"guestnet traffic {address} --threads={threads}")
 
     def counts(self):
-        text = self.guest.sh(f"cat {self.status}")
-        check(not text or text.startswith("running"), f"traffic to {self.address}: {text}")
-        return fields(text) or {"slowest": 0, "back": 0}
+        return fields(self.said()) or {"slowest": 0, "back": 0}
 
-    def progress(self, chunks=4, echoes=10, seconds=120):
-        """Waits until every stream and the datagrams have got so much further."""
+    def further(self, chunks=4, echoes=10):
         before = self.counts()
 
-        def further():
+        def is_further():
             now = self.counts()
             return (
                 now["slowest"] >= before["slowest"] + (chunks << 18)
                 and now["back"] >= before["back"] + echoes
             )
 
-        try:
-            wait_for("progress", further, seconds)
-        except Failure as err:
-            raise Failure(f"traffic to {self.address}: {err}; {self.counts()}") from err
-
-    def stop(self, seconds=150):
-        """Ends it: every stream must have come whole; gives the counts."""
-        self.guest.sh(f"kill -TERM {self.pid}")
-
-        def ended():
-            text = self.guest.sh(f"cat {self.status}")
-            return None if text.startswith("running") else text
-
-        text = wait_for(f"the traffic to {self.address} to end", ended, seconds)
-        check(text.startswith("passed"), f"traffic to {self.address}: {text}")
-        return fields(text)
+        return is_further
