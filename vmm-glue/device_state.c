@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 
 static const struct state_kind *const kinds[] = { &state_none, &state_vfio, &state_backend };
 
@@ -111,6 +112,23 @@ static int wait_for(struct iol_device_state *st, short events)
 	return rc ? 0 : iol_fail(ETIMEDOUT, "nothing moved within %d ms", st->timeout_ms);
 }
 
+/*
+ * O_NONBLOCK is no promise of what a back end has, too: it may take it away. Of pipes and sockets Linux does without it from 6.4 on.
+ */
+static ssize_t move(const struct iol_device_state *st, const void *buf, size_t len, bool out)
+{
+	struct iovec iov = { (void *)buf, len };
+	ssize_t n = -1;
+
+	errno = EOPNOTSUPP;
+	if (st->fe)
+		n = out ? pwritev2(st->fd, &iov, 1, -1, RWF_NOWAIT)
+			: preadv2(st->fd, &iov, 1, -1, RWF_NOWAIT);
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = out ? writev(st->fd, &iov, 1) : readv(st->fd, &iov, 1);
+	return n;
+}
+
 static ssize_t take(struct iol_device_state *st, void *buf, size_t len)
 {
 	ssize_t n;
@@ -119,7 +137,7 @@ static ssize_t take(struct iol_device_state *st, void *buf, size_t len)
 	if (st->fd < 0)
 		return 0;
 	for (;;) {
-		n = read(st->fd, buf, len);
+		n = move(st, buf, len, false);
 		/* In PRE_COPY: there is no more as yet. */
 		if (n < 0 && errno == ENOMSG && !st->stopped)
 			return 0;
@@ -139,7 +157,7 @@ static int give(struct iol_device_state *st, const uint8_t *buf, size_t len)
 	int rc;
 
 	while (len) {
-		n = write(st->fd, buf, len);
+		n = move(st, buf, len, true);
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			return iol_fail(errno, "it can't be written: %s", strerror(errno));
 		if (n > 0) {

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- VFIO (linux/vfio.h, VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE) ---- */
 
@@ -121,16 +122,21 @@ const struct state_kind state_vfio = {
 static int transfer(struct iol_device_state *st)
 {
 	int rc = iol_frontend_transfer(st->fe, st->loads, &st->fd);
+	struct stat is;
 	int flags;
 
 	if (rc < 0)
 		return rc;
 	st->touched = true;
-	/* A back end may hang. */
+	/* A back end may hang, and what it gave may be anything: files make those who read them wait. */
 	flags = fcntl(st->fd, F_GETFL);
-	if (flags < 0 || fcntl(st->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (flags < 0 || fcntl(st->fd, F_SETFL, flags | O_NONBLOCK) < 0 || fstat(st->fd, &is) < 0)
 		return iol_fail(errno, "cannot set up what a back end's state goes through: %s",
 				strerror(errno));
+	if (!S_ISFIFO(is.st_mode) && !S_ISSOCK(is.st_mode))
+		return iol_fail(
+			EPROTO,
+			"what the back end gave for its state is neither a pipe nor a socket");
 	return 0;
 }
 

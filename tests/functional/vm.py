@@ -116,6 +116,9 @@ class Copies(programs.Outcomes):
 
     def test_what_stands_in_the_way(self):
         self.bad(self.args("--vf=eth3/vf1"), FAILED, "iolane bind eth3/vf1")
+        self.tree.add("run/iolane/leases/0000:01:00.0,vf1", "vm7\n")
+        self.bad(self.args("--vf=eth3/vf1"), FAILED, "leased to vm7: iolane release")
+        self.tree.remove("run/iolane/leases/0000:01:00.0,vf1")
         self.bad(self.args("--vf=eth3"), FAILED, "with the driver igb")
         self.bad(self.args("--vf=eth3/vf5"), FAILED, "no VF 5")
         self.bad(self.args("--vf=eth3/vf0", f"--vf={VF}"), FAILED, "given twice")

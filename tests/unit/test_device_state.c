@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The state of devices of every kind, through one stream: whole, in pieces, of another, cut short, and with each step failing. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 /* cmocka wants the headers above first. */
 #include <cmocka.h>
@@ -337,6 +340,7 @@ struct backend {
 	pthread_t thread;
 	uint64_t protocol;
 	bool refuses, hangs, own; /* own: another channel than the front end's */
+	bool a_file;              /* which is a file */
 	uint64_t verdict;
 	uint8_t *state;
 	size_t len;
@@ -351,6 +355,10 @@ static int transfer(struct backend *b, const struct iol_msg *msg, int fd, int *t
 	if (!b->own)
 		return fd;
 	close(fd);
+	if (b->a_file) {
+		*theirs = memfd_create("state", 0);
+		return -1;
+	}
 	assert_int_equal(pipe(pair), 0);
 	*theirs = pair[msg->payload.transfer.direction];
 	return pair[!msg->payload.transfer.direction];
@@ -374,6 +382,17 @@ static void answer(struct backend *b, uint32_t request, uint64_t value, int fd)
 {
 	iol_wire_send(b->sock, request, VHOST_USER_REPLY_MASK, &value, sizeof(value), &fd, fd >= 0,
 		      TIMEOUT_MS);
+}
+
+/* Takes O_NONBLOCK away from a descriptor that the front end has, too, once that has set it; then there is a byte, and no more. */
+static void block(int theirs, int fd)
+{
+	int i;
+
+	for (i = 0; i < TIMEOUT_MS && !(fcntl(theirs, F_GETFL) & O_NONBLOCK); i++)
+		usleep(1000);
+	fcntl(theirs, F_SETFL, 0);
+	assert_int_equal(write(fd, "", 1), 1);
 }
 
 static void *serve(void *arg)
@@ -406,10 +425,12 @@ static void *serve(void *arg)
 			fd = transfer(b, &rx.msg, iol_msg_take_fd(&rx.msg), &theirs);
 			answer(b, rx.msg.hdr.request, b->own ? 0 : VHOST_USER_TRANSFER_NOFD_MASK,
 			       theirs);
+			if (b->hangs && b->own)
+				block(theirs, fd);
 			iol_close(&theirs);
 			if (b->hangs)
 				held = iol_take_fd(&fd);
-			else
+			else if (!b->a_file)
 				move(b, loads, fd);
 			break;
 		case VHOST_USER_CHECK_DEVICE_STATE:
@@ -519,6 +540,20 @@ static void a_back_end_moves(void **state)
 	free(s.bytes);
 }
 
+/* Pipes since Linux 6.4. */
+static bool can_do_without_nonblock(void)
+{
+	struct iovec iov = { &(char){ 0 }, 1 };
+	int ends[2], error;
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(preadv2(ends[0], &iov, 1, -1, RWF_NOWAIT), -1);
+	error = errno;
+	close(ends[0]);
+	close(ends[1]);
+	return error == EAGAIN;
+}
+
 static void a_back_end_fails(void **state)
 {
 	struct backend b = { .protocol = PROTOCOL, .refuses = true, .state = pattern() };
@@ -545,9 +580,18 @@ static void a_back_end_fails(void **state)
 	start(&b);
 	assert_int_equal(save_backend(&b, &s), -ETIMEDOUT);
 	stop(&b);
+	b.own = can_do_without_nonblock();
+	start(&b);
+	assert_int_equal(save_backend(&b, &s), -ETIMEDOUT);
+	stop(&b);
+	b.own = b.a_file = true;
+	b.hangs = false;
+	start(&b);
+	assert_int_equal(save_backend(&b, &s), -EPROTO);
+	stop(&b);
+	b.own = b.a_file = false;
 	start(&b);
 	s.len = 0;
-	b.hangs = false;
 	assert_int_equal(save_backend(&b, &s), 0);
 	b.hangs = true;
 	assert_int_equal(load_backend(&b, &s, s.len), -ETIMEDOUT);

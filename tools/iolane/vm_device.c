@@ -297,10 +297,15 @@ static int check_function(const struct iol_host *host, struct vm_wish *w)
 		return rc;
 	iol_pci_addr_format(&addr, w->where);
 	/* Drivers of a vendor's own are called so, too: mlx5_vfio_pci. */
-	if (!strstr(info.driver, "vfio"))
+	if (!strstr(info.driver, "vfio")) {
+		/* What somebody has leased stays as it is. */
+		rc = iol_vf_refuse_leased(host, &addr, NULL);
+		if (rc)
+			return rc;
 		return iol_fail(EBUSY, "%s is %s%s: iolane bind %s takes it for a guest", w->name,
 				info.driver[0] ? "with the driver " : "without a driver",
 				info.driver, w->name);
+	}
 	rc = check_group(host, w, &info);
 	if (!rc)
 		rc = check_uses(host, w, &addr);
