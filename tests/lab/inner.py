@@ -8,11 +8,12 @@ import re
 import shutil
 from shlex import quote
 
-from machine import HERE, IGB, Failure, check, harness, initramfs, lab_kernel, wait_for
+from machine import HERE, IGB, Died, Failure, check, harness, initramfs, lab_kernel, wait_for
 
 INIT = os.path.join(HERE, "inner.sh")
 WORDS = "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/bin/inner.sh"
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "igbvf"]
+READY = "@ready\n"
 # A guest in an emulated machine is slow by itself, and crawls where others want the processor.
 BOOT_SECONDS = 400
 COMMAND_SECONDS = 180
@@ -68,11 +69,14 @@ class Inner:
             text = self.text()
             match = re.search(pattern, text)
             check(match or not ended, f"the VMM has ended with {self.exit_status() if ended else 0} before {what}")
+            if not match and READY in text:
+                # Its kernel says so when it gives up.
+                raise (Failure if "panic" in text else Died)(f"the guest has reset before {what}")
             return match and (text, match)
         try:
             text, match = wait_for(what, found, seconds)
         except Failure as err:
-            raise Failure(f"{err}\nThe guest said:\n{self.text()[-2000:]}\n{self.log()}") from err
+            raise type(err)(f"{err}\nThe guest said:\n{self.text()[-2000:]}\n{self.log()}") from err
         self.seen += len(text[:match.end()])
         return text[:match.start()], match
 
@@ -80,7 +84,7 @@ class Inner:
         return self.machine.run("cat /tmp/vmm.log")[1]
 
     def ready(self):
-        self.await_text("the guest to be up", r"@ready\n", BOOT_SECONDS)
+        self.await_text("the guest to be up", READY, BOOT_SECONDS)
 
     def send(self, command):
         self.next_id += 1

@@ -81,7 +81,7 @@ NIC = "0000:00:08.0"
 
 
 class Died(Failure):
-    """QEMU itself died, which no test makes it do."""
+    """What emulates failed, which no test makes it do."""
 
 
 def lab_kernel():
@@ -364,7 +364,8 @@ def main(test):
         try:
             test(args)
         except Died as err:
-            # With a thread for each processor, QEMU now and then meets an assertion of its own on a busy machine.
+            # With a thread for each processor, QEMU now and then meets an assertion of its own on a busy machine, or a
+            # processor of a guest in it a triple fault.
             print(f"{err}: once more", flush=True)
             test(args)
     sys.exit(harness.run_guarded(run))
