@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "vhost-user/sigbus.h"
+#include "vhost-user/watch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -196,6 +197,8 @@ void iol_device_disconnect(struct iol_device *dev)
 	dev->connected = false;
 	pthread_mutex_unlock(&dev->lock);
 	forget_rings(dev, false);
+	/* Not before: whoever holds a ring may wait at an eventfd. */
+	iol_watch_remove(dev);
 	for (i = 0; i < dev->num_queues; i++) {
 		iol_close(&dev->queue[i].kick);
 		iol_close(&dev->queue[i].call);
@@ -223,9 +226,17 @@ bool iol_device_ending(const struct iol_device *dev)
 	return dev && __atomic_load_n(&dev->ending, __ATOMIC_RELAXED);
 }
 
-int iol_device_config_changed(struct iol_device *dev)
+void iol_device_wake(const struct iol_device *dev)
 {
 	const uint64_t one = 1;
+
+	/* The only failure, a full eventfd, means that it is readable already. */
+	if (write(dev->wake, &one, sizeof(one)) < 0)
+		return;
+}
+
+int iol_device_config_changed(struct iol_device *dev)
+{
 	int rc = 0;
 
 	pthread_mutex_lock(&dev->lock);
@@ -239,8 +250,7 @@ int iol_device_config_changed(struct iol_device *dev)
 	else
 		__atomic_store_n(&dev->config_changed, true, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&dev->lock);
-	/* The only failure, a full eventfd, means that it is readable already. */
-	if (!rc && write(dev->wake, &one, sizeof(one)) < 0)
-		return 0;
+	if (!rc)
+		iol_device_wake(dev);
 	return rc;
 }

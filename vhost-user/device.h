@@ -27,6 +27,9 @@ enum iol_enable {
 	IOL_ENABLE_OFF,
 };
 
+#define IOL_OWED_CALL 1u
+#define IOL_OWED_ERR  2u
+
 struct iol_queue {
 	struct iol_device *dev;
 	unsigned int index;
@@ -40,7 +43,7 @@ struct iol_queue {
 	struct iol_ring_spec spec; /* size, addresses and base; the rest is filled at start */
 	/* The owner's while running. */
 	int kick, call, err;
-	bool call_blocks; /* it has no O_NONBLOCK */
+	unsigned int owed; /* atomic: of IOL_OWED_*: what the control thread is to signal */
 };
 
 struct iol_device {
@@ -55,7 +58,10 @@ struct iol_device {
 	bool broken;                /* atomic: shared memory was truncated under us */
 	bool config_changed;        /* atomic: the front end is to be told */
 	bool ending;                /* atomic: its server is being destroyed */
-	struct iol_mem *no_mem;     /* the empty table */
+	bool mistrusted;            /* atomic: data threads signal nothing; see watch.h */
+	bool told_mistrust;
+	struct iol_device *next_watched; /* watch.c's */
+	struct iol_mem *no_mem;          /* the empty table */
 
 	/* One connection's; see iol_device_disconnect(). */
 	pid_t peer; /* the front end's process, 0 when unknown */
@@ -103,6 +109,15 @@ void iol_device_reset(struct iol_device *dev);
 
 /** iol_device_set_backend_fd() - Take over the back end's channel. -1 closes it. */
 void iol_device_set_backend_fd(struct iol_device *dev, int fd);
+
+/** iol_device_wake() - Have the control thread look. Any thread. */
+void iol_device_wake(const struct iol_device *dev);
+
+/** iol_device_mistrust() - The control thread signals its eventfds from now on. Any thread. */
+void iol_device_mistrust(struct iol_device *dev);
+
+/** iol_device_signal_owed() - Signal what data threads left to us, the control thread. */
+void iol_device_signal_owed(struct iol_device *dev);
 
 /** iol_device_update_notify() - After a change to what ->can_notify is made of. */
 void iol_device_update_notify(struct iol_device *dev);

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "vhost-user/session.h"
+#include "vhost-user/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,23 +147,23 @@ static void change_fd(void *arg)
 {
 	struct fd_change *c = arg;
 
-	iol_close(c->place);
-	*c->place = c->fd;
-	if (c->place != &c->q->call)
-		return;
-	c->q->call_blocks = c->fd >= 0 && !(fcntl(c->fd, F_GETFL) & O_NONBLOCK);
+	iol_watch_replace(c->place, c->fd);
 	/* Calls made on the descriptor before may not be heard any more. */
-	if (c->q->running)
+	if (c->place == &c->q->call && c->q->running)
 		iol_queue_call(c->q);
 }
 
 static int set_fd(struct iol_queue *q, struct iol_msg *msg, int *place)
 {
-	struct fd_change c = { .q = q, .place = place };
+	struct fd_change c = { .q = q, .place = place, .fd = -1 };
 	int rc = take_eventfd(msg, &c.fd);
 
-	if (rc)
+	if (!rc && c.fd >= 0)
+		rc = iol_watch_add(q->dev);
+	if (rc) {
+		iol_close(&c.fd);
 		return rc;
+	}
 	iol_queue_on_owner(q, change_fd, &c);
 	return 0;
 }

@@ -6,7 +6,6 @@
 #include "vhost-user/track.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,30 +37,64 @@ int iol_queue_kick_fd(const struct iol_queue *q)
 	return q->kick;
 }
 
-static void signal_fd(int fd, bool may_block)
+static void signal_fd(int fd)
 {
 	const uint64_t one = 1;
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-	/*
-	 * A full eventfd has been signalled already. One that the front end keeps in blocking mode
-	 * must not hold up a thread that serves others too.
-	 */
-	if (fd < 0 || (may_block && poll(&p, 1, 0) != 1))
-		return;
-	if (write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+	/* A full one has been signalled already; if it makes us wait all the same, see watch.h. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		iol_log(IOL_LOG_DEBUG, "cannot signal an eventfd: %s", strerror(errno));
+}
+
+/* @owed: what is to be signalled at @fd. */
+static void notify(struct iol_queue *q, int fd, unsigned int owed)
+{
+	if (!__atomic_load_n(&q->dev->mistrusted, __ATOMIC_RELAXED)) {
+		signal_fd(fd);
+		return;
+	}
+	__atomic_fetch_or(&q->owed, owed, __ATOMIC_RELEASE);
+	iol_device_wake(q->dev);
+}
+
+void iol_device_mistrust(struct iol_device *dev)
+{
+	__atomic_store_n(&dev->mistrusted, true, __ATOMIC_RELAXED);
+	iol_device_wake(dev);
+}
+
+void iol_device_signal_owed(struct iol_device *dev)
+{
+	unsigned int i;
+
+	if (!__atomic_load_n(&dev->mistrusted, __ATOMIC_RELAXED))
+		return;
+	if (!dev->told_mistrust)
+		iol_log(IOL_LOG_WARNING,
+			"%s: the front end let an eventfd fill up: only its own device waits for "
+			"that from now on",
+			dev->name);
+	dev->told_mistrust = true;
+	for (i = 0; i < dev->num_queues; i++) {
+		struct iol_queue *q = &dev->queue[i];
+		unsigned int owed = __atomic_exchange_n(&q->owed, 0, __ATOMIC_ACQUIRE);
+
+		if (owed & IOL_OWED_CALL)
+			signal_fd(q->call);
+		if (owed & IOL_OWED_ERR)
+			signal_fd(q->err);
+	}
 }
 
 void iol_queue_call(struct iol_queue *q)
 {
-	signal_fd(q->call, q->call_blocks);
+	notify(q, q->call, IOL_OWED_CALL);
 }
 
 void iol_queue_fail(struct iol_queue *q)
 {
 	iol_log(IOL_LOG_ERROR, "%s: queue %u has stopped: %s", q->dev->name, q->index, iol_error());
-	signal_fd(q->err, true);
+	notify(q, q->err, IOL_OWED_ERR);
 }
 
 /* By SET_VRING_ENABLE, or from the start without protocol features. */

@@ -34,15 +34,6 @@ static bool stopping(const struct iol_server *s)
 	return __atomic_load_n(&s->stop, __ATOMIC_ACQUIRE);
 }
 
-static void wake(struct iol_server *s)
-{
-	const uint64_t one = 1;
-
-	/* The only failure, a full eventfd, means that it is readable already. */
-	if (write(s->dev->wake, &one, sizeof(one)) < 0)
-		return;
-}
-
 /* Wait for @fd (or nothing, with -1) until @ms or a wake. True when @fd is readable. */
 static bool wait_readable(struct iol_server *s, int fd, int ms)
 {
@@ -216,7 +207,7 @@ void iol_server_destroy(struct iol_server **server)
 	if (s->has_thread) {
 		__atomic_store_n(&s->stop, true, __ATOMIC_RELEASE);
 		__atomic_store_n(&s->dev->ending, true, __ATOMIC_RELAXED);
-		wake(s);
+		iol_device_wake(s->dev);
 		pthread_join(s->thread, NULL);
 		__atomic_store_n(&s->dev->ending, false, __ATOMIC_RELAXED);
 	}

@@ -237,6 +237,7 @@ int iol_session_step(struct iol_session *s)
 		return iol_fail(EFAULT,
 				"the front end truncated a file whose memory it shares, or its "
 				"huge pages have run out");
+	iol_device_signal_owed(s->dev);
 	rc = iol_wire_recv(s->sock, &s->rx);
 	if (rc < 0)
 		return rc;

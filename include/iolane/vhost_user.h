@@ -6,7 +6,8 @@
  *
  * Threads. A device has one control thread: the server's, which reads messages from the front
  * end. Each running queue belongs to one data thread, chosen by the device. Control never
- * touches a running queue: it asks the owner through iol_device_ops.queue_call and waits.
+ * touches a running queue: it asks the owner through iol_device_ops.queue_call and waits. One
+ * thread more, for all devices, looks after the eventfds of the front ends that are there.
  *
  * Specifications: "Vhost-user Protocol" (QEMU, docs/interop/vhost-user.rst) and virtio 1.3.
  */
@@ -201,7 +202,12 @@ struct iol_ring *iol_queue_ring(struct iol_queue *q);
 /** iol_queue_kick_fd() - The eventfd that the driver kicks; -1 when the queue must be polled. */
 int iol_queue_kick_fd(const struct iol_queue *q);
 
-/** iol_queue_call() - Notify the driver that used chains wait. */
+/**
+ * iol_queue_call() - Notify the driver that used chains wait.
+ *
+ * A front end that lets its eventfd fill up may hold up the caller for two seconds, once in a
+ * device's life: from then on the device's control thread does this in the caller's place.
+ */
 void iol_queue_call(struct iol_queue *q);
 
 /**

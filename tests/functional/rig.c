@@ -157,8 +157,10 @@ void rig_start_backend(struct rig *r)
 		server.fd = pair[0];
 		r->fd = pair[1];
 	}
-	good(iol_blk_threads_new(&threads, &r->threads), "threads");
-	good(iol_disk_new(r->threads, &disk, &r->disk), "disk");
+	if (!r->spec.beside)
+		good(iol_blk_threads_new(&threads, &r->threads), "threads");
+	good(iol_disk_new(r->spec.beside ? r->spec.beside->threads : r->threads, &disk, &r->disk),
+	     "disk");
 	good(iol_server_new(iol_disk_device(r->disk), &server, &r->server), "server");
 }
 

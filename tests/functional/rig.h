@@ -39,6 +39,7 @@
  * struct rig_spec - What differs from a writable temporary image of RIG_DISK bytes, one queue and
  * a split ring without extras.
  * @program: run iolane-blk, with @args as well, in place of threads here.
+ * @beside: another, whose threads here serve this disk, too.
  * @track: inflight tracking. @iommu: ACCESS_PLATFORM.
  */
 struct rig_spec {
@@ -48,6 +49,7 @@ struct rig_spec {
 	unsigned int queues, threads;
 	uint64_t protocol_off;
 	const char *args;
+	struct rig *beside;
 };
 
 struct rig_request {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The switch: who gets a frame, and what is known of who is where. */
+#include "full_call.h"
 #include "net_frames.h"
 #include "net_rig.h"
 
@@ -570,6 +571,29 @@ static void a_burst_to_many_ports(void **state)
 	nrig_net_down(&net);
 }
 
+/* A front end that lets its eventfd fill up holds up the others' ports once, and not for long. */
+static void an_eventfd_that_fills_up(void **state)
+{
+	struct iol_net *net = nrig_net_up(NULL);
+	struct nrig_port *a = plain(net), *b = plain(net), *c = plain(net);
+	struct small_frame f = untagged(BROADCAST, 1);
+	unsigned int round;
+
+	for (round = 0; round < 3; round++) {
+		fill_call(b->rx[0].q);
+		send(a, &f);
+		gets(c, &f);
+		gets(b, &f);
+	}
+	fill_call(b->rx[0].q);
+	send(a, &f);
+	nrig_port_down(&b);
+	gets(c, &f);
+	nrig_port_down(&a);
+	nrig_port_down(&c);
+	nrig_net_down(&net);
+}
+
 /* Every way of sleeping: none, at once, and after a while. */
 static void polling_and_sleeping(void **state)
 {
@@ -620,6 +644,7 @@ int main(void)
 		cmocka_unit_test(reasons_have_names),
 		cmocka_unit_test(threads_share_queues),
 		cmocka_unit_test(a_burst_to_many_ports),
+		cmocka_unit_test(an_eventfd_that_fills_up),
 		cmocka_unit_test(polling_and_sleeping),
 	};
 

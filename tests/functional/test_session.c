@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A device's life as its front end steers it: what is offered, starting, stopping, coming again. */
+#include "full_call.h"
 #include "rig.h"
 
 #include "base/clock.h"
@@ -224,6 +225,41 @@ static void without_eventfds(void **state)
 }
 
 /* A queue that a guest broke stops alone, and the front end hears of it. */
+/* A front end that lets its eventfds fill up keeps none waiting but its own device, and that not for long. */
+static void eventfds_that_fill_up(void **state)
+{
+	struct rig_spec spec = { .queues = 2 }, other = { .packed = true };
+	struct iol_driver_seg seg = { .len = 512, .write = true };
+	struct rig *r = rig_up(&spec), *o;
+	unsigned int round;
+
+	other.beside = r;
+	o = rig_up(&other);
+	seg.addr = r->buf_addr;
+	for (round = 0; round < 3; round++) {
+		rig_works(r);
+		rig_works(o);
+		fill_call(r->queue[round % 2]);
+		rig_send(r, round % 2, 0, VIRTIO_BLK_T_IN, 0, &seg, 1);
+		rig_works(o);
+		assert_int_equal(rig_take(r, round % 2, NULL, NULL), 0);
+	}
+	/* A new descriptor is told while the old one is full. */
+	fill_call(r->queue[0]);
+	rig_send(r, 0, 0, VIRTIO_BLK_T_IN, 0, &seg, 1);
+	assert_int_equal(iol_frontend_suspend(r->fe), 0);
+	assert_int_equal(iol_frontend_resume(r->fe), 0);
+	assert_int_equal(rig_take(r, 0, NULL, NULL), 0);
+	fill_call(r->queue[1]);
+	rig_disconnect(r);
+	rig_connect(r);
+	rig_make_guest(r);
+	rig_works(r);
+	rig_works(o);
+	rig_down(&o);
+	rig_down(&r);
+}
+
 static void a_broken_queue_is_told(void **state)
 {
 	unsigned int packed;
@@ -417,6 +453,7 @@ int main(void)
 		cmocka_unit_test(one_queue_is_reset),
 		cmocka_unit_test(a_disabled_queue_waits),
 		cmocka_unit_test(without_eventfds),
+		cmocka_unit_test(eventfds_that_fill_up),
 		cmocka_unit_test(a_broken_queue_is_told),
 		cmocka_unit_test(a_second_front_end_waits),
 		cmocka_unit_test(a_front_end_comes_again),
