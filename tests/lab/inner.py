@@ -14,6 +14,8 @@ INIT = os.path.join(HERE, "inner.sh")
 WORDS = "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/bin/inner.sh"
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "igbvf"]
 READY = "@ready\n"
+# iolane-vmm --no-reboot: the guest has reset.
+RESET = 3
 # A guest in an emulated machine is slow by itself, and crawls where others want the processor.
 BOOT_SECONDS = 400
 COMMAND_SECONDS = 180
@@ -68,11 +70,14 @@ class Inner:
             ended = os.path.exists(self.status)
             text = self.text()
             match = re.search(pattern, text)
-            check(match or not ended, f"the VMM has ended with {self.exit_status() if ended else 0} before {what}")
-            if not match and READY in text:
-                # Its kernel says so when it gives up.
-                raise (Failure if "panic" in text else Died)(f"the guest has reset before {what}")
-            return match and (text, match)
+            if match:
+                return text, match
+            # Its kernel says so when it gives up.
+            if (READY in text or ended and self.exit_status() == RESET) and "panic" not in text:
+                raise Died(f"the guest reset without a word before {what}")
+            check(READY not in text, f"the guest has reset before {what}")
+            check(not ended, f"the VMM has ended with {self.exit_status() if ended else 0} before {what}")
+            return None
         try:
             text, match = wait_for(what, found, seconds)
         except Failure as err:
