@@ -361,7 +361,7 @@ def main(test):
     args = parser(sys.modules[test.__module__].__doc__).parse_args()
 
     def run():
-        for _ in range(2):
+        for _ in range(3):
             try:
                 test(args)
                 return
