@@ -113,7 +113,8 @@ static int wait_for(struct iol_device_state *st, short events)
 }
 
 /*
- * O_NONBLOCK is no promise of what a back end has, too: it may take it away. Of pipes and sockets Linux does without it from 6.4 on.
+ * O_NONBLOCK is no promise of what a back end has, too: it may take it away. Of pipes and sockets
+ * Linux does without it from 6.4 on.
  */
 static ssize_t move(const struct iol_device_state *st, const void *buf, size_t len, bool out)
 {

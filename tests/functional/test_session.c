@@ -224,7 +224,6 @@ static void without_eventfds(void **state)
 	rig_down(&r);
 }
 
-/* A queue that a guest broke stops alone, and the front end hears of it. */
 /* A front end that lets its eventfds fill up keeps none waiting but its own device, and that not for long. */
 static void eventfds_that_fill_up(void **state)
 {
@@ -260,6 +259,7 @@ static void eventfds_that_fill_up(void **state)
 	rig_down(&r);
 }
 
+/* A queue that a guest broke stops alone, and the front end hears of it. */
 static void a_broken_queue_is_told(void **state)
 {
 	unsigned int packed;

@@ -76,7 +76,8 @@ class Inner:
             if (READY in text or ended and self.exit_status() == RESET) and "panic" not in text:
                 raise Died(f"the guest reset without a word before {what}")
             check(READY not in text, f"the guest has reset before {what}")
-            check(not ended, f"the VMM has ended with {self.exit_status() if ended else 0} before {what}")
+            if ended:
+                raise Failure(f"the VMM has ended with {self.exit_status()} before {what}")
             return None
         try:
             text, match = wait_for(what, found, seconds)
