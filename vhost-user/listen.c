@@ -6,17 +6,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 16
-/* Names to try before the socket has its own. */
-#define NAMES_MAX 16
+/* It takes one microseconds. */
+#define LOCK_WAIT_MS 1000
 
 int iol_check_path(const char *path)
 {
@@ -90,32 +93,49 @@ static int clear_path(const char *path)
 }
 
 /*
- * Bind to a name beside @path that nobody knows, so that the socket is whole before it gets the name
- * that others wait for; to @path itself where that name would be too long.
+ * One that makes a socket in the directory of @path at a time, so that what lies there under the name
+ * of one to be is of a process that died. Who may not read the directory, or meets one that does not
+ * let go, takes the chance that another begins at the very same path.
+ */
+static int lock_directory(const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path);
+	int fd, waited;
+
+	if (!copy)
+		return -1;
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (waited = 0; fd >= 0 && waited < LOCK_WAIT_MS; waited++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
+			break;
+		poll(NULL, 0, 1);
+	}
+	return fd;
+}
+
+/*
+ * Bind to a name beside @path, so that the socket is whole before it gets the name that others wait
+ * for; to @path itself where that name would be too long. It is one that the next who begins at @path
+ * finds, should we be killed before.
  */
 static int bind_near(int fd, const char *path, struct sockaddr_un *sun)
 {
-	static unsigned int count;
 	const char *slash = strrchr(path, '/');
 	int dir = slash ? (int)(slash - path) + 1 : 0;
 	char name[sizeof(sun->sun_path)];
-	unsigned int i;
+	int rc;
 
-	for (i = 0; i < NAMES_MAX; i++) {
-		unsigned int n = __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED);
-
-		if (snprintf(name, sizeof(name), "%.*s.%x-%x", dir, path, (unsigned int)getpid(),
-			     n) >= (int)sizeof(name))
-			break;
-		address(name, sun);
-		if (!bind(fd, (struct sockaddr *)sun, sizeof(*sun)))
-			return 0;
-		/* One of the same number may have died here. */
-		if (errno != EADDRINUSE)
-			return -errno;
-	}
 	address(path, sun);
-	return bind(fd, (struct sockaddr *)sun, sizeof(*sun)) < 0 ? -errno : 0;
+	if (snprintf(name, sizeof(name), "%.*s.%s", dir, path, path + dir) < (int)sizeof(name)) {
+		rc = clear_path(name);
+		if (rc)
+			return rc;
+		address(name, sun);
+	}
+	if (bind(fd, (struct sockaddr *)sun, sizeof(*sun)) < 0)
+		return iol_fail(errno, "cannot make the socket %s: %s%s", path, strerror(errno),
+				errno == ENOENT ? " (its directory)" : "");
+	return 0;
 }
 
 /* Give the socket its name, unless somebody took that meanwhile. */
@@ -131,14 +151,16 @@ static int give_name(const char *from, const char *path)
 
 int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int lock = -1, fd = -1;
 	_cleanup_free_ char *copy = NULL;
 	struct sockaddr_un sun;
 	struct stat st = { 0 };
 	int rc = iol_check_path(path);
 
-	if (!rc)
-		rc = clear_path(path);
+	if (rc)
+		return rc;
+	lock = lock_directory(path);
+	rc = clear_path(path);
 	if (!rc)
 		rc = open_socket(&fd);
 	if (rc)
@@ -151,8 +173,7 @@ int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
 		return iol_fail(errno, "cannot set the mode of a socket: %s", strerror(errno));
 	rc = bind_near(fd, path, &sun);
 	if (rc)
-		return iol_fail(-rc, "cannot make the socket %s: %s%s", path, strerror(-rc),
-				rc == -ENOENT ? " (its directory)" : "");
+		return rc;
 	if ((mode && chmod(sun.sun_path, mode) < 0) || lstat(sun.sun_path, &st) < 0 ||
 	    listen(fd, BACKLOG) < 0)
 		rc = -errno;

@@ -18,7 +18,8 @@ int iol_check_path(const char *path);
 
 /**
  * iol_listen() - Bind and listen. A stale socket in the way is replaced; anything else there stays.
- * The file appears when the socket listens, so that whoever sees it may connect.
+ * The file appears when the socket listens, so that whoever sees it may connect. Until then it has a
+ * dot before its name; one that was killed so early leaves that to the next who listens on @path.
  * @mode: permission bits, or 0 for what umask says.
  * Return: 0; -EADDRINUSE for a live socket, -ENOTSOCK for another kind of file, -ENAMETOOLONG, …
  */

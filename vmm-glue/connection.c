@@ -7,83 +7,36 @@
 #include "base/own.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define TIMEOUT_MS  10000
 #define LOOK_MS_MAX 10
 
-static int address(const char *path, struct sockaddr_un *sa)
-{
-	memset(sa, 0, sizeof(*sa));
-	sa->sun_family = AF_UNIX;
-	if (strlen(path) >= sizeof(sa->sun_path))
-		return iol_fail(ENAMETOOLONG,
-				"the socket path %s is longer than %zu bytes; choose a shorter one",
-				path, sizeof(sa->sun_path) - 1);
-	strcpy(sa->sun_path, path);
-	return 0;
-}
-
 static int wait_connect(struct iol_frontend *fe)
 {
 	uint64_t end = iol_now() + (uint64_t)fe->connect_ms * IOL_NS_PER_MS;
-	struct sockaddr_un sa;
-	int rc, ms = 1;
+	int rc, fd, ms = 1;
 
-	rc = address(fe->path, &sa);
-	if (rc < 0)
-		return rc;
 	for (;;) {
-		_cleanup_close_ int fd =
-			socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-		if (fd < 0)
-			return iol_fail(errno, "cannot make a socket: %s", strerror(errno));
-		if (!connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
-			return iol_take_fd(&fd);
-		rc = errno;
-		if (rc != ENOENT && rc != ECONNREFUSED && rc != EAGAIN && rc != EINTR)
-			return iol_fail(rc, "cannot connect to %s: %s", fe->path, strerror(rc));
+		rc = iol_connect(fe->path, &fd);
+		if (!rc)
+			return fd;
+		if (rc != -ENOENT && rc != -ECONNREFUSED && rc != -EAGAIN && rc != -EINTR)
+			return rc;
 		if (!fe->connect_ms)
-			return iol_fail(rc, "no back end is at %s: %s", fe->path, strerror(rc));
+			return iol_fail(-rc, "no back end is at %s: %s", fe->path, strerror(-rc));
 		if (iol_now() >= end)
 			return iol_fail(
 				ETIMEDOUT,
 				"no back end answers on %s within %d ms (%s); is it running?",
-				fe->path, fe->connect_ms, strerror(rc));
+				fe->path, fe->connect_ms, strerror(-rc));
 		poll(NULL, 0, ms);
 		ms = ms < LOOK_MS_MAX ? ms + 1 : ms;
 	}
-}
-
-static int start_listening(struct iol_frontend *fe)
-{
-	_cleanup_close_ int fd = -1;
-	struct sockaddr_un sa;
-	struct stat st;
-	int rc;
-
-	rc = address(fe->path, &sa);
-	if (rc < 0)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return iol_fail(errno, "cannot make a socket: %s", strerror(errno));
-	/* A socket that nobody listens on any more is in the way of the next one. */
-	if (!stat(fe->path, &st) && S_ISSOCK(st.st_mode) &&
-	    connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 && errno == ECONNREFUSED)
-		unlink(fe->path);
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 1) < 0)
-		return iol_fail(errno, "cannot listen on %s: %s", fe->path, strerror(errno));
-	fe->listen_fd = iol_take_fd(&fd);
-	return 0;
 }
 
 static int wait_accept(struct iol_frontend *fe)
@@ -91,16 +44,16 @@ static int wait_accept(struct iol_frontend *fe)
 	uint64_t end = iol_now() + (uint64_t)fe->connect_ms * IOL_NS_PER_MS;
 	int rc, fd;
 
-	if (fe->listen_fd < 0) {
-		rc = start_listening(fe);
+	if (fe->listener.fd < 0) {
+		rc = iol_listen(fe->path, 0, &fe->listener);
 		if (rc < 0)
 			return rc;
 	}
 	for (;;) {
-		struct pollfd pfd = { .fd = fe->listen_fd, .events = POLLIN };
+		struct pollfd pfd = { .fd = fe->listener.fd, .events = POLLIN };
 		uint64_t now = iol_now();
 
-		fd = accept4(fe->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept4(fe->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0)
 			return fd;
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
@@ -139,8 +92,11 @@ int iol_fe_lose(struct iol_frontend *fe, int rc)
 
 static int connect_path(struct iol_frontend *fe, const char *path)
 {
-	if (!path)
-		return iol_fail(EINVAL, "a front end needs the path of a socket or a socket");
+	int rc = path ? iol_check_path(path)
+		      : iol_fail(EINVAL, "a front end needs the path of a socket or a socket");
+
+	if (rc)
+		return rc;
 	fe->path = strdup(path);
 	if (!fe->path)
 		return iol_fail(ENOMEM, "out of memory for a front end");
@@ -159,7 +115,7 @@ int iol_frontend_new(const struct iol_frontend_spec *spec, struct iol_frontend *
 		return iol_fail(ENOMEM, "out of memory for a front end");
 	}
 	fe->fd = fd;
-	fe->listen_fd = fe->channel = fe->inflight_fd = fe->log_fd = -1;
+	fe->listener.fd = fe->channel = fe->inflight_fd = fe->log_fd = -1;
 	fe->listen = spec->listen;
 	fe->timeout_ms = spec->timeout_ms ? (int)spec->timeout_ms : TIMEOUT_MS;
 	fe->connect_ms = fe->timeout_ms;
@@ -184,9 +140,7 @@ void iol_frontend_destroy(struct iol_frontend **fep)
 	if (!fe)
 		return;
 	iol_fe_lose(fe, 0);
-	if (fe->listen_fd >= 0)
-		unlink(fe->path);
-	iol_close(&fe->listen_fd);
+	iol_listener_close(&fe->listener);
 	iol_close(&fe->inflight_fd);
 	if (fe->log)
 		munmap(fe->log, fe->log_size);

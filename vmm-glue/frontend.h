@@ -5,6 +5,7 @@
 
 #include <iolane/vmm_frontend.h>
 
+#include "vhost-user/listen.h"
 #include "vhost-user/wire.h"
 
 /* The specification's limit on SET_MEM_TABLE; more regions go one by one. */
@@ -25,7 +26,7 @@ struct iol_frontend {
 	/* Where. */
 	char *path;
 	bool listen, can_reconnect;
-	int listen_fd;
+	struct iol_listener listener;
 	int timeout_ms,
 		connect_ms; /* connect_ms: how long it may take to be there; 0: it is, or not */
 	/* Somebody else stands still while we wait: what it takes of our time in all is bounded, too (request.c). */

@@ -4,17 +4,20 @@
 #include "base/error.h"
 #include "base/own.h"
 #include "vhost-user/driver.h"
+#include "vhost-user/listen.h"
 #include "vhost-user/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -216,6 +219,90 @@ static void the_file_appears_when_it_listens(void **state)
 	assert_int_equal(appeared, 1);
 	iol_server_destroy(&s);
 	close(in);
+}
+
+/* One that is killed before its socket has its name leaves a file: the next one takes that away. */
+static void what_a_killed_one_leaves(void **state)
+{
+	struct fixture *f = *state;
+	const struct iol_server_spec spec = { .path = f->path, .fd = -1 };
+	_cleanup_close_ int dir = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct iol_server *s = NULL;
+	char early[128];
+	struct stat st;
+	int fd;
+
+	snprintf(early, sizeof(early), "%s/.sock", f->dir);
+	fd = listen_at(early);
+	close(fd);
+	assert_int_equal(iol_server_new(f->dev, &spec, &s), 0);
+	assert_int_equal(lstat(early, &st), -1);
+	iol_server_destroy(&s);
+	/* Nobody's to remove. */
+	fd = open(early, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	close(fd);
+	assert_int_equal(iol_server_new(f->dev, &spec, &s), -ENOTSOCK);
+	assert_non_null(strstr(iol_error(), early));
+	assert_int_equal(lstat(f->path, &st), -1);
+	assert_int_equal(unlink(early), 0);
+	/* One that keeps the directory's lock keeps nobody from it. */
+	assert_int_equal(flock(dir, LOCK_EX), 0);
+	assert_int_equal(iol_server_new(f->dev, &spec, &s), 0);
+	iol_server_destroy(&s);
+}
+
+#define RIVALS 4
+
+static struct {
+	pthread_barrier_t go;
+	const char *path;
+	struct iol_listener listener[RIVALS];
+	int rc[RIVALS];
+} rivals;
+
+static void *rival(void *number)
+{
+	uintptr_t i = (uintptr_t)number;
+
+	rivals.listener[i].fd = -1;
+	pthread_barrier_wait(&rivals.go);
+	rivals.rc[i] = iol_listen(rivals.path, 0, &rivals.listener[i]);
+	return NULL;
+}
+
+/* Of those that begin at the same path at the same time one listens there, and the others know. */
+static void one_of_many(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t thread[RIVALS];
+	unsigned int round;
+	uintptr_t i;
+
+	rivals.path = f->path;
+	assert_int_equal(pthread_barrier_init(&rivals.go, NULL, RIVALS), 0);
+	for (round = 0; round < 100; round++) {
+		unsigned int won = 0;
+		int sock;
+
+		for (i = 0; i < RIVALS; i++)
+			assert_int_equal(pthread_create(&thread[i], NULL, rival, (void *)i), 0);
+		for (i = 0; i < RIVALS; i++)
+			assert_int_equal(pthread_join(thread[i], NULL), 0);
+		sock = dial(f->path);
+		assert_true(sock >= 0);
+		for (i = 0; i < RIVALS; i++) {
+			if (rivals.rc[i]) {
+				assert_int_equal(rivals.rc[i], -EADDRINUSE);
+				continue;
+			}
+			close(accept_within(rivals.listener[i].fd));
+			iol_listener_close(&rivals.listener[i]);
+			won++;
+		}
+		assert_int_equal(won, 1);
+		close(sock);
+	}
+	pthread_barrier_destroy(&rivals.go);
 }
 
 /* The longest path there may be leaves no room for another name beside it. */
@@ -579,6 +666,8 @@ int main(void)
 		T(bad_paths),
 		T(a_stale_socket_is_replaced),
 		T(the_file_appears_when_it_listens),
+		T(what_a_killed_one_leaves),
+		T(one_of_many),
 		T(the_longest_path),
 		T(another_ones_socket_stays),
 		T(one_front_end_at_a_time),
