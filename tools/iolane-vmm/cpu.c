@@ -207,6 +207,8 @@ static void do_exit(struct cpu *cpu)
 		break;
 	/* A triple fault is how many systems reset. */
 	case KVM_EXIT_SHUTDOWN:
+		iol_log(IOL_LOG_INFO, "processor %u had a triple fault, which resets the guest",
+			cpu->id);
 		machine_want(cpu->machine, MACHINE_RESET, NULL);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:

@@ -81,9 +81,9 @@ void iol_eal_listen(void)
 	pthread_mutex_unlock(&heard.lock);
 }
 
-const char *iol_eal_words(void)
+const char *iol_eal_words(const char *otherwise)
 {
-	return heard.words;
+	return heard.words[0] ? heard.words : otherwise;
 }
 
 static int open_log(void)
@@ -315,8 +315,7 @@ int iol_net_eal_start(const struct iol_net_eal_spec *spec)
 	rc = rte_errno ? rte_errno : EINVAL;
 	if (rc == EALREADY)
 		return iol_fail(EALREADY, "DPDK is started already");
-	return iol_fail(rc, "DPDK does not start: %s",
-			iol_eal_words()[0] ? iol_eal_words() : rte_strerror(rc));
+	return iol_fail(rc, "DPDK does not start: %s", iol_eal_words(rte_strerror(rc)));
 }
 
 void iol_net_eal_stop(void)

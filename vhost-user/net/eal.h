@@ -11,8 +11,8 @@ void iol_eal_listen(void);
 
 /**
  * iol_eal_words() - The first warning or error of DPDK's since iol_eal_listen(), without its prefix: mostly
- * why it failed. "" for none. Valid until iol_eal_listen(); one caller at a time.
+ * why it failed. @otherwise for none. Valid until iol_eal_listen(); one caller at a time.
  */
-const char *iol_eal_words(void);
+const char *iol_eal_words(const char *otherwise);
 
 #endif

@@ -136,9 +136,7 @@ static int probe(struct net_uplink *u, const struct iol_net *net)
 	if (geteuid() && !strncmp(name, "net_", strlen("net_")))
 		hint = "; it may need root, or CAP_NET_ADMIN and CAP_NET_RAW";
 	return iol_fail(rc == -ENOENT || rc == -1 ? ENODEV : -rc, "can't use uplink \"%s\": %s%s",
-			u->devargs,
-			iol_eal_words()[0] ? iol_eal_words() : "no driver of DPDK's knows it",
-			hint);
+			u->devargs, iol_eal_words("no driver of DPDK's knows it"), hint);
 }
 
 /* ---- setting it up ---- */
@@ -154,7 +152,7 @@ static int make_pool(struct iol_net *net)
 		return 0;
 	return iol_fail(ENOMEM, "no memory for %u packets of uplinks in DPDK's %s pages: %s",
 			POOL_MBUFS, rte_eal_has_hugepages() ? "huge" : "ordinary",
-			iol_eal_words()[0] ? iol_eal_words() : rte_strerror(rte_errno));
+			iol_eal_words(rte_strerror(rte_errno)));
 }
 
 static void choose_offloads(struct net_uplink *u, const struct rte_eth_dev_info *info,
@@ -370,7 +368,7 @@ int iol_uplink_new(struct iol_net *net, const struct iol_net_port_spec *spec,
 	rc = configure(u, net, spec);
 	if (rc < 0) {
 		rc = iol_fail(-rc, "can't set up uplink \"%s\": %s", u->devargs,
-			      iol_eal_words()[0] ? iol_eal_words() : strerror(-rc));
+			      iol_eal_words(strerror(-rc)));
 		goto fail;
 	}
 	rc = set_mtu(u, spec);
@@ -393,7 +391,7 @@ int iol_uplink_start(struct iol_net_port *port)
 	rc = rte_eth_dev_start(u->id);
 	if (rc < 0)
 		return iol_fail(-rc, "can't start uplink \"%s\": %s", u->devargs,
-				iol_eal_words()[0] ? iol_eal_words() : strerror(-rc));
+				iol_eal_words(strerror(-rc)));
 	if (rte_eth_promiscuous_enable(u->id) < 0)
 		iol_log(IOL_LOG_WARNING,
 			"%s: its device takes frames for its own address only, and not for those "
