@@ -149,18 +149,14 @@ static int give_name(const char *from, const char *path)
 	return -errno;
 }
 
-int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
+static int listen_locked(const char *path, mode_t mode, struct iol_listener *l)
 {
-	_cleanup_close_ int lock = -1, fd = -1;
+	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *copy = NULL;
 	struct sockaddr_un sun;
 	struct stat st = { 0 };
-	int rc = iol_check_path(path);
+	int rc = clear_path(path);
 
-	if (rc)
-		return rc;
-	lock = lock_directory(path);
-	rc = clear_path(path);
 	if (!rc)
 		rc = open_socket(&fd);
 	if (rc)
@@ -188,6 +184,18 @@ int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
 	l->st_dev = st.st_dev;
 	l->st_ino = st.st_ino;
 	return 0;
+}
+
+int iol_listen(const char *path, mode_t mode, struct iol_listener *l)
+{
+	int rc = iol_check_path(path), lock;
+
+	if (rc)
+		return rc;
+	lock = lock_directory(path);
+	rc = listen_locked(path, mode, l);
+	iol_close(&lock);
+	return rc;
 }
 
 void iol_listener_close(struct iol_listener *l)
