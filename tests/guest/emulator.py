@@ -46,7 +46,12 @@ class Channel:
         return True
 
     def send(self, data):
-        self.socket.sendall(data)
+        try:
+            self.socket.sendall(data)
+        except ConnectionError as err:
+            time.sleep(0.1)
+            self.alive()
+            raise Failure("the guest's port is closed") from err
 
     def more(self, end, what):
         self.alive()

@@ -66,6 +66,7 @@ class Inner:
     def await_text(self, what, pattern, seconds):
         """Waits for what the guest prints; it is then behind us. Gives what was before it, and the match."""
         def found():
+            self.machine.check_alive()
             # In this order: what it said before it ended counts.
             ended = os.path.exists(self.status)
             text = self.text()
@@ -87,7 +88,7 @@ class Inner:
         return text[:match.start()], match
 
     def log(self):
-        return self.machine.run("cat /tmp/vmm.log")[1]
+        return self.machine.run("cat /tmp/vmm.log")[1] if self.machine.process.alive else ""
 
     def ready(self):
         self.await_text("the guest to be up", READY, BOOT_SECONDS)
