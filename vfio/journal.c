@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/flock.h"
 #include "base/own.h"
 #include "vfio/host.h"
 #include "vfio/journal_text.h"
@@ -10,10 +11,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #define LOCK_WAIT_MS 10000
@@ -37,22 +36,19 @@ static int check_dir(const char *dir, int fd)
 
 static int lock(struct iol_journal *j)
 {
-	int waited;
+	int rc;
 
 	j->lock_fd = openat(j->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (j->lock_fd < 0)
 		return iol_fail(errno, "cannot open %s/lock: %s", j->dir, strerror(errno));
-	for (waited = 0; flock(j->lock_fd, LOCK_EX | LOCK_NB) < 0; waited += 20) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return iol_fail(errno, "cannot lock %s/lock: %s", j->dir, strerror(errno));
-		if (waited >= LOCK_WAIT_MS)
-			return iol_fail(
-				EBUSY,
+	rc = iol_flock(j->lock_fd, LOCK_WAIT_MS);
+	if (rc == -EWOULDBLOCK)
+		return iol_fail(EBUSY,
 				"another process has been changing devices for 10 s (it "
 				"holds %s/lock): wait for it, or end it and run iolane undo",
 				j->dir);
-		poll(NULL, 0, 20);
-	}
+	if (rc < 0)
+		return iol_fail(-rc, "cannot lock %s/lock: %s", j->dir, strerror(-rc));
 	return 0;
 }
 

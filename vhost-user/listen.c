@@ -2,16 +2,15 @@
 #include "vhost-user/listen.h"
 
 #include "base/error.h"
+#include "base/flock.h"
 #include "base/own.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -100,16 +99,13 @@ static int clear_path(const char *path)
 static int lock_directory(const char *path)
 {
 	_cleanup_free_ char *copy = strdup(path);
-	int fd, waited;
+	int fd;
 
 	if (!copy)
 		return -1;
 	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	for (waited = 0; fd >= 0 && waited < LOCK_WAIT_MS; waited++) {
-		if (!flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
-			break;
-		poll(NULL, 0, 1);
-	}
+	if (fd >= 0)
+		iol_flock(fd, LOCK_WAIT_MS);
 	return fd;
 }
 

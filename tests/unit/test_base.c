@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/error.h"
 #include "base/event.h"
+#include "base/flock.h"
 #include "base/hist.h"
 #include "base/text.h"
 #include "base/units.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -150,6 +154,32 @@ static void eventfds_never_block(void **state)
 	close(fd);
 }
 
+/* A thread gives the lock back only when somebody may already be waiting for it. */
+static void *let_go(void *fd)
+{
+	usleep(20000);
+	close((int)(intptr_t)fd);
+	return NULL;
+}
+
+static void locks_wait_so_long(void **state)
+{
+	char path[] = "/tmp/iolane-test-XXXXXX";
+	int held = mkostemp(path, O_CLOEXEC), fd = open(path, O_RDONLY | O_CLOEXEC);
+	pthread_t thread;
+
+	unlink(path);
+	assert_true(held >= 0 && fd >= 0);
+	assert_int_equal(iol_flock(held, 0), 0);
+	assert_int_equal(iol_flock(fd, 0), -EWOULDBLOCK);
+	assert_int_equal(iol_flock(fd, 5), -EWOULDBLOCK);
+	assert_int_equal(pthread_create(&thread, NULL, let_go, (void *)(intptr_t)held), 0);
+	assert_int_equal(iol_flock(fd, 20000), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	close(fd);
+	assert_int_equal(iol_flock(-1, 5), -EBADF);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +190,7 @@ int main(void)
 		cmocka_unit_test(text_for_terminals),
 		cmocka_unit_test(histogram_keeps_its_error_bound),
 		cmocka_unit_test(eventfds_never_block),
+		cmocka_unit_test(locks_wait_so_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
