@@ -48,10 +48,14 @@ class Channel:
     def send(self, data):
         try:
             self.socket.sendall(data)
-        except ConnectionError as err:
-            time.sleep(0.1)
-            self.alive()
-            raise Failure("the guest's port is closed") from err
+        except ConnectionError:
+            self.closed(data.decode(errors="replace").strip())
+
+    def closed(self, what):
+        """Says why, which is mostly that the other side has just ended."""
+        time.sleep(0.1)
+        self.alive()
+        raise Failure(f"the guest's port was closed during: {what}")
 
     def more(self, end, what):
         self.alive()
@@ -65,9 +69,7 @@ class Channel:
         except ConnectionError:
             data = b""
         if not data:
-            time.sleep(0.1)
-            self.alive()
-            raise Failure(f"the guest's port was closed during: {what}")
+            self.closed(what)
         self.data += data
 
     def line(self, end, what):
