@@ -8,14 +8,12 @@ import re
 import shutil
 from shlex import quote
 
-from machine import HERE, IGB, Died, Failure, check, harness, initramfs, lab_kernel, wait_for
+from machine import HERE, IGB, Failure, check, harness, initramfs, lab_kernel, wait_for
 
 INIT = os.path.join(HERE, "inner.sh")
 WORDS = "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/bin/inner.sh"
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "igbvf"]
 READY = "@ready\n"
-# iolane-vmm --no-reboot: the guest has reset.
-RESET = 3
 # A guest in an emulated machine is slow by itself, and crawls where others want the processor.
 BOOT_SECONDS = 400
 COMMAND_SECONDS = 180
@@ -73,9 +71,6 @@ class Inner:
             match = re.search(pattern, text)
             if match:
                 return text, match
-            # Its kernel says so when it gives up.
-            if (READY in text or ended and self.exit_status() == RESET) and "panic" not in text:
-                raise Died(f"the guest reset without a word before {what}")
             check(READY not in text, f"the guest has reset before {what}")
             if ended:
                 raise Failure(f"the VMM has ended with {self.exit_status()} before {what}")
@@ -83,7 +78,7 @@ class Inner:
         try:
             text, match = wait_for(what, found, seconds)
         except Failure as err:
-            raise type(err)(f"{err}\nThe guest said:\n{self.text()[-2000:]}\n{self.log()}") from err
+            raise Failure(f"{err}\nThe guest said:\n{self.text()[-2000:]}\n{self.log()}") from err
         self.seen += len(text[:match.end()])
         return text[:match.start()], match
 

@@ -80,10 +80,6 @@ DISK = "0000:00:07.0"
 NIC = "0000:00:08.0"
 
 
-class Died(Failure):
-    """What emulates failed, which no test makes it do."""
-
-
 def lab_kernel():
     path = os.environ.get("IOLANE_LAB_KERNEL")
     if not path:
@@ -129,7 +125,6 @@ class Machine(Emulator):
         self.devices = devices
         self.kernel = kernel or args.kernel
         self.terminal = terminal
-        self.guests = guests
         self.process = None
         self.qemu = shutil.which("qemu-system-x86_64")
         if not self.qemu:
@@ -257,18 +252,8 @@ class Machine(Emulator):
                     raise
             elif issubclass(kind, Exception) and not issubclass(kind, Missing):
                 self.diagnose()
-                if self.process and not self.process.alive:
-                    self.blame(self.process.child.returncode, error)
         finally:
             self.remove()
-
-    def blame(self, status, error):
-        """Says that it was the emulation, if it was."""
-        if status < 0:
-            raise Died(f"QEMU {self.name} died by signal {-status}") from error
-        # As its guests may: see main(). A kernel that gives up says so.
-        if self.guests and status == 0 and "panic" not in tail(self.path("console")):
-            raise Died(f"{self.name} reset without a word") from error
 
     def finish(self):
         if self.process.alive:
@@ -370,15 +355,4 @@ def main(test):
     """The main program of a test: test(args) boots the machines it needs."""
     args = parser(sys.modules[test.__module__].__doc__).parse_args()
 
-    def run():
-        for _ in range(3):
-            try:
-                test(args)
-                return
-            except Died as err:
-                # QEMU's own assertion on a busy machine, or a triple fault of what runs guests or of a guest: seen with
-                # QEMU and iolane-vmm, where the machine had two processors.
-                print(f"{err}: once more", flush=True)
-        test(args)
-
-    sys.exit(harness.run_guarded(run))
+    sys.exit(harness.run_guarded(lambda: test(args)))
